@@ -1,0 +1,74 @@
+//! Every bound on what comes from outside, and every wait, in one place.
+
+use core::time::Duration;
+
+/// Longest text message, in characters.
+pub const TEXT_CHARS_MAX: usize = 4_000;
+/// Longest text message, in bytes of UTF-8.
+pub const TEXT_BYTES_MAX: usize = 16_000;
+/// Longest name of a user, room, device or workspace, in characters; the shortest is 1.
+pub const NAME_CHARS_MAX: usize = 80;
+/// Longest sign-in name, in characters: `a-z 0-9 . _ -`, beginning with a letter or digit.
+pub const LOGIN_CHARS_MAX: usize = 64;
+/// Shortest password, in characters.
+pub const PASSWORD_CHARS_MIN: usize = 10;
+/// Longest password, in bytes of UTF-8.
+pub const PASSWORD_BYTES_MAX: usize = 256;
+
+/// Largest control message on the socket, in bytes.
+pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
+/// Largest body of a REST request, in bytes.
+pub const REST_BODY_BYTES_MAX: usize = 256 * 1024;
+/// Largest page of a room's log, in events.
+pub const PAGE_EVENTS_MAX: u32 = 500;
+/// A page of a room's log when the client names no size, in events.
+pub const PAGE_EVENTS_DEFAULT: u32 = 100;
+/// Rooms that one socket may be subscribed to.
+pub const SUBSCRIPTIONS_MAX: usize = 256;
+/// Sends of one socket that may be waiting for their answer.
+pub const SENDS_IN_FLIGHT_MAX: usize = 256;
+
+/// Largest sealed Opus frame, in bytes: 1,275 (RFC 6716 section 3.2.1) and room for end-to-end encryption's overhead.
+pub const FRAME_BYTES_MAX: usize = 1_275 + 32;
+/// Highest frame number: five minutes of 20 ms frames.
+pub const FRAMES_PER_BURST_MAX: u16 = 15_000;
+/// Largest burst, in bytes of its frames: five minutes at 128 kbit/s is 4.8 MB.
+pub const BURST_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// Most ranges of missing frames told at once; the client sends those and asks again.
+pub const MISSING_RANGES_MAX: usize = 64;
+/// Lowest and highest bit rate of a burst, bit/s.
+pub const BURST_BITRATE: core::ops::RangeInclusive<u32> = 6_000..=128_000;
+/// Latest that an offline burst may be uploaded after it was spoken.
+pub const SPOKEN_AGO_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Time that a new socket has for its `auth` message.
+pub const AUTH_WAIT: Duration = Duration::from_secs(5);
+/// How often a client sends `ping` while nothing else is sent.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A socket from which nothing came for this long is lost.
+pub const SILENCE_MAX: Duration = Duration::from_secs(40);
+/// How often a client that has or awaits the floor sends `ping` while it sends no voice.
+pub const HEARTBEAT_TALKING: Duration = Duration::from_millis(500);
+/// A floor holder from whom nothing came for this long loses the floor.
+pub const HOLDER_SILENCE_MAX: Duration = Duration::from_secs(2);
+/// Longest continuous talk, by default.
+pub const TALK_LIMIT: Duration = Duration::from_secs(60);
+/// How long before the talk limit the warning comes.
+pub const TALK_WARNING: Duration = Duration::from_secs(10);
+/// A queued floor request expires after this long.
+pub const QUEUE_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Most requests queued for the floor of one room.
+pub const FLOOR_QUEUE_MAX: usize = 64;
+/// A reader that takes nothing at all for this long is closed.
+pub const STALLED_READER_MAX: Duration = Duration::from_secs(30);
+/// How long the rest of a burst may be repaired on the socket after its end, before only a later upload remains.
+pub const REPAIR_WAIT: Duration = Duration::from_secs(30);
+
+/// Bytes queued for one socket before repair frames are dropped.
+pub const QUEUE_REPAIR_BYTES_MAX: usize = 64 * 1024;
+/// Bytes queued for one socket before live voice is dropped, oldest first: about 5 s at 24 kbit/s.
+pub const QUEUE_VOICE_BYTES_MAX: usize = 32 * 1024;
+/// Control bytes queued for one socket before events are left in the log, to be read from there when the queue drained.
+pub const QUEUE_CONTROL_BYTES_MAX: usize = 256 * 1024;
+/// A live voice frame that waited this long is stale: it is dropped, and fetched later.
+pub const VOICE_STALE: Duration = Duration::from_millis(1_500);

@@ -1,0 +1,12 @@
+//! Everything that is serialised on the network, with its bounds.
+//!
+//! [`socket`] holds the control messages of the socket (JSON text), [`voice`] the binary voice frame, [`rest`] the bodies of
+//! the REST interface, [`problem`] how errors are told, [`limits`] every bound, [`frames`] the body of a burst's frames over
+//! REST.
+
+pub mod frames;
+pub mod limits;
+pub mod problem;
+pub mod rest;
+pub mod socket;
+pub mod voice;

@@ -1,0 +1,210 @@
+//! The bodies of the REST interface under `/api/v1`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{BurstDigest, BurstHeader, Event, EventBody, FrameRange, Role, RoomKind, Scope, UserRole};
+use crate::units::{ClientId, Cursor, DeviceId, Epoch, FrameNo, RoomId, Seq, UnixMs, UserId, WorkspaceId};
+
+macro_rules! bodies {
+    ($($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* $field:ident: $ty:ty,)* })*) => {$(
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+        $(#[$meta])*
+        pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+    )*};
+}
+
+bodies! {
+    /// `POST /auth/sign-in`
+    #[serde(deny_unknown_fields)]
+    pub struct SignIn {
+        /// The sign-in name: 1 to 64 of `a-z 0-9 . _ -`.
+        login: String,
+        /// The password.
+        password: String,
+        /// What to call this device: 1 to 80 characters.
+        device_name: String,
+        /// Sign in again as this device; absent: a new device.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<DeviceId>,
+    }
+
+    /// `POST /auth/refresh`
+    #[serde(deny_unknown_fields)]
+    pub struct Refresh {
+        /// The latest refresh token. It is used up; the answer has the next one. An older one, sent again, ends the sign-in.
+        refresh_token: String,
+    }
+
+    /// The answer to a sign-in or a refresh.
+    pub struct Tokens {
+        /// A JWT (EdDSA) for `Authorization: Bearer` and the socket's `auth`.
+        access_token: String,
+        /// How long it is valid, s.
+        expires_in_s: u32,
+        /// For the next `POST /auth/refresh`.
+        refresh_token: String,
+        /// What the access token allows.
+        scopes: Vec<Scope>,
+        /// Who signed in.
+        user: UserId,
+        /// The device that the tokens are bound to.
+        device: DeviceId,
+        /// The tenant.
+        workspace: WorkspaceId,
+    }
+
+    /// `GET /me`
+    pub struct Me {
+        /// The tenant's name.
+        workspace_name: String,
+        /// Who this is.
+        user: User,
+        /// The device in use.
+        device: DeviceId,
+        /// What the access token allows.
+        scopes: Vec<Scope>,
+    }
+
+    /// A person.
+    pub struct User {
+        /// Names the person.
+        id: UserId,
+        /// The sign-in name; only for admins and oneself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        login: Option<String>,
+        /// The name that others see.
+        name: String,
+        /// What they may do in the workspace.
+        role: UserRole,
+    }
+
+    /// `POST /users`
+    #[serde(deny_unknown_fields)]
+    pub struct NewUser {
+        /// The sign-in name.
+        login: String,
+        /// The name that others see: 1 to 80 characters.
+        name: String,
+        /// At least 10 characters.
+        password: String,
+        /// What they may do in the workspace.
+        role: UserRole,
+    }
+
+    /// A room as its member sees it.
+    pub struct Room {
+        /// Names the room.
+        id: RoomId,
+        /// The name that people see.
+        name: String,
+        /// Direct, group or channel.
+        kind: RoomKind,
+        /// What you may do in it; absent for an admin of the workspace who is no member.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<Role>,
+        /// How many people are in it.
+        members: u32,
+        /// The last event of its log.
+        head: Cursor,
+    }
+
+    /// `POST /rooms`
+    #[serde(deny_unknown_fields)]
+    pub struct NewRoom {
+        /// 1 to 80 characters.
+        name: String,
+        /// Direct, group or channel.
+        kind: RoomKind,
+    }
+
+    /// A member of a room.
+    pub struct Member {
+        /// Who.
+        user: UserId,
+        /// The name that people see.
+        name: String,
+        /// What they may do here.
+        role: Role,
+        /// Sockets open now on this server.
+        connections: u32,
+        /// Time since something last came from one of those sockets, ms; absent when there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_heard_ms: Option<u64>,
+    }
+
+    /// `PUT /rooms/{room}/members/{user}`
+    #[serde(deny_unknown_fields)]
+    pub struct SetMember {
+        /// What they may do here.
+        role: Role,
+    }
+
+    /// A page of a room's log.
+    pub struct EventPage {
+        /// In order.
+        events: Vec<Event>,
+        /// Where to go on.
+        next: Cursor,
+        /// The last event of the log.
+        head: Cursor,
+        /// The first event that retention kept.
+        first_seq: Seq,
+    }
+
+    /// `POST /rooms/{room}/events`
+    #[serde(deny_unknown_fields)]
+    pub struct NewEvent {
+        /// The client's name for this send: sent twice, it is stored once.
+        client_id: ClientId,
+        /// Refuse unless the room's key is at this epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<Epoch>,
+        /// A `message.*` body.
+        body: EventBody,
+    }
+
+    /// The answer to a send.
+    pub struct Sent {
+        /// Its place in the log.
+        seq: Seq,
+        /// When the server first received it.
+        received_at: UnixMs,
+    }
+
+    /// `GET /rooms/{room}/bursts/{burst}`
+    pub struct Burst {
+        /// How to play it.
+        header: BurstHeader,
+        /// Who spoke.
+        user: UserId,
+        /// From which device.
+        device: DeviceId,
+        /// Its `burst.started`.
+        seq: Seq,
+        /// The last frame, where the sender ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<FrameNo>,
+        /// Over all frames, where the sender ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<BurstDigest>,
+        /// Whether every frame is there.
+        complete: bool,
+        /// What the server has.
+        present: Vec<FrameRange>,
+    }
+
+    /// A device of the signed-in user.
+    pub struct Device {
+        /// Names the device.
+        id: DeviceId,
+        /// What it was called at sign-in.
+        name: String,
+        /// When it first signed in.
+        created_at: UnixMs,
+        /// When it last fetched a token.
+        last_used_at: UnixMs,
+        /// Whether it is signed out for good.
+        revoked: bool,
+    }
+}
