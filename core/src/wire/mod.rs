@@ -4,6 +4,7 @@
 //! the REST interface, [`problem`] how errors are told, [`limits`] every bound, [`frames`] the body of a burst's frames over
 //! REST.
 
+mod check;
 pub mod frames;
 pub mod limits;
 pub mod problem;

@@ -1,0 +1,327 @@
+//! What a client may send, and when.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::units::{Mono, RequestId};
+use crate::wire::limits::{AUTH_WAIT, SILENCE_MAX};
+use crate::wire::problem::{Problem, ProblemKind};
+use crate::wire::socket::{ClientMessage, CloseCode};
+use crate::wire::voice::VoiceFrame;
+
+/// Control messages a second that a client may send for long, and how many at once.
+const CONTROL_RATE: Rate = Rate { per_s: 100, burst: 400 };
+/// Voice frames a second that a client may send for long, and how many at once: live voice is 50/s, and a burst that waited
+/// for its grant or is being repaired comes faster.
+const VOICE_RATE: Rate = Rate { per_s: 500, burst: 1_000 };
+
+/// What the shell does with what came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Check this token and tell [`Inbound::authenticated`] the outcome, or close.
+    Authenticate {
+        /// The access token.
+        token: String,
+    },
+    /// A message that is readable and within its bounds.
+    Message(ClientMessage),
+    /// A voice frame.
+    Voice(VoiceFrame),
+    /// Tell the client; the session goes on.
+    Refuse {
+        /// The request it was about, as far as one can tell.
+        request: Option<RequestId>,
+        /// Why.
+        problem: Problem,
+    },
+    /// Close the socket.
+    Close(CloseCode),
+}
+
+#[derive(Debug)]
+enum State {
+    /// Waiting for `auth`.
+    Opening {
+        /// By when.
+        deadline: Mono,
+    },
+    /// `auth` came; the shell checks the token.
+    Authenticating,
+    /// Signed in.
+    Open {
+        /// Until when the token is valid.
+        expires: Mono,
+    },
+}
+
+/// The inbound half of a session.
+#[derive(Debug)]
+pub struct Inbound {
+    state: State,
+    heard: Mono,
+    control: Bucket,
+    voice: Bucket,
+}
+
+impl Inbound {
+    /// A socket was opened.
+    pub fn new(now: Mono) -> Self {
+        Self {
+            state: State::Opening { deadline: now + AUTH_WAIT },
+            heard: now,
+            control: Bucket::full(CONTROL_RATE, now),
+            voice: Bucket::full(VOICE_RATE, now),
+        }
+    }
+
+    /// A text message came.
+    pub fn text(&mut self, now: Mono, text: &str) -> Received {
+        self.heard = now;
+        let message = match serde_json::from_str::<ClientMessage>(text) {
+            Ok(message) => message,
+            Err(_) if !self.is_open() => return Received::Close(CloseCode::AuthExpected),
+            Err(error) => {
+                return Received::Refuse {
+                    request: request_of(text),
+                    problem: Problem::new(ProblemKind::Malformed, explain(text, &error)),
+                };
+            }
+        };
+        match (&self.state, message) {
+            (State::Opening { .. }, ClientMessage::Auth { token, client }) => {
+                if let Err(_problem) = (ClientMessage::Auth { token: String::new(), client }).check() {
+                    return Received::Close(CloseCode::AuthExpected);
+                }
+                self.state = State::Authenticating;
+                Received::Authenticate { token }
+            }
+            (State::Open { .. }, ClientMessage::Auth { token, .. }) => Received::Authenticate { token },
+            (State::Opening { .. } | State::Authenticating, _) => Received::Close(CloseCode::AuthExpected),
+            (State::Open { .. }, message) => match message.check() {
+                Ok(()) => Received::Message(message),
+                Err(problem) => Received::Refuse { request: message.request(), problem },
+            },
+        }
+    }
+
+    /// A binary message came.
+    pub fn binary(&mut self, now: Mono, bytes: &Bytes) -> Received {
+        self.heard = now;
+        if !self.is_open() {
+            return Received::Close(CloseCode::AuthExpected);
+        }
+        match VoiceFrame::decode(bytes) {
+            Ok(frame) => Received::Voice(frame),
+            Err(error) => {
+                Received::Refuse { request: None, problem: Problem::new(ProblemKind::Malformed, error.to_string()) }
+            }
+        }
+    }
+
+    /// Something else came, such as a WebSocket ping: a sign of life.
+    pub fn heard(&mut self, now: Mono) {
+        self.heard = now;
+    }
+
+    /// The token is valid until `expires`.
+    pub fn authenticated(&mut self, expires: Mono) {
+        self.state = State::Open { expires };
+    }
+
+    /// Whether the client is signed in.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
+    }
+
+    /// How long to leave the next message unread, so that a client can't send faster than its rate; zero for most.
+    ///
+    /// Not reading is the right brake: nothing is lost, and TCP slows the sender down.
+    pub fn brake(&mut self, now: Mono, voice: bool) -> Duration {
+        if voice { self.voice.take(now) } else { self.control.take(now) }
+    }
+
+    /// When to call [`Inbound::timeout`].
+    pub fn poll_timeout(&self) -> Mono {
+        match self.state {
+            State::Opening { deadline } => deadline,
+            State::Authenticating => self.heard + SILENCE_MAX,
+            State::Open { expires } => expires.min(self.heard + SILENCE_MAX),
+        }
+    }
+
+    /// The time has come: whether to close.
+    pub fn timeout(&self, now: Mono) -> Option<CloseCode> {
+        match self.state {
+            State::Opening { deadline } if now >= deadline => Some(CloseCode::AuthExpected),
+            State::Open { expires } if now >= expires => Some(CloseCode::TokenExpired),
+            State::Opening { .. } => None,
+            State::Authenticating | State::Open { .. } => {
+                (now >= self.heard + SILENCE_MAX).then_some(CloseCode::Silent)
+            }
+        }
+    }
+}
+
+/// The request number in a message that could not be read whole, so that the answer finds its request.
+fn request_of(text: &str) -> Option<RequestId> {
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    let number = value.get("request")?.as_u64()?;
+    u32::try_from(number).ok().map(RequestId)
+}
+
+/// What is wrong with a message, with its type where it has one.
+fn explain(text: &str, error: &serde_json::Error) -> String {
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Err(syntax) => format!("expected a JSON object with a type; {syntax}"),
+        Ok(value) => match value.get("type").and_then(serde_json::Value::as_str) {
+            None => "expected a JSON object with a type, such as {\"type\": \"ping\", …}; found none".to_owned(),
+            Some(kind) => {
+                let kind: String = kind.chars().take(40).collect();
+                format!("in a message of type {kind:?}: {error}")
+            }
+        },
+    }
+}
+
+/// So many a second in the long run, so many at once.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    per_s: u64,
+    burst: u64,
+}
+
+/// A token bucket that never refuses, but says how long to wait.
+#[derive(Debug)]
+struct Bucket {
+    rate: Rate,
+    /// When the bucket would be empty of debt: before `now` by at most a full bucket.
+    free_at: Mono,
+}
+
+impl Bucket {
+    fn full(rate: Rate, now: Mono) -> Self {
+        Self { rate, free_at: now }
+    }
+
+    fn take(&mut self, now: Mono) -> Duration {
+        let cost = Duration::from_micros(1_000_000 / self.rate.per_s);
+        self.free_at = self.free_at.max(now) + cost;
+        let credit = Duration::from_micros(1_000_000 * self.rate.burst / self.rate.per_s);
+        self.free_at.since(now).saturating_sub(credit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const START: Mono = Mono(1_000_000);
+
+    fn open() -> Inbound {
+        let mut session = Inbound::new(START);
+        let auth = session.text(START, r#"{"type":"auth","token":"t","client":"test 1"}"#);
+        assert_eq!(auth, Received::Authenticate { token: "t".into() });
+        session.authenticated(START + Duration::from_secs(600));
+        session
+    }
+
+    #[test]
+    fn anything_before_auth_closes() {
+        for text in [r#"{"type":"ping","nonce":1}"#, "nonsense", r#"{"type":"auth"}"#] {
+            assert_eq!(Inbound::new(START).text(START, text), Received::Close(CloseCode::AuthExpected), "{text}");
+        }
+        let voice = Inbound::new(START).binary(START, &Bytes::from_static(&[1; 40]));
+        assert_eq!(voice, Received::Close(CloseCode::AuthExpected));
+    }
+
+    #[test]
+    fn a_second_auth_before_the_first_is_answered_closes() {
+        let mut session = Inbound::new(START);
+        let auth = r#"{"type":"auth","token":"t","client":"c"}"#;
+        assert!(matches!(session.text(START, auth), Received::Authenticate { .. }));
+        assert_eq!(session.text(START, auth), Received::Close(CloseCode::AuthExpected));
+    }
+
+    #[test]
+    fn auth_has_five_seconds() {
+        let session = Inbound::new(START);
+        assert_eq!(session.poll_timeout(), START + AUTH_WAIT);
+        assert_eq!(session.timeout(START + AUTH_WAIT - Duration::from_micros(1)), None);
+        assert_eq!(session.timeout(START + AUTH_WAIT), Some(CloseCode::AuthExpected));
+    }
+
+    #[test]
+    fn silence_and_expiry_close() {
+        let mut session = open();
+        assert_eq!(session.timeout(START + SILENCE_MAX), Some(CloseCode::Silent));
+        let later = START + Duration::from_secs(30);
+        session.heard(later);
+        assert_eq!(session.timeout(START + SILENCE_MAX), None);
+        session.authenticated(later + Duration::from_secs(1));
+        assert_eq!(session.poll_timeout(), later + Duration::from_secs(1));
+        assert_eq!(session.timeout(later + Duration::from_secs(1)), Some(CloseCode::TokenExpired));
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong_and_which_request() {
+        let mut session = open();
+        let cases = [
+            (r#"{"type":"subscribe","request":7,"room":"room_x","voice":true}"#, Some(7), "room_"),
+            (r#"{"type":"subscribe","request":7,"voice":true}"#, Some(7), "missing field `room`"),
+            (r#"{"type":"ping","nonce":1,"nonse":2}"#, None, "unknown field `nonse`"),
+            (r#"{"type":"warble"}"#, None, "unknown variant `warble`"),
+            ("{", None, "JSON"),
+            ("[1]", None, "found none"),
+        ];
+        for (text, expected_request, expected_words) in cases {
+            match session.text(START, text) {
+                Received::Refuse { request, problem } => {
+                    assert_eq!(request, expected_request.map(RequestId), "{text}");
+                    assert!(problem.detail.contains(expected_words), "{text}: {}", problem.detail);
+                }
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_flood_is_braked_to_its_rate() {
+        let mut session = open();
+        let mut now = START;
+        let mut sent = 0_u64;
+        while now < START + Duration::from_secs(20) {
+            let wait = session.brake(now, false);
+            now = now + wait;
+            sent += 1;
+            if sent > 100_000 {
+                panic!("the brake never closes");
+            }
+        }
+        let allowed = CONTROL_RATE.burst + 20 * CONTROL_RATE.per_s;
+        assert!((allowed..=allowed + 2).contains(&sent), "{sent} of {allowed}");
+    }
+
+    #[test]
+    fn live_voice_is_never_braked() {
+        let mut session = open();
+        for frame in 0..6_000_u64 {
+            let now = START + Duration::from_millis(20 * frame);
+            assert_eq!(session.brake(now, true), Duration::ZERO);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_judged_without_panic(text in ".{0,200}", signed_in: bool) {
+            let mut session = if signed_in { open() } else { Inbound::new(START) };
+            let _judged = session.text(START, &text);
+        }
+
+        #[test]
+        fn any_bytes_are_judged_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _judged = open().binary(START, &Bytes::from(bytes));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The bounds of control messages that their types can't express.
+
+use super::limits::{BURST_BITRATE, FRAMES_PER_BURST_MAX, NAME_CHARS_MAX, SPOKEN_AGO_MAX};
+use super::problem::{Problem, ProblemKind};
+use super::socket::ClientMessage;
+use crate::model::BurstHeader;
+use crate::units::RequestId;
+
+/// The longest round trip that a client may report, µs: 60 s.
+const RTT_US_MAX: u32 = 60_000_000;
+
+fn out_of_bounds(field: &'static str, detail: String) -> Problem {
+    Problem::new(ProblemKind::OutOfBounds, detail).field(field)
+}
+
+fn check_header(header: &BurstHeader) -> Result<(), Problem> {
+    if !BURST_BITRATE.contains(&header.bitrate.0) {
+        let (low, high) = (BURST_BITRATE.start(), BURST_BITRATE.end());
+        return Err(out_of_bounds(
+            "header.bitrate",
+            format!("expected {low} to {high} bit/s, found {}", header.bitrate),
+        ));
+    }
+    Ok(())
+}
+
+impl ClientMessage {
+    /// Checks what the types leave open. The text of a `send` is the room log's to check.
+    pub fn check(&self) -> Result<(), Problem> {
+        match self {
+            Self::Auth { client, .. } => {
+                let found = client.chars().count();
+                if found > NAME_CHARS_MAX {
+                    return Err(out_of_bounds(
+                        "client",
+                        format!("expected at most {NAME_CHARS_MAX} characters, found {found}"),
+                    ));
+                }
+                Ok(())
+            }
+            Self::FloorRequest { header, spoken_ago_ms, .. } => {
+                let longest = SPOKEN_AGO_MAX.as_millis();
+                if u128::from(*spoken_ago_ms) > longest {
+                    return Err(out_of_bounds(
+                        "spoken_ago_ms",
+                        format!("expected at most {longest} ms, found {spoken_ago_ms}"),
+                    ));
+                }
+                check_header(header)
+            }
+            Self::BurstEnd { last, .. } => {
+                if !(1..=FRAMES_PER_BURST_MAX).contains(&last.0) {
+                    return Err(out_of_bounds(
+                        "last",
+                        format!("expected the number of the last frame, 1 to {FRAMES_PER_BURST_MAX}, found {last}"),
+                    ));
+                }
+                Ok(())
+            }
+            Self::Ping { rtt_us: Some(rtt), .. } if *rtt > RTT_US_MAX => {
+                Err(out_of_bounds("rtt_us", format!("expected at most {RTT_US_MAX} µs, found {rtt}")))
+            }
+            Self::Subscribe { .. }
+            | Self::Unsubscribe { .. }
+            | Self::Send { .. }
+            | Self::FloorRelease { .. }
+            | Self::EmergencyClear { .. }
+            | Self::Ping { .. }
+            | Self::Report { .. } => Ok(()),
+        }
+    }
+
+    /// The request that an answer names.
+    pub fn request(&self) -> Option<RequestId> {
+        match self {
+            Self::Subscribe { request, .. }
+            | Self::FloorRequest { request, .. }
+            | Self::FloorRelease { request, .. }
+            | Self::EmergencyClear { request, .. } => Some(*request),
+            Self::Auth { .. }
+            | Self::Unsubscribe { .. }
+            | Self::Send { .. }
+            | Self::BurstEnd { .. }
+            | Self::Ping { .. }
+            | Self::Report { .. } => None,
+        }
+    }
+}
