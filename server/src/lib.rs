@@ -1,1 +1,4 @@
-//! Holler server.
+//! Holler's server.
+
+pub mod config;
+pub mod pki;
