@@ -59,6 +59,8 @@ pub const TALK_WARNING: Duration = Duration::from_secs(10);
 pub const QUEUE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Most requests queued for the floor of one room.
 pub const FLOOR_QUEUE_MAX: usize = 64;
+/// Most emergencies that are listed in one room at once; a further one still gets the floor.
+pub const EMERGENCIES_MAX: usize = 256;
 /// A reader that takes nothing at all for this long is closed.
 pub const STALLED_READER_MAX: Duration = Duration::from_secs(30);
 /// How long the rest of a burst may be repaired on the socket after its end, before only a later upload remains.

@@ -231,7 +231,7 @@ pub enum ServerMessage {
         room: RoomId,
         /// To be carried by every live frame.
         token: FloorToken,
-        /// The talk limit, ms from now.
+        /// The talk limit, ms from now; 4,294,967,295: none.
         until_ms: u32,
     },
     /// You wait in the queue (3GPP: Floor Queue Position Info). Sent again when the position changes.
