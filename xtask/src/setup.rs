@@ -1,0 +1,153 @@
+//! `./x setup`: what the builds and tests need from the system, why, and how to get it.
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::{Context, Result, bail};
+
+use crate::check::pure;
+use crate::sh;
+
+/// What something is needed for; a task asks only for its own purposes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Building the server and the clients.
+    Build,
+    /// Making browsers trust the local root.
+    Trust,
+    /// Building for WebAssembly.
+    Web,
+}
+
+struct Need {
+    what: &'static str,
+    why: &'static str,
+    purpose: Purpose,
+    /// Debian's packages; elsewhere they are named as a hint.
+    packages: &'static [&'static str],
+    present: fn() -> bool,
+}
+
+const NEEDS: &[Need] = &[
+    Need {
+        what: "a C compiler",
+        why: "to link, and to compile SQLite, libopus and the TLS primitives",
+        purpose: Purpose::Build,
+        packages: &["gcc", "libc6-dev"],
+        present: || sh::on_path("cc"),
+    },
+    Need {
+        what: "cmake and make",
+        why: "libopus is built with them",
+        purpose: Purpose::Build,
+        packages: &["cmake", "make"],
+        present: || sh::on_path("cmake") && sh::on_path("make"),
+    },
+    Need {
+        what: "pkg-config and ALSA's headers",
+        why: "the native client captures and plays sound through ALSA",
+        purpose: Purpose::Build,
+        packages: &["pkg-config", "libasound2-dev"],
+        present: || !cfg!(target_os = "linux") || sh::succeeds(sh::program("pkg-config").args(["--exists", "alsa"])),
+    },
+    Need {
+        what: "certutil",
+        why: "`./x trust` puts the local root into the browsers' certificate stores with it",
+        purpose: Purpose::Trust,
+        packages: &["libnss3-tools"],
+        present: || !cfg!(target_os = "linux") || sh::on_path("certutil"),
+    },
+    Need {
+        what: "Rust's standard library for WebAssembly",
+        why: "the core must build for browsers; rustup could not add wasm32-unknown-unknown, Debian's sources serve",
+        purpose: Purpose::Web,
+        packages: &["rustc-web", "cargo-web", "rust-web-src"],
+        present: || pure::route().is_some(),
+    },
+];
+
+/// Installs everything that any task needs; with `--check` only says what is missing.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let all = [Purpose::Build, Purpose::Trust, Purpose::Web];
+    match arguments {
+        [] => {
+            ensure(&all)?;
+            println!("nothing is missing");
+            Ok(())
+        }
+        [flag] if flag == "--check" => {
+            let missing = missing(&all);
+            for need in NEEDS {
+                let state = if missing.iter().any(|m| m.what == need.what) { "missing" } else { "here" };
+                println!("{state:<8} {:<40} {}", need.what, need.why);
+            }
+            if missing.is_empty() { Ok(()) } else { bail!("something is missing; `./x setup` installs it") }
+        }
+        _ => bail!("setup takes nothing or --check"),
+    }
+}
+
+/// Installs what these purposes need and is not here.
+pub(crate) fn ensure(purposes: &[Purpose]) -> Result<()> {
+    if purposes.contains(&Purpose::Web) {
+        pure::add_target();
+    }
+    let missing = missing(purposes);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("missing on this machine:");
+    for need in &missing {
+        println!("  {}: {} (Debian: {})", need.what, need.why, need.packages.join(" "));
+    }
+    let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages).copied().collect();
+    if !sh::on_path("apt-get") {
+        bail!("please install these, or your system's equivalents, then run this again");
+    }
+    install(&packages)?;
+    if let Some(need) = self::missing(purposes).first() {
+        bail!("{} is still missing after the installation of {}", need.what, need.packages.join(" "));
+    }
+    Ok(())
+}
+
+fn missing(purposes: &[Purpose]) -> Vec<&'static Need> {
+    NEEDS.iter().filter(|need| purposes.contains(&need.purpose) && !(need.present)()).collect()
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let root = sh::output(sh::program("id").arg("-u"))?.trim() == "0";
+    let mut apt: Vec<&str> = Vec::new();
+    let asks = std::io::stdin().is_terminal() && !sh::in_ci();
+    if !root {
+        if !sh::on_path("sudo") {
+            bail!("run this as root, then try again: apt-get install {}", packages.join(" "));
+        }
+        apt.push("sudo");
+        if !asks {
+            apt.push("-n");
+        }
+    }
+    if asks && !agreed()? {
+        bail!("nothing was installed; by hand: apt-get install {}", packages.join(" "));
+    }
+    apt.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]);
+    let command = |tail: &[&str]| {
+        let mut command = sh::program(apt[0]);
+        command.args(&apt[1..]).args(tail);
+        command
+    };
+    if let Err(error) = sh::run(&mut command(&["update"])) {
+        println!("{error:#}; trying with the package lists that are here");
+    }
+    let mut tail = vec!["install", "-y", "--no-install-recommends"];
+    tail.extend(packages);
+    sh::run(&mut command(&tail))
+}
+
+fn agreed() -> Result<bool> {
+    print!("install with apt-get now? [Y/n] ");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).context("no answer could be read")?;
+    Ok(!answer.trim_start().to_lowercase().starts_with('n'))
+}
