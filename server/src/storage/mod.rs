@@ -1,0 +1,157 @@
+//! The embedded store: one SQLite file, one writer that commits in groups, a few readers.
+//!
+//! Many small writes a second and one sync each do not go together: a disk takes milliseconds for a sync. So every write goes
+//! to one thread, which takes what is waiting, runs it in one transaction and syncs once; the more is waiting, the larger the
+//! group. A write is answered only after that sync. See [`writer`] for what happens when a commit fails.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`folder`] | the data folder: `LOCK`, `KEYS`, the database's header |
+//! | [`schema`] | connections, pragmas, migrations |
+//! | [`vault`] | data keys, wrapped by the key ring |
+//! | [`writer`] | the group commit |
+//! | [`hooks`] | where tests stop the process |
+
+pub mod error;
+pub mod folder;
+pub mod hooks;
+mod schema;
+pub mod vault;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+pub use error::{OpenStoreError, StoreError};
+pub use folder::{DATABASE_FILE, ServeLock, has_data};
+pub use hooks::{Hooks, NoHooks, Point};
+pub use vault::{Sealer, Vault};
+
+use crate::keys::KeyRing;
+use writer::{Closure, Job, Writer};
+
+/// Reads that run at once. SQLite readers hinder neither each other nor the writer; each costs a connection and its cache.
+const READERS: usize = 4;
+
+/// Writes that wait for the writer; more wait at their callers, without a place in the queue.
+const QUEUE: usize = 4_096;
+
+/// A handle on the database. Cheap to clone; the last one closes it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    queue: mpsc::Sender<Box<dyn Job>>,
+    readers: Mutex<Vec<Connection>>,
+    free_readers: Arc<Semaphore>,
+    vault: Vault,
+    hooks: Arc<dyn Hooks>,
+    closed: tokio::sync::watch::Receiver<()>,
+}
+
+impl Store {
+    /// Opens the database in `data`, making or upgrading it as needed. Refused, with nothing touched, where `ring` is not the
+    /// one that the data is sealed with.
+    ///
+    /// A server takes the [`ServeLock`] first; other commands may work on the same folder meanwhile.
+    pub fn open(data: &Path, ring: KeyRing, hooks: Arc<dyn Hooks>) -> Result<Self, OpenStoreError> {
+        let path = folder::prepare(data, &ring)?;
+        let connection = schema::writer(&path)?;
+        let readers = (0..READERS).map(|_| schema::reader(&path)).collect::<Result<Vec<_>, _>>()?;
+        let vault = Vault::new(ring);
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let closed = Writer::new(connection).spawn(jobs).map_err(|source| OpenStoreError::Io { path, source })?;
+        Ok(Self(Arc::new(Inner {
+            queue,
+            readers: Mutex::new(readers),
+            free_readers: Arc::new(Semaphore::new(READERS)),
+            vault,
+            hooks,
+            closed,
+        })))
+    }
+
+    /// Runs `f` in a transaction and returns its value once that is committed and synced. When `f` fails, what it wrote is
+    /// undone. It shares its transaction with others, so it must neither begin nor end one, and must not take long.
+    ///
+    /// Unless the error is [`StoreError::Unknown`], nothing was stored. Once queued, the write runs even if the future is
+    /// dropped.
+    pub async fn write<T, E>(&self, f: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(Box::new(Closure { f, answer })).await?;
+        answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    /// Runs `f` on a reader, on one consistent state that includes every write answered before the call.
+    pub async fn read<T, E>(&self, f: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.0.free_readers).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let inner = Arc::clone(&self.0);
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            // There are as many connections as permits.
+            let mut reader = Reader { connection: inner.readers().pop(), inner: &inner };
+            let connection = reader.connection.as_mut().ok_or(StoreError::Closed)?;
+            // Dropped, it rolls back, which for a reader means that it lets go of its snapshot.
+            let snapshot = connection.transaction().map_err(StoreError::from)?;
+            f(&snapshot)
+        });
+        reading.await.unwrap_or_else(|_| Err(StoreError::Panicked.into()))
+    }
+
+    /// The data keys, for use inside [`Store::write`] and [`Store::read`].
+    pub fn vault(&self) -> &Vault {
+        &self.0.vault
+    }
+
+    /// What happens at the points of a send.
+    pub fn hooks(&self) -> &dyn Hooks {
+        &*self.0.hooks
+    }
+
+    /// Lets go of this handle and, when it was the last, waits until everything queued is written and the database closed.
+    pub async fn close(self) {
+        let mut closed = self.0.closed.clone();
+        let last = Arc::strong_count(&self.0) == 1;
+        drop(self);
+        if last {
+            // An error says that the writer has let go of its end: it is closed.
+            while closed.changed().await.is_ok() {}
+        }
+    }
+
+    async fn enqueue(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        self.0.queue.send(job).await.map_err(|_| StoreError::Closed)
+    }
+}
+
+impl Inner {
+    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives its connection back, also when the closure panicked.
+struct Reader<'a> {
+    connection: Option<Connection>,
+    inner: &'a Inner,
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.inner.readers().extend(self.connection.take());
+    }
+}
+
+#[cfg(test)]
+mod tests;

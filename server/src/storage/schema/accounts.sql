@@ -1,0 +1,1 @@
+-- People, devices, rooms and who may sign in.

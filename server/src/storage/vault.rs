@@ -1,0 +1,121 @@
+//! The data keys: made and unwrapped inside a transaction, so that a key and what it sealed appear or vanish together.
+
+use std::fmt;
+
+use holler_core::seal::{Key, KeyId, Place, SealingKey};
+use holler_core::units::{RoomId, WorkspaceId};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::StoreError;
+use crate::keys::{KeyRing, random_key, random_nonce};
+
+/// Makes, unwraps and shreds data keys. A cheap clone.
+#[derive(Clone, Debug)]
+pub struct Vault {
+    ring: KeyRing,
+}
+
+/// Seals, opens and hashes with one data key.
+#[derive(Clone)]
+pub struct Sealer {
+    sealing: SealingKey,
+    lookups: Key,
+}
+
+/// Data keys are not rotated yet: each workspace and room has one.
+const DATA_KEY: KeyId = KeyId(1);
+
+impl Sealer {
+    fn new(key: &Key) -> Self {
+        Self {
+            sealing: SealingKey::new(DATA_KEY, &key.subkey("holler/data/seal/1")),
+            lookups: key.subkey("holler/data/lookup/1"),
+        }
+    }
+
+    /// Seals `value` to lie at `place`.
+    pub fn seal(&self, place: &Place<'_>, value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        Ok(self.sealing.seal(&random_nonce()?, place, value))
+    }
+
+    /// Opens what lies at `place`.
+    pub fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        Ok(self.sealing.open(place, sealed)?)
+    }
+
+    /// Opens a text that lies at `place`.
+    pub fn open_text(&self, place: &Place<'_>, sealed: &[u8]) -> Result<String, StoreError> {
+        String::from_utf8(self.open(place, sealed)?)
+            .map_err(|_| StoreError::Damaged(format!("{}.{} is no text", place.table, place.column)))
+    }
+
+    /// The keyed hash under which a sealed value is found. `what` names the column, so that hashes of different columns differ.
+    pub fn lookup(&self, what: &str, value: &[u8]) -> [u8; 32] {
+        self.lookups.lookup(what, value)
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealer(secret)")
+    }
+}
+
+impl Vault {
+    pub(super) fn new(ring: KeyRing) -> Self {
+        Self { ring }
+    }
+
+    /// Makes the data key of a new workspace.
+    pub fn create_workspace(&self, db: &Connection, workspace: WorkspaceId) -> Result<Sealer, StoreError> {
+        let row: [&[u8]; 1] = [workspace.bytes()];
+        let (sealer, wrapped) = self.create(&Place { table: "workspace_keys", column: "wrapped", row: &row })?;
+        db.prepare_cached("INSERT INTO workspace_keys (workspace_id, wrapped) VALUES (?1, ?2)")?
+            .execute(params![workspace.bytes(), wrapped])?;
+        Ok(sealer)
+    }
+
+    /// The workspace's sealer.
+    pub fn workspace(&self, db: &Connection, workspace: WorkspaceId) -> Result<Sealer, StoreError> {
+        let wrapped: Option<Vec<u8>> = db
+            .prepare_cached("SELECT wrapped FROM workspace_keys WHERE workspace_id = ?1")?
+            .query_row([workspace.bytes()], |row| row.get(0))
+            .optional()?;
+        let row: [&[u8]; 1] = [workspace.bytes()];
+        self.open(&Place { table: "workspace_keys", column: "wrapped", row: &row }, wrapped, &workspace)
+    }
+
+    /// Makes the data key of a new room.
+    pub fn create_room(&self, db: &Connection, room: RoomId) -> Result<Sealer, StoreError> {
+        let row: [&[u8]; 1] = [room.bytes()];
+        let (sealer, wrapped) = self.create(&Place { table: "room_keys", column: "wrapped", row: &row })?;
+        db.prepare_cached("INSERT INTO room_keys (room_id, wrapped) VALUES (?1, ?2)")?
+            .execute(params![room.bytes(), wrapped])?;
+        Ok(sealer)
+    }
+
+    /// The room's sealer.
+    pub fn room(&self, db: &Connection, room: RoomId) -> Result<Sealer, StoreError> {
+        let wrapped: Option<Vec<u8>> = db
+            .prepare_cached("SELECT wrapped FROM room_keys WHERE room_id = ?1")?
+            .query_row([room.bytes()], |row| row.get(0))
+            .optional()?;
+        let row: [&[u8]; 1] = [room.bytes()];
+        self.open(&Place { table: "room_keys", column: "wrapped", row: &row }, wrapped, &room)
+    }
+
+    fn create(&self, place: &Place<'_>) -> Result<(Sealer, Vec<u8>), StoreError> {
+        let key = random_key()?;
+        Ok((Sealer::new(&key), self.ring.wrap(place, &key)?))
+    }
+
+    fn open(
+        &self,
+        place: &Place<'_>,
+        wrapped: Option<Vec<u8>>,
+        whose: &dyn fmt::Display,
+    ) -> Result<Sealer, StoreError> {
+        let wrapped = wrapped.ok_or_else(|| StoreError::NoKey(whose.to_string()))?;
+        Ok(Sealer::new(&self.ring.unwrap(place, &wrapped)?))
+    }
+}

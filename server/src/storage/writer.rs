@@ -1,0 +1,161 @@
+//! The group commit.
+//!
+//! The writer's thread takes every job that is waiting, up to [`GROUP`], and runs them in their order in one transaction, each in
+//! a savepoint of its own, so that one that fails takes nothing with it. Then it commits, which syncs, and only then answers.
+//!
+//! A commit that fails is one of two things. Where SQLite says that it did not begin to make the transaction visible (disk full,
+//! locked, a constraint), nothing is stored, and everybody is told so. Any other failure, such as one of the sync itself, may
+//! leave a commit on the disk that a restart would find: then everybody is told that the outcome is unknown, and sends again.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::error::StoreError;
+
+/// Most jobs in one transaction: what arrives while a sync runs under heavy load. More would only lengthen the wait.
+const GROUP: usize = 512;
+
+/// Tells the caller of a job, once it is known what became of the transaction.
+pub(super) type Answer = Box<dyn FnOnce(&Result<(), StoreError>)>;
+
+/// Something to write.
+pub(super) trait Job: Send {
+    /// Writes. The flag says whether to keep what was written.
+    fn run(self: Box<Self>, db: &Connection) -> (bool, Answer);
+    /// It will not run; nothing is stored.
+    fn refuse(self: Box<Self>, error: StoreError);
+}
+
+/// A closure from [`super::Store::write`].
+pub(super) struct Closure<F, T, E> {
+    pub(super) f: F,
+    pub(super) answer: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> Job for Closure<F, T, E>
+where
+    F: FnOnce(&Connection) -> Result<T, E> + Send,
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    fn run(self: Box<Self>, db: &Connection) -> (bool, Answer) {
+        let Self { f, answer } = *self;
+        let result = catch_unwind(AssertUnwindSafe(|| f(db))).unwrap_or_else(|_| Err(StoreError::Panicked.into()));
+        let keep = result.is_ok();
+        let tell = move |outcome: &Result<(), StoreError>| {
+            let told = match (result, outcome) {
+                (Ok(_), Err(error)) => Err(error.clone().into()),
+                (result, _) => result,
+            };
+            // Nobody waits any more: it is stored all the same.
+            let _ = answer.send(told);
+        };
+        (keep, Box::new(tell))
+    }
+
+    fn refuse(self: Box<Self>, error: StoreError) {
+        let _ = self.answer.send(Err(error.into()));
+    }
+}
+
+pub(super) struct Writer {
+    db: Connection,
+}
+
+impl Writer {
+    pub(super) fn new(db: Connection) -> Self {
+        Self { db }
+    }
+
+    /// Starts the thread. It ends, and lets go of the sender of the returned watch, when every sender of `jobs` is gone.
+    pub(super) fn spawn(self, mut jobs: mpsc::Receiver<Box<dyn Job>>) -> io::Result<watch::Receiver<()>> {
+        let (open, closed) = watch::channel(());
+        std::thread::Builder::new().name("holler-writer".to_owned()).spawn(move || {
+            let _open = open;
+            let mut group = Vec::with_capacity(GROUP);
+            while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
+                self.commit_group(group.drain(..));
+            }
+            drop(self);
+        })?;
+        Ok(closed)
+    }
+
+    fn commit_group(&self, jobs: impl Iterator<Item = Box<dyn Job>>) {
+        let mut answers = Vec::new();
+        // Set once there is no transaction: then nothing of this group is stored.
+        let mut lost = self.db.execute_batch("BEGIN IMMEDIATE").err().map(StoreError::from);
+        for job in jobs {
+            match &lost {
+                None => {
+                    let (answer, fate) = self.run(job);
+                    answers.push(answer);
+                    lost = fate.err();
+                }
+                Some(error) => job.refuse(error.clone()),
+            }
+        }
+        let outcome = match lost {
+            None => self.commit(),
+            Some(error) => {
+                self.roll_back();
+                Err(error)
+            }
+        };
+        if let Err(error) = &outcome {
+            tracing::error!(%error, jobs = answers.len(), "a group of writes was not committed");
+        }
+        for answer in answers {
+            answer(&outcome);
+        }
+    }
+
+    /// Runs one job in a savepoint. An error means that the whole transaction is gone.
+    fn run(&self, job: Box<dyn Job>) -> (Answer, Result<(), StoreError>) {
+        let began = self.statement("SAVEPOINT job");
+        let (keep, answer) = match began {
+            Ok(()) => job.run(&self.db),
+            Err(error) => {
+                job.refuse(error.clone());
+                return (Box::new(|_| {}), Err(error));
+            }
+        };
+        // SQLite gives up the whole transaction when a statement meets a full or failing disk.
+        let fate = if self.db.is_autocommit() {
+            Err(StoreError::Abandoned)
+        } else if keep {
+            self.statement("RELEASE job")
+        } else {
+            self.statement("ROLLBACK TO job").and_then(|()| self.statement("RELEASE job"))
+        };
+        (answer, fate)
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        let Err(error) = self.db.execute_batch("COMMIT") else { return Ok(()) };
+        let certain = matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::DiskFull
+                    | ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::ConstraintViolation
+            )
+        );
+        let certain = self.roll_back() && certain;
+        Err(if certain { error.into() } else { StoreError::Unknown(error.to_string()) })
+    }
+
+    /// Whether there is no transaction any more.
+    fn roll_back(&self) -> bool {
+        self.db.is_autocommit() || self.db.execute_batch("ROLLBACK").is_ok()
+    }
+
+    fn statement(&self, sql: &str) -> Result<(), StoreError> {
+        self.db.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+}
