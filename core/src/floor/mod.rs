@@ -370,6 +370,7 @@ impl Output {
                     room,
                     client_id: None,
                     request: Some(*request),
+                    burst: None,
                     problem: Problem::new(
                         ProblemKind::Forbidden,
                         "an emergency is cleared by the one who raised it, or by a dispatcher",

@@ -87,7 +87,7 @@ pub enum ClientMessage {
         /// The room.
         room: RoomId,
     },
-    /// End a burst, and give up its floor where it still has it. Answered by `burst.status`. May be sent again.
+    /// End a burst, and give up its floor where it still has it. Answered by `burst.status` or `refused`. May be sent again.
     #[serde(rename = "burst.end")]
     BurstEnd {
         /// The room.
@@ -219,6 +219,9 @@ pub enum ServerMessage {
         /// From a request.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<RequestId>,
+        /// From a `burst.end`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        burst: Option<BurstId>,
         /// Why.
         problem: Problem,
     },
