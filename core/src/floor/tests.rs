@@ -5,6 +5,7 @@ use crate::model::Codec;
 use crate::units::{Bitrate, Epoch, FrameMs};
 
 mod clauses;
+mod reference;
 
 /// Time begins well above zero, so that subtracting a span shows.
 const START: Mono = Mono(1_000_000_000);
