@@ -298,7 +298,6 @@ impl Floor {
         if self.repeat_past(&asked) || self.repeat_live(&asked, &mut state) {
             return state;
         }
-        self.past.retain(|past| past.device != asked.device);
         if !asked.role.may_talk_at(asked.priority) {
             self.deny(&asked, self.now, Outcome::Denied, DenyReason::NotAllowed);
             return state;

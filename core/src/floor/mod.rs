@@ -29,9 +29,9 @@
 //!
 //! **Requests.** A request is known by its device, its burst and the priority asked for. While it is live (it waits, or holds
 //! the floor), asking again gives the same answer again, under the newer request number: a client that reconnected keeps its
-//! token, or its place. Anything else from the same device replaces it. After its end, the same device, number and burst get
-//! the same denial or revocation again, until the device asks for something else, or its socket goes (numbers are those of
-//! one socket). Every request ends exactly once, with an [`Outcome`].
+//! token, or its place. Anything else from the same device replaces it. After its end by denial or revocation, the same device,
+//! number and burst get the same answer again, until another request of the device ends so, or its socket goes (numbers are
+//! those of one socket). Every request ends exactly once, with an [`Outcome`].
 //!
 //! **Tokens** are (term, counter); the counter rises with every grant, so that tokens strictly increase. A new home has a higher
 //! term. The home stops granting at [`Input::Lease`]'s `until`, by its own clock.

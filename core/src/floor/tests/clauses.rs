@@ -259,6 +259,15 @@ fn a_limit_within_the_warning_has_none() {
 }
 
 #[test]
+fn a_warning_that_comes_too_late_is_not_told() {
+    let mut bench = Bench::with(Config { holder_silence_max: Duration::from_secs(300), ..Config::default() });
+    bench.ask(0, ask(1, Priority::Normal));
+    let said = bench.at(60_000, Input::Timeout);
+    assert!(!said.iter().any(|output| matches!(output, Output::Warning { .. })));
+    assert_eq!(revoked(&said), [(device(1), token(1), RevokeReason::TalkLimit)]);
+}
+
+#[test]
 fn an_emergency_has_no_talk_limit_unless_configured() {
     let mut bench = Bench::new();
     assert_eq!(granted(&bench.ask(0, ask(1, Priority::Emergency)))[0].3, None);
@@ -339,6 +348,12 @@ fn an_ended_request_gets_the_same_answer_and_is_not_counted_twice() {
     let said = bench.ask(30, ask(3, Priority::Normal));
     assert_eq!(revoked(&said), [(device(3), token(2), RevokeReason::Preempted)]);
     assert_eq!((outcomes(&said), bench.waiting()), (vec![], vec![]));
+
+    bench.ask(31, Request { request: RequestId(8), header: header(8), ..ask(2, Priority::Normal) });
+    let said = bench.ask(32, second);
+    assert_eq!(denied(&said), denied(&first_time), "an old request does not replace a newer one");
+    assert_eq!(bench.waiting(), [device(2)]);
+    bench.at(33, Input::Release { device: device(2), request: RequestId(8) });
 
     // Under another number, and on another socket, it is asked anew.
     bench.ask(40, Request { request: RequestId(9), ..ask(3, Priority::Normal) });

@@ -343,7 +343,6 @@ impl Model {
             live.asked.request = asked.request;
             return;
         }
-        self.past.remove(&asked.device);
         self.arrivals += 1;
         let live = Live { asked, weight: asked.priority, since: self.now, arrival: self.arrivals };
         if !asked.role.may_talk_at(asked.priority) {
