@@ -1,0 +1,472 @@
+//! The connection: token, socket, `auth`, heartbeats, and coming back after it broke.
+//!
+//! ```text
+//!  Off ──start──▶ Token ──▶ Connecting ──▶ Authenticating ──welcome──▶ Up
+//!   ▲               ▲            │                │                    │
+//!   └─final close───┴──expired───┴──▶ Waiting ◀───┴────────────────────┘
+//! ```
+
+use core::time::Duration;
+
+use super::Cx;
+use super::notice::{LinkReason, LinkState, Notice};
+use super::ports::{ConnectFailure, Lane, LinkNo, Output};
+use crate::units::{DeviceId, Mono, UserId};
+use crate::wire::limits::{AUTH_WAIT, HEARTBEAT, HEARTBEAT_TALKING, SILENCE_MAX};
+use crate::wire::socket::{ClientMessage, CloseCode};
+
+/// The first wait after a failure; each further one doubles. Half of it to the whole, drawn: a server that restarts must not
+/// meet all of its clients in one instant.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+/// The longest wait: what a person would accept before pressing "retry", without a phone's radio working all day.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// A connection that held this long was a good one: the next failure begins with the first wait again.
+const GOOD_AFTER: Duration = Duration::from_secs(10);
+/// How long opening a socket may take. Bad mobile links need several seconds for TCP and TLS.
+const CONNECT_WAIT: Duration = Duration::from_secs(20);
+/// How long a refresh of the token may take before it is asked for again.
+const TOKEN_WAIT: Duration = Duration::from_secs(30);
+/// A `ping` for which nothing at all came back in this time means that the connection is dead. While idle it is long, as a
+/// sleeping radio takes seconds to wake.
+const PONG_WAIT: Duration = Duration::from_secs(10);
+/// The same while talking: a new connection within the floor's 2 s of grace is not possible after it, but each second less
+/// is a second that the listeners hear live.
+const PONG_WAIT_TALKING: Duration = Duration::from_secs(3);
+/// How often to measure the round trip while voice flows, which is itself the sign of life.
+const MEASURE_TALKING: Duration = Duration::from_secs(2);
+/// A token is refreshed this long before it expires, or after three quarters of a shorter life.
+const REFRESH_AHEAD: Duration = Duration::from_secs(60);
+/// What this client is called, for the operator.
+const CLIENT: &str = concat!("holler/", env!("CARGO_PKG_VERSION"));
+
+#[derive(Debug)]
+enum State {
+    Off,
+    /// Waits for a token, since then.
+    Token {
+        since: Mono,
+    },
+    Connecting {
+        link: LinkNo,
+        since: Mono,
+    },
+    Authenticating {
+        link: LinkNo,
+        since: Mono,
+    },
+    Up(Session),
+    Waiting {
+        until: Mono,
+    },
+}
+
+/// What holds while the connection is up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Session {
+    pub(super) link: LinkNo,
+    pub(super) device: DeviceId,
+    since: Mono,
+    heartbeat: Duration,
+}
+
+#[derive(Debug)]
+struct Token {
+    access: String,
+    refresh_at: Mono,
+    expires_at: Mono,
+}
+
+/// What the rest of the engine must know at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Up,
+    Down,
+}
+
+#[derive(Debug)]
+struct Ping {
+    nonce: u32,
+    sent: Mono,
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    state: State,
+    next_link: u32,
+    /// Failures in a row.
+    failures: u32,
+    token: Option<Token>,
+    refreshing: Option<Mono>,
+    /// Earliest next try of a refresh that failed.
+    refresh_not_before: Mono,
+    heard_at: Mono,
+    ping: Option<Ping>,
+    rtt: Option<Duration>,
+    rtt_told: bool,
+    talking: bool,
+}
+
+impl Link {
+    pub(super) fn new() -> Self {
+        Self {
+            state: State::Off,
+            next_link: 1,
+            failures: 0,
+            token: None,
+            refreshing: None,
+            refresh_not_before: Mono::default(),
+            heard_at: Mono::default(),
+            ping: None,
+            rtt: None,
+            rtt_told: false,
+            talking: false,
+        }
+    }
+
+    pub(super) fn session(&self) -> Option<Session> {
+        if let State::Up(session) = self.state { Some(session) } else { None }
+    }
+
+    /// The round trip, smoothed; `None` before the first `pong`.
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// When something last came from the server.
+    pub(super) fn heard_at(&self) -> Mono {
+        self.heard_at
+    }
+
+    fn current(&self) -> Option<LinkNo> {
+        match &self.state {
+            State::Connecting { link, .. } | State::Authenticating { link, .. } => Some(*link),
+            State::Up(session) => Some(session.link),
+            State::Off | State::Token { .. } | State::Waiting { .. } => None,
+        }
+    }
+
+    /// Whether news of `link` are about the present connection.
+    pub(super) fn is_current(&self, link: LinkNo) -> bool {
+        self.current() == Some(link)
+    }
+
+    pub(super) fn start(&mut self, cx: &mut Cx<'_>) {
+        if matches!(self.state, State::Off) {
+            self.failures = 0;
+            self.connect(cx);
+        }
+    }
+
+    pub(super) fn stop(&mut self, cx: &mut Cx<'_>) -> Option<Change> {
+        self.end(cx, LinkReason::Stopped)
+    }
+
+    pub(super) fn network_up(&mut self, cx: &mut Cx<'_>) {
+        match &self.state {
+            State::Waiting { .. } => {
+                self.failures = 0;
+                self.connect(cx);
+            }
+            // The old path may be gone without a word: ask, and the wait for the answer decides.
+            State::Up(_) => self.send_ping(cx),
+            State::Off | State::Token { .. } | State::Connecting { .. } | State::Authenticating { .. } => {}
+        }
+    }
+
+    /// Whether this client has, or waits for, the floor: then the server must hear from it often.
+    pub(super) fn set_talking(&mut self, cx: &mut Cx<'_>, talking: bool) {
+        if talking && !self.talking && matches!(self.state, State::Up(_)) && self.ping.is_none() {
+            self.send_ping(cx);
+        }
+        self.talking = talking;
+    }
+
+    /// Something was heard.
+    pub(super) fn note_heard(&mut self, now: Mono) {
+        self.heard_at = now;
+    }
+
+    pub(super) fn token(&mut self, cx: &mut Cx<'_>, access: String, expires_in: Duration) {
+        self.refreshing = None;
+        let ahead = REFRESH_AHEAD.min(expires_in / 4);
+        self.token = Some(Token {
+            access,
+            refresh_at: cx.now + expires_in.saturating_sub(ahead),
+            expires_at: cx.now + expires_in,
+        });
+        match &self.state {
+            State::Token { .. } => self.connect(cx),
+            State::Up(session) => {
+                let link = session.link;
+                self.send_auth(cx, link);
+            }
+            State::Off | State::Connecting { .. } | State::Authenticating { .. } | State::Waiting { .. } => {}
+        }
+    }
+
+    pub(super) fn token_failed(&mut self, cx: &mut Cx<'_>, sign_in: bool, detail: String) -> Option<Change> {
+        self.refreshing = None;
+        let reason = LinkReason::Token { detail };
+        if sign_in {
+            self.token = None;
+            return self.end(cx, reason);
+        }
+        if matches!(self.state, State::Token { .. }) {
+            return self.fail(cx, reason, None);
+        }
+        self.refresh_not_before = cx.now + cx.chance.spread(2 * BACKOFF_FIRST);
+        None
+    }
+
+    pub(super) fn connected(&mut self, cx: &mut Cx<'_>, link: LinkNo) {
+        if matches!(self.state, State::Connecting { link: current, .. } if current == link) {
+            self.state = State::Authenticating { link, since: cx.now };
+            self.heard_at = cx.now;
+            cx.notice(Notice::Link(LinkState::Authenticating));
+            self.send_auth(cx, link);
+        }
+    }
+
+    pub(super) fn connect_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        link: LinkNo,
+        failure: ConnectFailure,
+        detail: String,
+    ) -> Option<Change> {
+        if !self.is_current(link) {
+            return None;
+        }
+        self.fail(cx, LinkReason::Connect { failure, detail }, None)
+    }
+
+    pub(super) fn closed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        link: LinkNo,
+        code: Option<u16>,
+        detail: String,
+    ) -> Option<Change> {
+        if !self.is_current(link) {
+            return None;
+        }
+        match code.and_then(CloseCode::from_number) {
+            Some(CloseCode::TokenExpired) => {
+                self.token = None;
+                self.fail(cx, LinkReason::Closed(CloseCode::TokenExpired), Some(Duration::ZERO))
+            }
+            Some(code) if code.resumable() => self.fail(cx, LinkReason::Closed(code), None),
+            Some(code) => self.end(cx, LinkReason::Closed(code)),
+            None => self.fail(cx, LinkReason::Lost { detail }, None),
+        }
+    }
+
+    pub(super) fn welcome(
+        &mut self,
+        cx: &mut Cx<'_>,
+        user: UserId,
+        device: DeviceId,
+        heartbeat_ms: u32,
+        expires_in_s: u32,
+    ) -> Option<Change> {
+        if let Some(token) = &mut self.token {
+            // The server's word counts: it may be stricter than what the shell was told.
+            let ahead = REFRESH_AHEAD.min(Duration::from_secs(u64::from(expires_in_s)) / 4);
+            token.expires_at = cx.now + Duration::from_secs(u64::from(expires_in_s));
+            token.refresh_at = token.expires_at - ahead;
+        }
+        if let State::Authenticating { link, .. } = self.state {
+            let heartbeat = Duration::from_millis(u64::from(heartbeat_ms)).clamp(HEARTBEAT_TALKING, HEARTBEAT * 4);
+            self.state = State::Up(Session { link, device, since: cx.now, heartbeat });
+            self.ping = None;
+            self.rtt = None;
+            self.rtt_told = false;
+            cx.notice(Notice::Link(LinkState::Up { user, device }));
+            self.send_ping(cx);
+            return Some(Change::Up);
+        }
+        None
+    }
+
+    pub(super) fn pong(&mut self, cx: &mut Cx<'_>, nonce: u32) {
+        let Some(ping) = self.ping.take_if(|ping| ping.nonce == nonce) else { return };
+        let sample = cx.now.since(ping.sent);
+        // RFC 6298 section 2: an eighth of each new sample.
+        let smoothed = self.rtt.map_or(sample, |old| (old * 7 + sample) / 8);
+        self.rtt = Some(smoothed);
+        cx.notice(Notice::RoundTrip(smoothed));
+        if !self.rtt_told {
+            // The server can only tell how old a frame is once it knows the way here.
+            self.send_ping(cx);
+        }
+    }
+
+    pub(super) fn draining(&mut self, cx: &mut Cx<'_>, after: Duration) -> Option<Change> {
+        self.fail(cx, LinkReason::Draining, Some(after))
+    }
+
+    pub(super) fn poll_timeout(&self, sent_at: Mono) -> Option<Mono> {
+        match &self.state {
+            State::Off => None,
+            State::Token { since } => Some(*since + TOKEN_WAIT),
+            State::Connecting { since, .. } => Some(*since + CONNECT_WAIT),
+            State::Authenticating { since, .. } => Some(*since + AUTH_WAIT + PONG_WAIT),
+            State::Waiting { until } => Some(*until),
+            State::Up(session) => [
+                Some(self.heard_at + SILENCE_MAX),
+                self.next_ping(session, sent_at),
+                self.pong_due(),
+                self.refresh_due(),
+                self.token.as_ref().map(|token| token.expires_at),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
+        }
+    }
+
+    pub(super) fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Change> {
+        let now = cx.now;
+        match &self.state {
+            State::Off => None,
+            State::Token { since } => {
+                if now >= *since + TOKEN_WAIT {
+                    self.refreshing = None;
+                    let detail = "the refresh took too long".to_owned();
+                    return self.fail(cx, LinkReason::Token { detail }, None);
+                }
+                None
+            }
+            State::Connecting { link, since } => {
+                if now >= *since + CONNECT_WAIT {
+                    let (link, failure) = (*link, ConnectFailure::Unreachable);
+                    cx.push(Output::Disconnect { link });
+                    let detail = format!("no connection within {} s", CONNECT_WAIT.as_secs());
+                    return self.fail(cx, LinkReason::Connect { failure, detail }, None);
+                }
+                None
+            }
+            State::Authenticating { since, .. } => {
+                if now >= *since + AUTH_WAIT + PONG_WAIT {
+                    self.fail(cx, LinkReason::Silent, None)
+                } else {
+                    None
+                }
+            }
+            State::Waiting { until } => {
+                if now >= *until {
+                    self.connect(cx);
+                }
+                None
+            }
+            State::Up(session) => {
+                let session = *session;
+                if now >= self.heard_at + SILENCE_MAX || self.pong_due().is_some_and(|due| now >= due) {
+                    return self.fail(cx, LinkReason::Silent, None);
+                }
+                if self.token.as_ref().is_some_and(|token| now >= token.expires_at) {
+                    self.token = None;
+                    let detail = "it expired".to_owned();
+                    return self.fail(cx, LinkReason::Token { detail }, Some(Duration::ZERO));
+                }
+                if self.refresh_due().is_some_and(|due| now >= due) {
+                    self.refreshing = Some(now);
+                    cx.push(Output::RefreshToken);
+                }
+                if self.next_ping(&session, *cx.sent_at).is_some_and(|due| now >= due) {
+                    self.send_ping(cx);
+                }
+                None
+            }
+        }
+    }
+
+    fn next_ping(&self, session: &Session, sent_at: Mono) -> Option<Mono> {
+        if self.ping.is_some() {
+            return None;
+        }
+        Some(if self.talking {
+            // While voice flows only the round trip is of interest, and whether anybody still answers.
+            (sent_at + HEARTBEAT_TALKING).min(self.heard_at + MEASURE_TALKING)
+        } else {
+            sent_at + session.heartbeat
+        })
+    }
+
+    /// When the connection counts as dead, as nothing came since the last `ping`.
+    fn pong_due(&self) -> Option<Mono> {
+        let wait = if self.talking { PONG_WAIT_TALKING } else { PONG_WAIT };
+        let ping = self.ping.as_ref()?;
+        Some(ping.sent.max(self.heard_at) + wait)
+    }
+
+    fn refresh_due(&self) -> Option<Mono> {
+        match self.refreshing {
+            Some(since) => Some(since + TOKEN_WAIT),
+            None => Some(self.token.as_ref()?.refresh_at.max(self.refresh_not_before)),
+        }
+    }
+
+    fn connect(&mut self, cx: &mut Cx<'_>) {
+        if self.token.as_ref().is_none_or(|token| cx.now >= token.expires_at) {
+            self.state = State::Token { since: cx.now };
+            cx.notice(Notice::Link(LinkState::Refreshing));
+            if self.refreshing.is_none() {
+                self.refreshing = Some(cx.now);
+                cx.push(Output::RefreshToken);
+            }
+            return;
+        }
+        let link = LinkNo(self.next_link);
+        self.next_link = self.next_link.wrapping_add(1);
+        self.state = State::Connecting { link, since: cx.now };
+        cx.notice(Notice::Link(LinkState::Connecting { attempt: self.failures + 1 }));
+        cx.push(Output::Connect { link });
+    }
+
+    fn send_auth(&mut self, cx: &mut Cx<'_>, link: LinkNo) {
+        let Some(token) = &self.token else { return };
+        cx.send_on(link, Lane::Control, &ClientMessage::Auth { token: token.access.clone(), client: CLIENT.into() });
+    }
+
+    fn send_ping(&mut self, cx: &mut Cx<'_>) {
+        let State::Up(session) = &self.state else { return };
+        let nonce = cx.chance.nonce();
+        self.ping = Some(Ping { nonce, sent: cx.now });
+        let rtt_us = self.rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));
+        self.rtt_told = rtt_us.is_some();
+        cx.send_on(session.link, Lane::Control, &ClientMessage::Ping { nonce, rtt_us });
+    }
+
+    /// The connection, or the attempt, is over: wait, then try again.
+    fn fail(&mut self, cx: &mut Cx<'_>, reason: LinkReason, wait: Option<Duration>) -> Option<Change> {
+        let was_up = self.session();
+        if let Some(link) = self.current() {
+            cx.push(Output::Disconnect { link });
+        }
+        if was_up.is_some_and(|session| cx.now.since(session.since) >= GOOD_AFTER) {
+            self.failures = 0;
+        }
+        let wait = wait.unwrap_or_else(|| {
+            let doubled = BACKOFF_FIRST * 2_u32.saturating_pow(self.failures.min(10));
+            cx.chance.spread(doubled.min(BACKOFF_MAX))
+        });
+        self.failures = self.failures.saturating_add(1);
+        self.ping = None;
+        self.state = State::Waiting { until: cx.now + wait };
+        cx.notice(Notice::Link(LinkState::Waiting { reason, retry_in: wait }));
+        was_up.map(|_| Change::Down)
+    }
+
+    /// The connection is over for good.
+    fn end(&mut self, cx: &mut Cx<'_>, reason: LinkReason) -> Option<Change> {
+        let was_up = self.session().is_some();
+        if let Some(link) = self.current() {
+            cx.push(Output::Disconnect { link });
+        }
+        self.ping = None;
+        self.state = State::Off;
+        cx.notice(Notice::Link(LinkState::Ended { reason }));
+        was_up.then_some(Change::Down)
+    }
+}

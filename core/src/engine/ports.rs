@@ -1,0 +1,423 @@
+//! What goes into the engine and what comes out: the ports to network, storage, sound and people.
+//!
+//! Every effect is an [`Output`], every completion of an effect an [`Input`]. A shell does the outputs in the order in which
+//! they come; none of them is waited for inside the engine.
+//!
+//! | port | outputs | inputs |
+//! |---|---|---|
+//! | network | [`Output::Connect`], [`Output::Send`], [`Output::Voice`], [`Output::Disconnect`], [`Output::RefreshToken`], [`Output::FetchEvents`], [`Output::FetchFrames`] | [`Input::Connected`], [`Input::ConnectFailed`], [`Input::Text`], [`Input::Binary`], [`Input::Closed`], [`Input::Sent`], [`Input::NetworkUp`], [`Input::Token`], [`Input::TokenFailed`], [`Input::EventsFetched`], [`Input::FramesFetched`] |
+//! | storage | [`Output::Store`] | [`Input::StoreFailed`], at the start [`Input::Restore`] |
+//! | sound | [`Output::StartCapture`], [`Output::StopCapture`], [`Output::StartPlayback`], [`Output::StopPlayback`] | [`Input::Captured`], [`Input::CaptureEnded`], [`super::Engine::pull`] |
+//! | crypto | none yet: frames are opaque bytes here, sealed and opened by the sound port | |
+//! | people | [`Output::Notice`], [`Output::Received`] | [`Input::Command`] |
+
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::notice::Notice;
+use crate::model::{BurstDigest, BurstHeader, EventBody, Priority};
+use crate::units::{Bitrate, BurstId, ClientId, Cursor, DeviceId, FrameMs, FrameNo, Mono, RoomId, Seq, UserId};
+use crate::wire::rest::EventPage;
+use crate::wire::voice::VoiceFrame;
+
+/// Numbers the connections that an engine asked for, so that news of an old one is not taken for news of the present one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkNo(pub u32);
+
+/// In which order a shell hands things to the network: what stands first goes first, and within a lane first come, first
+/// served (DESIGN section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Live voice frames. Dropped when they waited longer than [`crate::wire::limits::VOICE_STALE`].
+    Voice,
+    /// Control messages.
+    Control,
+    /// Repair frames, and what must not overtake them.
+    Repair,
+}
+
+/// Why a connection could not be made; the text beside it says more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConnectFailure {
+    /// The name has no address.
+    Name,
+    /// Nothing answers: no network, nothing listens, a wait that ended.
+    Unreachable,
+    /// The server's certificate is not trusted.
+    Certificate,
+    /// Something answered, but not a Holler server that takes this client: a captive portal, a proxy, an old server.
+    Handshake,
+}
+
+/// Why something that was asked for over REST did not come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchError {
+    /// It may work later: no network, 429, 5xx.
+    Later(String),
+    /// It won't: refused, or not there.
+    Never(String),
+}
+
+/// A whole item that the local store kept over a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// A text that has no answer yet.
+    Send {
+        /// The room.
+        room: RoomId,
+        /// The client's name for it.
+        client_id: ClientId,
+        /// What to send.
+        body: EventBody,
+    },
+    /// A burst whose floor was granted, but of which no `burst.status` said that it is complete.
+    Burst {
+        /// The room.
+        room: RoomId,
+        /// How it is coded.
+        header: BurstHeader,
+        /// All its frames, from 1.
+        frames: Vec<Bytes>,
+    },
+}
+
+/// What a person asks for. Identifiers are drawn by the shell from the system's randomness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Follow a room: its events, its floor, and with `voice` its bursts.
+    Follow {
+        /// The room.
+        room: RoomId,
+        /// Where to go on; `None`: only what comes from now on.
+        cursor: Option<Cursor>,
+        /// Whether to hear it.
+        voice: bool,
+    },
+    /// Stop following a room.
+    Unfollow {
+        /// The room.
+        room: RoomId,
+    },
+    /// Which of the rooms plays when two talk at once.
+    SetPrimary {
+        /// The room; `None`: the one that began first goes on.
+        room: Option<RoomId>,
+    },
+    /// The talk button went down.
+    KeyDown {
+        /// The room to talk in.
+        room: RoomId,
+        /// A new identifier for the burst.
+        burst: BurstId,
+        /// With which weight to ask for the floor.
+        priority: Priority,
+        /// Whether to wait in the queue when the floor is taken.
+        queue: bool,
+        /// The length of the frames that the sound port will give.
+        frame_ms: FrameMs,
+        /// The encoder's target.
+        bitrate: Bitrate,
+    },
+    /// The talk button came up.
+    KeyUp,
+    /// Append to a room's log: a `message.*` body.
+    Send {
+        /// The room.
+        room: RoomId,
+        /// A new identifier for the send.
+        client_id: ClientId,
+        /// What to append.
+        body: EventBody,
+    },
+    /// Clear an emergency.
+    ClearEmergency {
+        /// The room.
+        room: RoomId,
+        /// Whose.
+        raised_by: UserId,
+    },
+}
+
+/// What happens to an engine.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Connect, and stay connected until [`Input::Stop`].
+    Start,
+    /// Disconnect and stay so.
+    Stop,
+    /// The shell saw the network come back or change: try now, and don't trust the old connection.
+    NetworkUp,
+    /// A new access token.
+    Token {
+        /// The token.
+        access: String,
+        /// How long it is valid.
+        expires_in: Duration,
+    },
+    /// The token could not be refreshed.
+    TokenFailed {
+        /// Whether a new sign-in is needed; otherwise it is tried again.
+        sign_in: bool,
+        /// Why, for people.
+        detail: String,
+    },
+    /// The socket is open.
+    Connected {
+        /// From [`Output::Connect`].
+        link: LinkNo,
+    },
+    /// The socket could not be opened.
+    ConnectFailed {
+        /// From [`Output::Connect`].
+        link: LinkNo,
+        /// Why.
+        failure: ConnectFailure,
+        /// Why, for people.
+        detail: String,
+    },
+    /// A text message came.
+    Text {
+        /// The connection.
+        link: LinkNo,
+        /// JSON, expected to be a `ServerMessage`.
+        text: String,
+    },
+    /// A binary message came.
+    Binary {
+        /// The connection.
+        link: LinkNo,
+        /// Expected to be a voice frame.
+        bytes: Bytes,
+    },
+    /// The socket is closed.
+    Closed {
+        /// The connection.
+        link: LinkNo,
+        /// The close frame's code, where one came.
+        code: Option<u16>,
+        /// The close frame's text, or what went wrong.
+        detail: String,
+    },
+    /// Frames of the repair lane were handed to the network: there is room for more.
+    Sent {
+        /// The connection.
+        link: LinkNo,
+        /// Bytes of payload of [`Output::Voice`] in the repair lane.
+        repair_bytes: usize,
+    },
+    /// The answer to [`Output::FetchEvents`].
+    EventsFetched {
+        /// The room.
+        room: RoomId,
+        /// A page after the cursor that was asked for.
+        page: Result<EventPage, FetchError>,
+    },
+    /// The answer to [`Output::FetchFrames`].
+    FramesFetched {
+        /// The burst.
+        burst: BurstId,
+        /// What the server has in the range.
+        frames: Result<Vec<(FrameNo, Bytes)>, FetchError>,
+    },
+    /// The sound port recorded a frame. The first one says that capture really runs.
+    Captured {
+        /// From [`Output::StartCapture`].
+        burst: BurstId,
+        /// When its first sample was captured.
+        captured_at: Mono,
+        /// The encoded and sealed frame: 1 to 1,307 bytes.
+        payload: Bytes,
+    },
+    /// No more frames will come: [`Output::StopCapture`] was done, or the source ended by itself.
+    CaptureEnded {
+        /// From [`Output::StartCapture`].
+        burst: BurstId,
+        /// Why, where it did not end as it should.
+        fault: Option<String>,
+    },
+    /// The store could not keep something.
+    StoreFailed {
+        /// Why, for people.
+        detail: String,
+    },
+    /// Something that was not finished when the client last ran.
+    Restore(Restored),
+    /// A person asks.
+    Command(Command),
+    /// The time of [`super::Engine::poll_timeout`] has come.
+    Timeout,
+}
+
+/// What the local store is to keep. Each is done in order; the store need not confirm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// A burst began: its row.
+    BurstBegun {
+        /// The room.
+        room: RoomId,
+        /// How it is coded.
+        header: BurstHeader,
+        /// The weight that was asked for.
+        priority: Priority,
+    },
+    /// A frame of one's own burst.
+    Frame {
+        /// The burst.
+        burst: BurstId,
+        /// Its number.
+        number: FrameNo,
+        /// The sealed frame.
+        payload: Bytes,
+    },
+    /// The floor was granted: the server's log knows the burst.
+    BurstGranted {
+        /// The burst.
+        burst: BurstId,
+    },
+    /// The burst ended here.
+    BurstEnded {
+        /// The burst.
+        burst: BurstId,
+        /// Its last frame; 0: there is none, and the burst can be forgotten.
+        last: FrameNo,
+        /// Over all its frames.
+        digest: BurstDigest,
+    },
+    /// The server has all of the burst. It is kept for days all the same, to offer it to a server restored from a backup.
+    BurstDelivered {
+        /// The burst.
+        burst: BurstId,
+    },
+    /// Everything up to here was handed on.
+    Cursor {
+        /// The room.
+        room: RoomId,
+        /// The last event.
+        cursor: Cursor,
+    },
+    /// A send that has no answer yet.
+    Send {
+        /// The room.
+        room: RoomId,
+        /// The client's name for it.
+        client_id: ClientId,
+        /// What is sent.
+        body: EventBody,
+    },
+    /// A send was acked, or refused for good.
+    SendDone {
+        /// The client's name for it.
+        client_id: ClientId,
+        /// Its place in the log; `None`: refused.
+        seq: Option<Seq>,
+    },
+}
+
+/// A burst that somebody else spoke, as far as it is known here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The room.
+    pub room: RoomId,
+    /// How it is coded.
+    pub header: BurstHeader,
+    /// Who spoke.
+    pub user: UserId,
+    /// From which device.
+    pub device: DeviceId,
+    /// What is there, in order.
+    pub frames: Vec<(FrameNo, Bytes)>,
+    /// The last frame, where the sender ended the burst.
+    pub last: Option<FrameNo>,
+    /// Whether every frame is there and the sender's digest agrees.
+    pub complete: bool,
+}
+
+/// What a shell must do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Open a socket. A socket opened before is closed.
+    Connect {
+        /// To be named in everything about it.
+        link: LinkNo,
+    },
+    /// Close the socket.
+    Disconnect {
+        /// The connection.
+        link: LinkNo,
+    },
+    /// Send a text message: JSON.
+    Send {
+        /// The connection.
+        link: LinkNo,
+        /// In which order.
+        lane: Lane,
+        /// The message.
+        text: String,
+    },
+    /// Send a voice frame as a binary message. The shell states its age when it hands it to the network.
+    Voice {
+        /// The connection.
+        link: LinkNo,
+        /// Live frames go in the voice lane, repair in its own.
+        lane: Lane,
+        /// The frame, its age as of now.
+        frame: VoiceFrame,
+        /// When its first sample was captured.
+        captured_at: Mono,
+    },
+    /// Fetch a new access token with the refresh token.
+    RefreshToken,
+    /// `GET rooms/{room}/events`
+    FetchEvents {
+        /// The room.
+        room: RoomId,
+        /// The last event that is known.
+        after: Cursor,
+    },
+    /// `GET rooms/{room}/bursts/{burst}/frames`
+    FetchFrames {
+        /// The room.
+        room: RoomId,
+        /// The burst.
+        burst: BurstId,
+        /// The first frame wanted.
+        from: FrameNo,
+        /// The last frame wanted.
+        to: FrameNo,
+    },
+    /// Keep something in the local store.
+    Store(Store),
+    /// Begin to record at once: every moment until the first [`Input::Captured`] is speech that may be lost.
+    StartCapture {
+        /// To be named in everything about it.
+        burst: BurstId,
+        /// How to code the frames.
+        header: BurstHeader,
+    },
+    /// Stop recording, after what was said until now: the remaining frames come, then [`Input::CaptureEnded`].
+    StopCapture {
+        /// The burst.
+        burst: BurstId,
+    },
+    /// Begin to play a burst: pull its frames by [`super::Engine::pull`] as the sound device needs them.
+    StartPlayback {
+        /// The burst.
+        burst: BurstId,
+        /// The room.
+        room: RoomId,
+        /// How it is coded.
+        header: BurstHeader,
+        /// Who speaks.
+        user: UserId,
+    },
+    /// Stop playing a burst at once. One that plays to its end ends by itself: [`super::Engine::pull`] says so.
+    StopPlayback {
+        /// The burst.
+        burst: BurstId,
+    },
+    /// A burst that was heard or missed: all of it, or as much as there will be for now. It may come again when more came.
+    Received(Received),
+    /// Something that people, or the program around the client, want to know.
+    Notice(Notice),
+}

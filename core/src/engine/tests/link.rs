@@ -1,0 +1,167 @@
+//! Coming, staying, going, and coming back.
+
+use super::*;
+use crate::wire::limits::SILENCE_MAX;
+use crate::wire::socket::CloseCode;
+
+fn waiting(notices: &[Notice]) -> Option<(LinkReason, Duration)> {
+    notices.iter().rev().find_map(|notice| {
+        if let Notice::Link(LinkState::Waiting { reason, retry_in }) = notice {
+            Some((reason.clone(), *retry_in))
+        } else {
+            None
+        }
+    })
+}
+
+#[test]
+fn the_first_message_is_auth_and_the_round_trip_is_measured_and_told() {
+    let mut bench = Bench::up();
+    let sent = bench.sent();
+    assert!(matches!(&sent[0], ClientMessage::Auth { token, .. } if token == "t"));
+    let ClientMessage::Ping { nonce, rtt_us: None } = sent[1] else { panic!("expected a ping, found {:?}", sent[1]) };
+    bench.now = bench.now + ms(80);
+    bench.say(&ServerMessage::Pong { nonce, server_time: UnixMs(0) });
+    let outputs = bench.sent();
+    assert!(matches!(outputs[..], [ClientMessage::Ping { rtt_us: Some(80_000), .. }]), "{outputs:?}");
+}
+
+#[test]
+fn without_a_token_one_is_fetched_before_anything_is_connected() {
+    let mut bench = Bench::new();
+    bench.input(Input::Start);
+    let outputs = bench.take();
+    assert!(outputs.contains(&Output::RefreshToken) && !outputs.iter().any(|o| matches!(o, Output::Connect { .. })));
+    bench.input(Input::Token { access: "t".into(), expires_in: ms(60_000) });
+    assert!(bench.take().iter().any(|o| matches!(o, Output::Connect { .. })));
+}
+
+#[test]
+fn a_token_is_refreshed_before_it_expires_and_told_on_the_same_socket() {
+    let mut bench = Bench::up();
+    let mut refreshed_at = None;
+    for _ in 0..900 {
+        bench.pong(ms(5));
+        bench.pass(ms(1_000));
+        if refreshed_at.is_none() && bench.outputs.contains(&Output::RefreshToken) {
+            refreshed_at = Some(bench.now);
+            bench.input(Input::Token { access: "t2".into(), expires_in: ms(900_000) });
+            assert!(bench.outputs.iter().any(|o| matches!(o, Output::Send { text, .. } if text.contains("\"t2\""))));
+        }
+    }
+    let at = refreshed_at.expect("a refresh").since(Mono(1_000_000));
+    assert!((ms(800_000)..ms(900_000)).contains(&at), "{at:?}");
+    assert_eq!(waiting(&bench.notices()), None);
+}
+
+#[test]
+fn waits_grow_to_a_cap_and_never_vanish() {
+    let mut bench = Bench::new();
+    bench.input(Input::Token { access: "t".into(), expires_in: ms(10_000_000) });
+    bench.input(Input::Start);
+    let mut waits = Vec::new();
+    for _ in 0..14 {
+        let link = bench.asked_link();
+        bench.take();
+        let failure = ConnectFailure::Unreachable;
+        bench.input(Input::ConnectFailed { link, failure, detail: String::new() });
+        let (_, wait) = waiting(&bench.notices()).expect("it should wait");
+        waits.push(wait);
+        bench.pass(wait);
+    }
+    assert!(waits.iter().all(|w| (ms(250)..=ms(30_000)).contains(w)), "{waits:?}");
+    assert!(waits[0] <= ms(500) && waits[13] >= ms(15_000), "{waits:?}");
+    // Drawn: clients that failed together do not come back together.
+    assert!(waits[10..].windows(2).any(|w| w[0] != w[1]), "{waits:?}");
+}
+
+#[test]
+fn the_network_coming_back_ends_the_wait() {
+    let mut bench = Bench::up();
+    for _ in 0..6 {
+        bench.input(Input::Closed { link: bench.link, code: None, detail: "reset".into() });
+        bench.pass(ms(100));
+        bench.take();
+        bench.input(Input::NetworkUp);
+        assert!(bench.outputs.iter().any(|o| matches!(o, Output::Connect { .. })));
+        bench.connect();
+    }
+}
+
+#[test]
+fn silence_ends_a_connection_and_a_dead_path_is_found_by_asking() {
+    let mut bench = Bench::up();
+    while bench.pong(ms(5)) > 0 {}
+    let quiet_since = bench.now;
+    let mut lost = None;
+    while lost.is_none() && bench.now.since(quiet_since) < 2 * SILENCE_MAX {
+        bench.pass(ms(100));
+        lost = waiting(&bench.notices());
+    }
+    assert_eq!(lost.map(|(reason, _)| reason), Some(LinkReason::Silent));
+    // A heartbeat after 15 s, and no answer to it.
+    assert!(bench.now.since(quiet_since) <= SILENCE_MAX, "{:?}", bench.now.since(quiet_since));
+}
+
+#[test]
+fn an_idle_connection_says_little() {
+    let mut bench = Bench::up();
+    while bench.pong(ms(5)) > 0 {}
+    let mut pings = 0;
+    for _ in 0..600 {
+        bench.pass(ms(100));
+        pings += bench.pong(ms(0));
+    }
+    assert!((3..=4).contains(&pings), "{pings} pings in a minute");
+}
+
+#[test]
+fn close_codes_decide_whether_it_comes_back() {
+    for code in CloseCode::ALL {
+        let mut bench = Bench::up();
+        bench.take();
+        bench.input(Input::Closed { link: bench.link, code: Some(code.number()), detail: String::new() });
+        bench.pass(ms(60));
+        let outputs = bench.take();
+        let ended =
+            outputs.contains(&Output::Notice(Notice::Link(LinkState::Ended { reason: LinkReason::Closed(*code) })));
+        assert_eq!(ended, !code.resumable(), "{code:?}");
+        assert_eq!(outputs.contains(&Output::RefreshToken), *code == CloseCode::TokenExpired, "{code:?}");
+    }
+}
+
+#[test]
+fn news_of_an_old_connection_changes_nothing() {
+    let mut bench = Bench::up();
+    let old = bench.link;
+    bench.input(Input::Closed { link: old, code: None, detail: String::new() });
+    bench.input(Input::NetworkUp);
+    bench.connect();
+    bench.take();
+    bench.input(Input::Closed { link: old, code: Some(4102), detail: String::new() });
+    bench.input(Input::Text { link: old, text: "?".into() });
+    bench.input(Input::Binary { link: old, bytes: Bytes::from_static(b"?") });
+    assert_eq!(bench.take(), []);
+}
+
+#[test]
+fn a_message_of_a_newer_server_is_ignored_and_one_that_is_broken_is_told() {
+    let mut bench = Bench::up();
+    bench.take();
+    bench.input(Input::Text { link: bench.link, text: r#"{"type":"weather","rain":true}"#.into() });
+    assert_eq!(bench.take(), []);
+    bench.input(Input::Text { link: bench.link, text: r#"{"type":"pong","nonce":"no"}"#.into() });
+    assert!(matches!(bench.notices()[..], [Notice::Fault { .. }]));
+}
+
+#[test]
+fn a_draining_server_is_left_and_met_again_when_it_said() {
+    let mut bench = Bench::up();
+    bench.take();
+    bench.say(&ServerMessage::Draining { reconnect_after_ms: 1_234 });
+    assert_eq!(waiting(&bench.notices()), Some((LinkReason::Draining, ms(1_234))));
+    bench.pass(ms(1_233));
+    assert_eq!(bench.take(), []);
+    bench.pass(ms(1));
+    assert!(bench.take().iter().any(|o| matches!(o, Output::Connect { .. })));
+}
