@@ -11,7 +11,9 @@
 //! | [`vault`] | data keys, wrapped by the key ring |
 //! | [`writer`] | the group commit |
 //! | [`hooks`] | where tests stop the process |
+//! | [`accounts`] | people, devices, sign-ins, rooms, members |
 
+pub mod accounts;
 pub mod error;
 pub mod folder;
 pub mod hooks;

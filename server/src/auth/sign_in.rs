@@ -1,0 +1,232 @@
+//! Signing in, staying signed in, signing out.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+
+use holler_core::model::{Scope, UserRole};
+use holler_core::units::{DeviceId, FamilyId, UnixMs, UserId};
+use holler_core::wire::problem::{Problem, ProblemKind};
+use holler_core::wire::rest::{SignIn, Tokens};
+use zeroize::Zeroizing;
+
+use super::refresh::{self, RefreshToken, Verdict};
+use super::tokens::Subject;
+use super::{Auth, Principal};
+use crate::storage::StoreError;
+use crate::storage::accounts::{Accounts, Ended};
+
+/// The most days that a token for a script may live.
+pub const SCRIPT_DAYS_MAX: u32 = 366;
+
+/// What a sign-in allows a user of this role.
+pub fn scopes_of(role: UserRole) -> Vec<Scope> {
+    Scope::ALL.iter().copied().filter(|scope| *scope != Scope::Admin || role == UserRole::Admin).collect()
+}
+
+/// What became of a refresh token, inside the transaction.
+enum Refreshed {
+    /// The token with this number goes out.
+    Next { number: u32, device: DeviceId, user: UserId, role: UserRole, secret: Zeroizing<Vec<u8>> },
+    /// Not one of ours, or forgotten.
+    Unknown,
+    /// The sign-in ended.
+    Ended,
+    /// It was not used for too long.
+    Expired,
+    /// It came a second time; the sign-in was ended just now.
+    Reused { device: DeviceId, user: UserId, generation: u64 },
+}
+
+impl Auth {
+    /// Signs a device in. The work is the same whether or not the login exists; attempts are limited per login and per address.
+    pub async fn sign_in(&self, request: SignIn, from: IpAddr) -> Result<Tokens, Problem> {
+        let SignIn { login, password, device_name, device } = request;
+        let (login, password) = (login.to_ascii_lowercase(), Zeroizing::new(password));
+        self.0.limits.attempt(self.0.clock.now(), &login, from)?;
+        let credentials = {
+            let login = login.clone();
+            self.read(move |accounts| Ok(accounts.credentials(&login)?)).await?
+        };
+        let (found, stored) = match credentials {
+            Some(credentials) => (Some((credentials.user, credentials.role)), Some(credentials.password)),
+            None => (None, None),
+        };
+        let right = self.0.passwords.verify(password, stored).await?;
+        let Some((user, role)) = found.filter(|_| right) else {
+            metrics::counter!("holler_sign_ins_total", "outcome" => "refused").increment(1);
+            return Err(Problem::new(ProblemKind::BadCredentials, "no user has this login with this password"));
+        };
+        self.0.limits.forgive(&login);
+
+        let (fresh, family) = (DeviceId::from_bytes(random()?), FamilyId::from_bytes(random()?));
+        let secret = Zeroizing::new(random::<32>()?);
+        let (now, lives) = (self.0.clock.unix(), self.0.lifetimes.refresh);
+        let (vault, workspace, key) = (self.0.store.vault().clone(), self.0.workspace, secret.clone());
+        // Held until the roster knows the device: see `Inner::gate`.
+        let together = self.0.gate.read().await;
+        let (device, generation) = self
+            .0
+            .store
+            .write(move |db| {
+                let accounts = Accounts::open(db, &vault, workspace)?;
+                let mut generation = None;
+                let device = match device {
+                    Some(device) if accounts.reuse_device(device, user, &device_name, now)? => device,
+                    // Unknown, revoked or somebody else's: the right password still makes a device of their own.
+                    Some(_) | None => {
+                        generation = accounts.add_device(fresh, user, &device_name, now)?;
+                        fresh
+                    }
+                };
+                accounts.begin_sign_in(family, device, user, &*key, now, after(now, lives))?;
+                Ok::<_, StoreError>((device, generation))
+            })
+            .await?;
+        self.admit(device, user, Some(family));
+        drop(together);
+        if let Some(generation) = generation {
+            self.reach(generation).await?;
+        }
+        metrics::counter!("holler_sign_ins_total", "outcome" => "accepted").increment(1);
+        tracing::info!(%user, %device, "signed in");
+        self.tokens(user, device, role, family, 1, &*secret)
+    }
+
+    /// Gives the next tokens for a refresh token: see [`refresh`] for the rule.
+    pub async fn refresh(&self, token: &str) -> Result<Tokens, Problem> {
+        let unknown =
+            || Problem::new(ProblemKind::Unauthenticated, "the refresh token is not one of this server: sign in");
+        let token = RefreshToken::parse(token).ok_or_else(unknown)?;
+        let (family, now, lives) = (token.family, self.0.clock.unix(), self.0.lifetimes.refresh);
+        let (vault, workspace) = (self.0.store.vault().clone(), self.0.workspace);
+        let auth = self.clone();
+        let refreshed = self
+            .0
+            .store
+            .write(move |db| {
+                let accounts = Accounts::open(db, &vault, workspace)?;
+                let Some(row) = accounts.sign_in(family)? else { return Ok(Refreshed::Unknown) };
+                let seen = auth.seen(row.device, family);
+                let Some(verdict) = token.judge(&row.secret, row.rotation, row.rotated_at, seen, now) else {
+                    return Ok(Refreshed::Unknown);
+                };
+                if row.ended {
+                    return Ok(Refreshed::Ended);
+                }
+                if now >= row.expires_at {
+                    return Ok(Refreshed::Expired);
+                }
+                let number = match verdict {
+                    Verdict::Rotate(number) => {
+                        accounts.rotate(family, row.device, number, now, after(now, lives))?;
+                        number
+                    }
+                    Verdict::Repeat(number) => number,
+                    Verdict::Reused => {
+                        accounts.end_sign_ins(row.device, Ended::Reused)?;
+                        let generation = accounts.changed()?;
+                        return Ok(Refreshed::Reused { device: row.device, user: row.user, generation });
+                    }
+                };
+                Ok::<_, StoreError>(Refreshed::Next {
+                    number,
+                    device: row.device,
+                    user: row.user,
+                    role: row.role,
+                    secret: row.secret,
+                })
+            })
+            .await?;
+        let ended = || Problem::new(ProblemKind::Revoked, "this sign-in was ended: sign in again");
+        match refreshed {
+            Refreshed::Next { number, device, user, role, secret } => {
+                self.tokens(user, device, role, family, number, &secret)
+            }
+            Refreshed::Unknown => Err(unknown()),
+            Refreshed::Ended => Err(ended()),
+            Refreshed::Expired => {
+                Err(Problem::new(ProblemKind::Unauthenticated, "this sign-in was not used for too long: sign in again"))
+            }
+            Refreshed::Reused { device, user, generation } => {
+                metrics::counter!("holler_refresh_reused_total").increment(1);
+                tracing::warn!(%user, %device, sign_in = %family, "an old refresh token came back: the sign-in was ended");
+                self.reach(generation).await?;
+                Err(ended())
+            }
+        }
+    }
+
+    /// Ends the sign-in that `principal` came with.
+    pub async fn sign_out(&self, principal: &Principal) -> Result<(), Problem> {
+        let device = principal.device;
+        self.change(move |accounts, _| {
+            accounts.end_sign_ins(device, Ended::SignedOut)?;
+            Ok(accounts.changed()?)
+        })
+        .await?;
+        tracing::info!(user = %principal.user, %device, "signed out");
+        Ok(())
+    }
+
+    /// Makes a token for a script: a device of its own, so that it can be listed and revoked, and no refresh token.
+    pub async fn script_token(
+        &self,
+        user: UserId,
+        name: String,
+        scopes: Vec<Scope>,
+        days: u32,
+    ) -> Result<(DeviceId, String), Problem> {
+        if !(1..=SCRIPT_DAYS_MAX).contains(&days) {
+            let detail = format!("a token lives 1 to {SCRIPT_DAYS_MAX} days; found {days}");
+            return Err(Problem::new(ProblemKind::OutOfBounds, detail).field("days"));
+        }
+        let device = DeviceId::from_bytes(random()?);
+        self.change(move |accounts, now| {
+            accounts.add_device(device, user, &name, now)?;
+            Ok(accounts.changed()?)
+        })
+        .await?;
+        let subject = Subject { user, device, sign_in: None, scopes };
+        Ok((device, self.0.keys.sign(subject, self.0.clock.unix(), u64::from(days) * 86_400)?))
+    }
+
+    fn tokens(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        role: UserRole,
+        family: FamilyId,
+        number: u32,
+        secret: &[u8],
+    ) -> Result<Tokens, Problem> {
+        let seconds = self.0.lifetimes.access.as_secs();
+        let subject = Subject { user, device, sign_in: Some((family, number)), scopes: scopes_of(role) };
+        let fault = || Problem::new(ProblemKind::Internal, "the sign-in is damaged: sign in again");
+        Ok(Tokens {
+            scopes: subject.scopes.clone(),
+            access_token: self.0.keys.sign(subject, self.0.clock.unix(), seconds)?,
+            expires_in_s: u32::try_from(seconds).unwrap_or(u32::MAX),
+            refresh_token: refresh::text(secret, family, number).ok_or_else(fault)?,
+            user,
+            device,
+            workspace: self.0.workspace,
+        })
+    }
+
+    /// The highest number of a refresh token of this sign-in whose access token was shown to this process.
+    fn seen(&self, device: DeviceId, family: FamilyId) -> u32 {
+        let roster = self.roster();
+        let device = roster.devices.get(&device).filter(|device| device.sign_in == Some(family));
+        device.map_or(0, |device| device.seen.load(Ordering::Relaxed))
+    }
+}
+
+fn after(now: UnixMs, span: std::time::Duration) -> UnixMs {
+    UnixMs(now.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Problem> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Problem::from(StoreError::from(error)))?;
+    Ok(bytes)
+}

@@ -1,0 +1,168 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use holler_core::wire::rest::{SignIn, Tokens};
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::keys::KeyRing;
+use crate::storage::NoHooks;
+use crate::storage::accounts::UserRow;
+
+const WORKSPACE: WorkspaceId = WorkspaceId::from_bytes([1; 16]);
+const SAM: UserId = UserId::from_bytes([2; 16]);
+const ROOM: RoomId = RoomId::from_bytes([3; 16]);
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+struct Bench {
+    auth: Auth,
+    store: Store,
+    ring: KeyRing,
+    dir: tempfile::TempDir,
+}
+
+async fn bench() -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let ring = KeyRing::ephemeral().unwrap();
+    let store = Store::open(dir.path(), ring.clone(), Arc::new(NoHooks)).unwrap();
+    let vault = store.vault().clone();
+    store.write(move |db| Accounts::create(db, &vault, WORKSPACE, "Harbour", UnixMs(1)).map(|_| ())).await.unwrap();
+    let auth = open(&store).await;
+    let password = auth.hash_password(Zeroizing::new("right password".to_owned())).await.unwrap();
+    auth.change(move |accounts, now| {
+        let sam = UserRow { id: SAM, login: "sam".into(), name: "Sam".into(), role: UserRole::Member };
+        accounts.add_user(&sam, &password, now)?;
+        Ok(accounts.add_room(ROOM, holler_core::model::RoomKind::Group, "Room", now)?)
+    })
+    .await
+    .unwrap();
+    Bench { auth, store, ring, dir }
+}
+
+async fn open(store: &Store) -> Auth {
+    let lifetimes = Lifetimes { access: Duration::from_secs(600), refresh: Duration::from_secs(86_400) };
+    Auth::open(store.clone(), WORKSPACE, Clock::default(), lifetimes).await.unwrap()
+}
+
+async fn sign_in(auth: &Auth, password: &str, device: Option<DeviceId>) -> Result<Tokens, Problem> {
+    let request = SignIn { login: "Sam".into(), password: password.into(), device_name: "phone".into(), device };
+    auth.sign_in(request, HERE).await
+}
+
+#[tokio::test]
+async fn signing_in_gives_tokens_that_verify() {
+    let bench = bench().await;
+    let tokens = sign_in(&bench.auth, "right password", None).await.unwrap();
+    let principal = bench.auth.verify(&tokens.access_token).unwrap();
+    assert_eq!((principal.user, principal.device, principal.admin), (SAM, tokens.device, false));
+    assert!(!principal.scopes.contains(&Scope::Admin) && principal.scopes.contains(&Scope::Floor));
+    assert!(bench.auth.is_current(&principal));
+    let again = sign_in(&bench.auth, "right password", Some(tokens.device)).await.unwrap();
+    assert_eq!(again.device, tokens.device);
+    assert!(bench.auth.verify(&tokens.access_token).unwrap_err().is(ProblemKind::Revoked), "the sign-in was replaced");
+    assert!(bench.auth.verify(&again.access_token).is_ok());
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_login_look_the_same() {
+    let bench = bench().await;
+    let wrong = sign_in(&bench.auth, "wrong password", None).await.unwrap_err();
+    let request =
+        SignIn { login: "nobody".into(), password: "wrong password".into(), device_name: "phone".into(), device: None };
+    let unknown = bench.auth.sign_in(request, HERE).await.unwrap_err();
+    assert!(wrong.is(ProblemKind::BadCredentials));
+    assert_eq!(wrong, unknown);
+}
+
+#[tokio::test]
+async fn refresh_tokens_rotate_and_reuse_ends_the_sign_in() {
+    let bench = bench().await;
+    let first = sign_in(&bench.auth, "right password", None).await.unwrap();
+    let second = bench.auth.refresh(&first.refresh_token).await.unwrap();
+    // The answer was lost: the same successor comes again, and it works.
+    let repeated = bench.auth.refresh(&first.refresh_token).await.unwrap();
+    assert_eq!(repeated.refresh_token, second.refresh_token);
+    let third = bench.auth.refresh(&repeated.refresh_token).await.unwrap();
+    assert!(bench.auth.verify(&third.access_token).is_ok());
+    let mut changes = bench.auth.changes();
+    changes.mark_unchanged();
+    assert!(bench.auth.refresh(&first.refresh_token).await.unwrap_err().is(ProblemKind::Revoked), "two steps old");
+    assert!(changes.has_changed().unwrap());
+    for token in [&first, &second, &third] {
+        assert!(bench.auth.verify(&token.access_token).unwrap_err().is(ProblemKind::Revoked));
+        assert!(bench.auth.refresh(&token.refresh_token).await.unwrap_err().is(ProblemKind::Revoked));
+    }
+    assert!(sign_in(&bench.auth, "right password", Some(first.device)).await.is_ok(), "the device may sign in again");
+}
+
+#[tokio::test]
+async fn tokens_survive_a_restart() {
+    let bench = bench().await;
+    let tokens = sign_in(&bench.auth, "right password", None).await.unwrap();
+    let restarted = open(&bench.store).await;
+    assert_eq!(restarted.verify(&tokens.access_token).unwrap().device, tokens.device);
+    assert!(restarted.refresh(&tokens.refresh_token).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_another_process_changes_is_noticed() {
+    let bench = bench().await;
+    let tokens = sign_in(&bench.auth, "right password", None).await.unwrap();
+    let principal = bench.auth.verify(&tokens.access_token).unwrap();
+    let stop = CancellationToken::new();
+    let watching = tokio::spawn(bench.auth.clone().watch(stop.clone()));
+    let mut changes = bench.auth.changes();
+    changes.mark_unchanged();
+
+    // Its own connection to the same files, as `hollerd` on the command line has.
+    let other = Store::open(bench.dir.path(), bench.ring.clone(), Arc::new(NoHooks)).unwrap();
+    let vault = other.vault().clone();
+    let began = std::time::Instant::now();
+    other
+        .write(move |db| {
+            let accounts = Accounts::open(db, &vault, WORKSPACE)?;
+            accounts.set_member(ROOM, SAM, Role::Dispatcher, UnixMs(2))
+        })
+        .await
+        .unwrap();
+    changes.changed().await.unwrap();
+    assert_eq!(bench.auth.role_in(ROOM, SAM), Some(Role::Dispatcher));
+    let vault = other.vault().clone();
+    let device = tokens.device;
+    other.write(move |db| Accounts::open(db, &vault, WORKSPACE)?.revoke_device(device, UnixMs(3))).await.unwrap();
+    changes.changed().await.unwrap();
+    assert!(!bench.auth.is_current(&principal));
+    assert!(bench.auth.verify(&tokens.access_token).unwrap_err().is(ProblemKind::Revoked));
+    eprintln!("two changes by another process were noticed within {:?}", began.elapsed());
+    stop.cancel();
+    watching.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_script_token_has_its_scopes_and_ends_with_its_device() {
+    let bench = bench().await;
+    let (device, token) = bench.auth.script_token(SAM, "backup".into(), vec![Scope::Messages], 30).await.unwrap();
+    let principal = bench.auth.verify(&token).unwrap();
+    assert_eq!((principal.scopes, principal.sign_in), (vec![Scope::Messages], None));
+    bench.auth.change(move |accounts, now| accounts.revoke_device(device, now)).await.unwrap();
+    assert!(bench.auth.verify(&token).unwrap_err().is(ProblemKind::Revoked));
+    assert!(bench.auth.script_token(SAM, "x".into(), vec![], 367).await.unwrap_err().is(ProblemKind::OutOfBounds));
+}
+
+#[tokio::test]
+async fn sign_ins_during_a_reload_are_not_lost() {
+    let bench = bench().await;
+    let reloading = {
+        let auth = bench.auth.clone();
+        tokio::spawn(async move {
+            for _ in 0..200 {
+                auth.reload(None).await.unwrap();
+            }
+        })
+    };
+    for _ in 0..8 {
+        let tokens = sign_in(&bench.auth, "right password", None).await.unwrap();
+        bench.auth.reload(None).await.unwrap();
+        bench.auth.verify(&tokens.access_token).unwrap();
+    }
+    reloading.await.unwrap();
+}

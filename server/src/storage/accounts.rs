@@ -1,0 +1,348 @@
+//! People, devices, sign-ins, rooms and members: every statement on the tables of `schema/accounts.sql`.
+//!
+//! [`Accounts`] works on one workspace inside a closure of [`Store::write`](super::Store::write) or
+//! [`Store::read`](super::Store::read). Names and logins are sealed; a login is found by its keyed hash. A change that running
+//! servers must notice (a device revoked, a member removed) raises the workspace's generation in the same transaction, and
+//! [`crate::auth`] watches that.
+
+mod devices;
+mod rooms;
+mod users;
+
+use holler_core::model::{Role, RoomKind, UserRole};
+use holler_core::seal::Place;
+use holler_core::units::{DeviceId, FamilyId, RoomId, UnixMs, UserId, WorkspaceId};
+use rusqlite::{Connection, Row, params};
+use zeroize::Zeroizing;
+
+use super::{Sealer, StoreError, Vault};
+
+/// Devices of one user that are not revoked; a further one replaces the one that was unused for longest.
+pub const DEVICES_MAX: usize = 64;
+/// How long a revoked device is still listed, ms: 90 days.
+const DEVICE_KEPT_MS: u64 = 90 * 86_400_000;
+/// Members of a direct room.
+const DIRECT_MEMBERS_MAX: usize = 2;
+
+/// Why a change of accounts was refused.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccountError {
+    /// Another user has this login.
+    #[error("the login is taken: choose another")]
+    LoginTaken,
+    /// No such user in this workspace.
+    #[error("there is no such user")]
+    NoUser,
+    /// No such room in this workspace.
+    #[error("there is no such room")]
+    NoRoom,
+    /// The user is no member of the room.
+    #[error("this user is no member of the room")]
+    NoMember,
+    /// A direct room is for two.
+    #[error("a direct room has {DIRECT_MEMBERS_MAX} members: make a group instead")]
+    DirectFull,
+    /// No such device, or it is revoked already.
+    #[error("there is no such device")]
+    NoDevice,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for AccountError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// A user as stored; never the password.
+#[derive(Clone, Debug)]
+pub struct UserRow {
+    /// Names the user.
+    pub id: UserId,
+    /// The sign-in name.
+    pub login: String,
+    /// The name that others see.
+    pub name: String,
+    /// What they may do in the workspace.
+    pub role: UserRole,
+}
+
+/// What sign-in needs to know of a user.
+pub struct Credentials {
+    /// Names the user.
+    pub user: UserId,
+    /// What they may do in the workspace.
+    pub role: UserRole,
+    /// The Argon2id PHC string.
+    pub password: Zeroizing<String>,
+}
+
+/// A device as stored.
+#[derive(Clone, Debug)]
+pub struct DeviceRow {
+    /// Names the device.
+    pub id: DeviceId,
+    /// Whose it is.
+    pub user: UserId,
+    /// What it was called at sign-in.
+    pub name: String,
+    /// When it first signed in.
+    pub created_at: UnixMs,
+    /// When it last fetched a token.
+    pub last_used_at: UnixMs,
+    /// Whether it is signed out for good.
+    pub revoked: bool,
+}
+
+/// A room as stored.
+#[derive(Clone, Debug)]
+pub struct RoomRow {
+    /// Names the room.
+    pub id: RoomId,
+    /// The name that people see.
+    pub name: String,
+    /// Direct, group or channel.
+    pub kind: RoomKind,
+    /// How many people are in it.
+    pub members: u32,
+}
+
+/// A member of a room as stored.
+#[derive(Clone, Debug)]
+pub struct MemberRow {
+    /// Who.
+    pub user: UserId,
+    /// The name that people see.
+    pub name: String,
+    /// What they may do here.
+    pub role: Role,
+}
+
+/// A sign-in as stored.
+pub struct SignInRow {
+    /// The device that it belongs to.
+    pub device: DeviceId,
+    /// Whose device.
+    pub user: UserId,
+    /// What they may do in the workspace, now.
+    pub role: UserRole,
+    /// The key of its tokens' MAC.
+    pub secret: Zeroizing<Vec<u8>>,
+    /// The number of the token that comes next.
+    pub rotation: u32,
+    /// When the one before it was used.
+    pub rotated_at: UnixMs,
+    /// It ends then unless it is refreshed.
+    pub expires_at: UnixMs,
+    /// Whether it, or its device, was ended.
+    pub ended: bool,
+}
+
+/// A signing key as stored: its id and its PKCS #8.
+pub type SigningKeyRow = (String, Zeroizing<Vec<u8>>);
+
+/// Why a sign-in ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The user signed out.
+    SignedOut,
+    /// An old refresh token came back.
+    Reused,
+    /// The device was revoked.
+    Revoked,
+    /// The password was changed.
+    Password,
+}
+
+impl Ended {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::SignedOut => "signed-out",
+            Self::Reused => "reused",
+            Self::Revoked => "revoked",
+            Self::Password => "password",
+        }
+    }
+}
+
+/// Everything that decides whether a request is allowed.
+#[derive(Debug, Default)]
+pub struct Rights {
+    /// The generation that this shows.
+    pub generation: u64,
+    /// Every user.
+    pub users: Vec<(UserId, UserRole)>,
+    /// Devices that are not revoked, with the sign-in that is good, if any.
+    pub devices: Vec<(DeviceId, UserId, Option<FamilyId>)>,
+    /// Every room.
+    pub rooms: Vec<RoomId>,
+    /// Every membership.
+    pub members: Vec<(RoomId, UserId, Role)>,
+}
+
+/// The workspaces of this database.
+pub fn workspaces(db: &Connection) -> Result<Vec<WorkspaceId>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT workspace_id FROM workspaces ORDER BY created_at, workspace_id")?;
+    let rows = statement.query_map([], |row| Ok(WorkspaceId::from_bytes(row.get(0)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The generation of a workspace: it rises with every change that running servers must notice.
+pub fn generation(db: &Connection, workspace: WorkspaceId) -> Result<u64, StoreError> {
+    let mut statement = db.prepare_cached("SELECT generation FROM workspaces WHERE workspace_id = ?1")?;
+    Ok(statement.query_row([workspace.bytes()], |row| whole(row, 0))?)
+}
+
+/// The accounts of one workspace, within one transaction.
+pub struct Accounts<'a> {
+    db: &'a Connection,
+    sealer: Sealer,
+    workspace: WorkspaceId,
+}
+
+impl<'a> Accounts<'a> {
+    /// Makes a workspace with its data key.
+    pub fn create(
+        db: &'a Connection,
+        vault: &Vault,
+        workspace: WorkspaceId,
+        name: &str,
+        now: UnixMs,
+    ) -> Result<Self, StoreError> {
+        let accounts = Self { db, sealer: vault.create_workspace(db, workspace)?, workspace };
+        let name = accounts.seal("workspaces", "name", workspace.bytes(), name.as_bytes())?;
+        db.prepare_cached(
+            "INSERT INTO workspaces (workspace_id, name, created_at, generation) VALUES (?1, ?2, ?3, 1)",
+        )?
+        .execute(params![workspace.bytes(), name, ms(now)])?;
+        Ok(accounts)
+    }
+
+    /// Opens a workspace.
+    pub fn open(db: &'a Connection, vault: &Vault, workspace: WorkspaceId) -> Result<Self, StoreError> {
+        Ok(Self { db, sealer: vault.workspace(db, workspace)?, workspace })
+    }
+
+    fn seal(&self, table: &str, column: &str, row: &[u8; 16], value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.sealer.seal(&Place { table, column, row: &[self.workspace.bytes(), row] }, value)
+    }
+
+    fn text(&self, table: &str, column: &str, row: &[u8; 16], sealed: &[u8]) -> Result<String, StoreError> {
+        self.sealer.open_text(&Place { table, column, row: &[self.workspace.bytes(), row] }, sealed)
+    }
+
+    fn ws(&self) -> &[u8; 16] {
+        self.workspace.bytes()
+    }
+
+    /// Tells running servers that users, devices, rooms or members changed; gives the new generation.
+    pub fn changed(&self) -> Result<u64, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached(
+                "UPDATE workspaces SET generation = generation + 1 WHERE workspace_id = ?1 RETURNING generation",
+            )?
+            .query_row([self.ws()], |row| whole(row, 0))?)
+    }
+
+    /// The workspace's name.
+    pub fn workspace_name(&self) -> Result<String, StoreError> {
+        let sealed: Vec<u8> = self
+            .db
+            .prepare_cached("SELECT name FROM workspaces WHERE workspace_id = ?1")?
+            .query_row([self.ws()], |row| row.get(0))?;
+        self.text("workspaces", "name", self.ws(), &sealed)
+    }
+
+    /// Everything that decides whether a request is allowed.
+    pub fn rights(&self) -> Result<Rights, StoreError> {
+        fn list<T>(
+            db: &Connection,
+            workspace: &[u8; 16],
+            sql: &str,
+            read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        ) -> Result<Vec<T>, StoreError> {
+            Ok(db.prepare_cached(sql)?.query_map([workspace], read)?.collect::<Result<_, _>>()?)
+        }
+        Ok(Rights {
+            generation: generation(self.db, self.workspace)?,
+            users: list(self.db, self.ws(), "SELECT user_id, role FROM users WHERE workspace_id = ?1", |row| {
+                Ok((UserId::from_bytes(row.get(0)?), word(row, 1)?))
+            })?,
+            devices: list(
+                self.db,
+                self.ws(),
+                "SELECT d.device_id, d.user_id, s.family_id FROM devices d LEFT JOIN sign_ins s ON s.workspace_id = d.workspace_id \
+                 AND s.device_id = d.device_id AND s.ended IS NULL WHERE d.workspace_id = ?1 AND d.revoked_at IS NULL",
+                |row| {
+                    let family = row.get::<_, Option<[u8; 16]>>(2)?.map(FamilyId::from_bytes);
+                    Ok((DeviceId::from_bytes(row.get(0)?), UserId::from_bytes(row.get(1)?), family))
+                },
+            )?,
+            rooms: list(self.db, self.ws(), "SELECT room_id FROM rooms WHERE workspace_id = ?1", |row| {
+                Ok(RoomId::from_bytes(row.get(0)?))
+            })?,
+            members: list(
+                self.db,
+                self.ws(),
+                "SELECT room_id, user_id, role FROM members WHERE workspace_id = ?1",
+                |row| Ok((RoomId::from_bytes(row.get(0)?), UserId::from_bytes(row.get(1)?), word(row, 2)?)),
+            )?,
+        })
+    }
+
+    /// The signing keys, newest first: id and PKCS #8.
+    pub fn signing_keys(&self) -> Result<Vec<SigningKeyRow>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT key_id, private FROM signing_keys WHERE workspace_id = ?1 ORDER BY created_at DESC, key_id",
+        )?;
+        let rows = statement.query_map([self.ws()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+        rows.map(|row| {
+            let (id, sealed) = row?;
+            let place = Place { table: "signing_keys", column: "private", row: &[self.ws(), id.as_bytes()] };
+            let private = self.sealer.open(&place, &sealed)?;
+            Ok((id, Zeroizing::new(private)))
+        })
+        .collect()
+    }
+
+    /// Adds a signing key.
+    pub fn add_signing_key(&self, id: &str, private: &[u8], now: UnixMs) -> Result<(), StoreError> {
+        let place = Place { table: "signing_keys", column: "private", row: &[self.ws(), id.as_bytes()] };
+        let sealed = self.sealer.seal(&place, private)?;
+        self.db
+            .prepare_cached(
+                "INSERT INTO signing_keys (workspace_id, key_id, private, created_at) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![self.ws(), id, sealed, ms(now)])?;
+        Ok(())
+    }
+}
+
+/// SQLite's integers are signed; our times stay far below 2^63.
+fn ms(time: UnixMs) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
+fn whole(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixMs> {
+    whole(row, column).map(UnixMs)
+}
+
+/// A word of the model in a column.
+fn word<T: std::str::FromStr<Err = String>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    row.get_ref(column)?.as_str()?.parse().map_err(|error: String| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+    })
+}
+
+#[cfg(test)]
+#[path = "accounts_tests.rs"]
+mod tests;

@@ -1,0 +1,113 @@
+//! Rooms and their members.
+
+use holler_core::model::{Role, RoomKind};
+use holler_core::units::{RoomId, UnixMs, UserId};
+use rusqlite::params;
+
+use super::{AccountError, Accounts, DIRECT_MEMBERS_MAX, MemberRow, RoomRow, ms, word};
+use crate::storage::StoreError;
+
+impl Accounts<'_> {
+    /// Adds a room. Its log must be begun in the same transaction.
+    pub fn add_room(&self, room: RoomId, kind: RoomKind, name: &str, now: UnixMs) -> Result<u64, StoreError> {
+        self.db
+            .prepare_cached(
+                "INSERT INTO rooms (workspace_id, room_id, kind, name, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                self.ws(),
+                room.bytes(),
+                kind.as_str(),
+                self.seal("rooms", "name", room.bytes(), name.as_bytes())?,
+                ms(now)
+            ])?;
+        self.changed()
+    }
+
+    /// Every room, by name.
+    pub fn rooms(&self) -> Result<Vec<RoomRow>, StoreError> {
+        let mut rooms = self.rooms_where("?2 IS NOT NULL", self.ws())?;
+        rooms.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        Ok(rooms)
+    }
+
+    /// The rooms that a user is a member of, by name.
+    pub fn rooms_of(&self, user: UserId) -> Result<Vec<RoomRow>, StoreError> {
+        let mut rooms = self.rooms_where(
+            "room_id IN (SELECT room_id FROM members WHERE workspace_id = ?1 AND user_id = ?2)",
+            user.bytes(),
+        )?;
+        rooms.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        Ok(rooms)
+    }
+
+    /// The room with this identifier.
+    pub fn room(&self, room: RoomId) -> Result<Option<RoomRow>, StoreError> {
+        self.rooms_where("room_id = ?2", room.bytes()).map(|mut rooms| rooms.pop())
+    }
+
+    fn rooms_where(&self, condition: &str, value: &[u8; 16]) -> Result<Vec<RoomRow>, StoreError> {
+        let sql = format!(
+            "SELECT room_id, kind, name, (SELECT count(*) FROM members m WHERE m.workspace_id = rooms.workspace_id \
+             AND m.room_id = rooms.room_id) FROM rooms WHERE workspace_id = ?1 AND {condition}"
+        );
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![self.ws(), value], |row| {
+            Ok((row.get::<_, [u8; 16]>(0)?, word(row, 1)?, row.get::<_, Vec<u8>>(2)?, row.get(3)?))
+        })?;
+        rows.map(|row| {
+            let (id, kind, name, members) = row?;
+            Ok(RoomRow { id: RoomId::from_bytes(id), name: self.text("rooms", "name", &id, &name)?, kind, members })
+        })
+        .collect()
+    }
+
+    /// The members of a room, by name.
+    pub fn members(&self, room: RoomId) -> Result<Vec<MemberRow>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT m.user_id, u.name, m.role FROM members m JOIN users u USING (workspace_id, user_id) \
+             WHERE m.workspace_id = ?1 AND m.room_id = ?2",
+        )?;
+        let rows = statement.query_map(params![self.ws(), room.bytes()], |row| {
+            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?, word(row, 2)?))
+        })?;
+        let mut members = rows
+            .map(|row| {
+                let (id, name, role) = row?;
+                let name = self.text("users", "name", &id, &name)?;
+                Ok(MemberRow { user: UserId::from_bytes(id), name, role })
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        members.sort_by(|a, b| (&a.name, a.user).cmp(&(&b.name, b.user)));
+        Ok(members)
+    }
+
+    /// Adds a member, or changes what they may do.
+    pub fn set_member(&self, room: RoomId, user: UserId, role: Role, now: UnixMs) -> Result<u64, AccountError> {
+        let found = self.room(room)?.ok_or(AccountError::NoRoom)?;
+        self.user(user)?.ok_or(AccountError::NoUser)?;
+        let present: bool = self
+            .db
+            .prepare_cached("SELECT count(*) FROM members WHERE workspace_id = ?1 AND room_id = ?2 AND user_id = ?3")?
+            .query_row(params![self.ws(), room.bytes(), user.bytes()], |row| row.get(0))?;
+        if !present && found.kind == RoomKind::Direct && found.members as usize >= DIRECT_MEMBERS_MAX {
+            return Err(AccountError::DirectFull);
+        }
+        self.db
+            .prepare_cached(
+                "INSERT INTO members (workspace_id, room_id, user_id, role, added_at) VALUES (?1, ?2, ?3, ?4, ?5) \
+                 ON CONFLICT (workspace_id, room_id, user_id) DO UPDATE SET role = excluded.role",
+            )?
+            .execute(params![self.ws(), room.bytes(), user.bytes(), role.as_str(), ms(now)])?;
+        Ok(self.changed()?)
+    }
+
+    /// Removes a member.
+    pub fn remove_member(&self, room: RoomId, user: UserId) -> Result<u64, AccountError> {
+        let removed = self
+            .db
+            .prepare_cached("DELETE FROM members WHERE workspace_id = ?1 AND room_id = ?2 AND user_id = ?3")?
+            .execute(params![self.ws(), room.bytes(), user.bytes()])?;
+        if removed == 0 { Err(AccountError::NoMember) } else { Ok(self.changed()?) }
+    }
+}

@@ -1,0 +1,102 @@
+//! Users and what they sign in with.
+
+use holler_core::units::{UnixMs, UserId};
+use rusqlite::{OptionalExtension as _, params};
+use zeroize::Zeroizing;
+
+use super::{AccountError, Accounts, Credentials, Ended, UserRow, ms, word};
+use crate::storage::StoreError;
+
+impl Accounts<'_> {
+    fn login_hash(&self, login: &str) -> [u8; 32] {
+        self.sealer.lookup("users.login", login.as_bytes())
+    }
+
+    /// Adds a user. `password` is a PHC string.
+    pub fn add_user(&self, user: &UserRow, password: &str, now: UnixMs) -> Result<u64, AccountError> {
+        let id = user.id.bytes();
+        let added = self
+            .db
+            .prepare_cached(
+                "INSERT INTO users (workspace_id, user_id, login_hash, login, name, password, role, created_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (workspace_id, login_hash) DO NOTHING",
+            )?
+            .execute(params![
+                self.ws(),
+                id,
+                self.login_hash(&user.login),
+                self.seal("users", "login", id, user.login.as_bytes())?,
+                self.seal("users", "name", id, user.name.as_bytes())?,
+                self.seal("users", "password", id, password.as_bytes())?,
+                user.role.as_str(),
+                ms(now),
+            ])?;
+        if added == 0 { Err(AccountError::LoginTaken) } else { Ok(self.changed()?) }
+    }
+
+    /// What sign-in needs to know of the user with this login.
+    pub fn credentials(&self, login: &str) -> Result<Option<Credentials>, StoreError> {
+        let row = self
+            .db
+            .prepare_cached("SELECT user_id, role, password FROM users WHERE workspace_id = ?1 AND login_hash = ?2")?
+            .query_row(params![self.ws(), self.login_hash(login)], |row| {
+                Ok((row.get::<_, [u8; 16]>(0)?, word(row, 1)?, row.get::<_, Vec<u8>>(2)?))
+            })
+            .optional()?;
+        row.map(|(id, role, sealed)| {
+            let password = Zeroizing::new(self.text("users", "password", &id, &sealed)?);
+            Ok(Credentials { user: UserId::from_bytes(id), role, password })
+        })
+        .transpose()
+    }
+
+    /// Replaces a user's password (a PHC string) and ends all their sign-ins. Tokens for scripts stay.
+    pub fn set_password(&self, user: UserId, password: &str) -> Result<u64, AccountError> {
+        let sealed = self.seal("users", "password", user.bytes(), password.as_bytes())?;
+        let changed = self
+            .db
+            .prepare_cached("UPDATE users SET password = ?3 WHERE workspace_id = ?1 AND user_id = ?2")?
+            .execute(params![self.ws(), user.bytes(), sealed])?;
+        if changed == 0 {
+            return Err(AccountError::NoUser);
+        }
+        self.db
+            .prepare_cached(
+                "UPDATE sign_ins SET ended = ?3 WHERE workspace_id = ?1 AND user_id = ?2 AND ended IS NULL",
+            )?
+            .execute(params![self.ws(), user.bytes(), Ended::Password.as_str()])?;
+        Ok(self.changed()?)
+    }
+
+    /// The user with this identifier.
+    pub fn user(&self, user: UserId) -> Result<Option<UserRow>, StoreError> {
+        self.users_where(" AND user_id = ?2", user.bytes()).map(|mut users| users.pop())
+    }
+
+    /// The user with this login.
+    pub fn user_by_login(&self, login: &str) -> Result<Option<UserRow>, StoreError> {
+        self.users_where(" AND login_hash = ?2", &self.login_hash(login)).map(|mut users| users.pop())
+    }
+
+    /// Every user, by name.
+    pub fn users(&self) -> Result<Vec<UserRow>, StoreError> {
+        let mut users = self.users_where(" AND ?2 IS NOT NULL", self.ws())?;
+        users.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        Ok(users)
+    }
+
+    fn users_where(&self, condition: &str, value: &[u8]) -> Result<Vec<UserRow>, StoreError> {
+        let sql = format!("SELECT user_id, login, name, role FROM users WHERE workspace_id = ?1{condition}");
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![self.ws(), value], |row| {
+            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?, word(row, 3)?))
+        })?;
+        rows.map(|row| {
+            let (id, login, name, role) = row?;
+            let login = self.text("users", "login", &id, &login)?;
+            let name = self.text("users", "name", &id, &name)?;
+            Ok(UserRow { id: UserId::from_bytes(id), login, name, role })
+        })
+        .collect()
+    }
+}
