@@ -130,7 +130,7 @@ fn install(packages: &[&str]) -> Result<()> {
     if asks && !agreed()? {
         bail!("nothing was installed; by hand: apt-get install {}", packages.join(" "));
     }
-    apt.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]);
+    apt.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o=Dpkg::Use-Pty=0"]);
     let command = |tail: &[&str]| {
         let mut command = sh::program(apt[0]);
         command.args(&apt[1..]).args(tail);

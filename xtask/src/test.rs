@@ -44,7 +44,16 @@ fn clippy() -> Result<Outcome> {
     if let Some(skipped) = without("clippy") {
         return Ok(skipped);
     }
-    sh::run(sh::cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    sh::run(sh::cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--keep-going",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
     Ok(Outcome::Passed)
 }
 
