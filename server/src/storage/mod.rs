@@ -10,13 +10,18 @@
 //! | [`schema`] | connections, pragmas, migrations |
 //! | [`vault`] | data keys, wrapped by the key ring |
 //! | [`writer`] | the group commit |
+//! | [`log`] | the room logs |
+//! | [`bursts`] | what is known of each burst, and its frames |
 //! | [`hooks`] | where tests stop the process |
 //! | [`accounts`] | people, devices, sign-ins, rooms, members |
 
 pub mod accounts;
+pub mod bursts;
+mod columns;
 pub mod error;
 pub mod folder;
 pub mod hooks;
+pub mod log;
 mod schema;
 pub mod vault;
 mod writer;
@@ -30,10 +35,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 pub use error::{OpenStoreError, StoreError};
 pub use folder::{DATABASE_FILE, ServeLock, has_data};
 pub use hooks::{Hooks, NoHooks, Point};
+pub use log::{Append, AppendError, Appended, Fanout};
 pub use vault::{Sealer, Vault};
 
 use crate::keys::KeyRing;
-use writer::{Closure, Job, Writer};
+use log::{Context, PendingAppend};
+use writer::{Closure, Queued, Writer};
 
 /// Reads that run at once. SQLite readers hinder neither each other nor the writer; each costs a connection and its cache.
 const READERS: usize = 4;
@@ -46,11 +53,10 @@ const QUEUE: usize = 4_096;
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    queue: mpsc::Sender<Box<dyn Job>>,
+    queue: mpsc::Sender<Queued>,
     readers: Mutex<Vec<Connection>>,
     free_readers: Arc<Semaphore>,
-    vault: Vault,
-    hooks: Arc<dyn Hooks>,
+    context: Arc<Context>,
     closed: tokio::sync::watch::Receiver<()>,
 }
 
@@ -63,15 +69,16 @@ impl Store {
         let path = folder::prepare(data, &ring)?;
         let connection = schema::writer(&path)?;
         let readers = (0..READERS).map(|_| schema::reader(&path)).collect::<Result<Vec<_>, _>>()?;
-        let vault = Vault::new(ring);
+        let context = Arc::new(Context { vault: Vault::new(ring), hooks, fanout: arc_swap::ArcSwapOption::empty() });
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let closed = Writer::new(connection).spawn(jobs).map_err(|source| OpenStoreError::Io { path, source })?;
+        let closed = Writer::new(connection, Arc::clone(&context))
+            .spawn(jobs)
+            .map_err(|source| OpenStoreError::Io { path, source })?;
         Ok(Self(Arc::new(Inner {
             queue,
             readers: Mutex::new(readers),
             free_readers: Arc::new(Semaphore::new(READERS)),
-            vault,
-            hooks,
+            context,
             closed,
         })))
     }
@@ -87,7 +94,7 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        self.enqueue(Box::new(Closure { f, answer })).await?;
+        self.enqueue(Queued::Job(Box::new(Closure { f, answer }))).await?;
         answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
     }
 
@@ -113,12 +120,12 @@ impl Store {
 
     /// The data keys, for use inside [`Store::write`] and [`Store::read`].
     pub fn vault(&self) -> &Vault {
-        &self.0.vault
+        &self.0.context.vault
     }
 
     /// What happens at the points of a send.
     pub fn hooks(&self) -> &dyn Hooks {
-        &*self.0.hooks
+        &*self.0.context.hooks
     }
 
     /// Lets go of this handle and, when it was the last, waits until everything queued is written and the database closed.
@@ -132,7 +139,15 @@ impl Store {
         }
     }
 
-    async fn enqueue(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+    fn context(&self) -> &Context {
+        &self.0.context
+    }
+
+    async fn enqueue_append(&self, append: PendingAppend) -> Result<(), StoreError> {
+        self.enqueue(Queued::Append(append)).await
+    }
+
+    async fn enqueue(&self, job: Queued) -> Result<(), StoreError> {
         self.0.queue.send(job).await.map_err(|_| StoreError::Closed)
     }
 }

@@ -86,7 +86,7 @@ impl Vault {
     }
 
     /// Makes the data key of a new room.
-    pub fn create_room(&self, db: &Connection, room: RoomId) -> Result<Sealer, StoreError> {
+    pub(super) fn create_room(&self, db: &Connection, room: RoomId) -> Result<Sealer, StoreError> {
         let row: [&[u8]; 1] = [room.bytes()];
         let (sealer, wrapped) = self.create(&Place { table: "room_keys", column: "wrapped", row: &row })?;
         db.prepare_cached("INSERT INTO room_keys (room_id, wrapped) VALUES (?1, ?2)")?

@@ -7,19 +7,40 @@
 //! locked, a constraint), nothing is stored, and everybody is told so. Any other failure, such as one of the sync itself, may
 //! leave a commit on the disk that a restart would find: then everybody is told that the outcome is unknown, and sends again.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
+use holler_core::units::RoomId;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::StoreError;
+use super::log::{Context, PendingAppend, RoomBatch};
 
 /// Most jobs in one transaction: what arrives while a sync runs under heavy load. More would only lengthen the wait.
 const GROUP: usize = 512;
 
 /// Tells the caller of a job, once it is known what became of the transaction.
 pub(super) type Answer = Box<dyn FnOnce(&Result<(), StoreError>)>;
+
+/// What comes through the queue.
+pub(super) enum Queued {
+    /// Runs by itself.
+    Job(Box<dyn Job>),
+    /// Runs together with the other sends to its room that wait beside it.
+    Append(PendingAppend),
+}
+
+impl Queued {
+    fn refuse(self, error: StoreError) {
+        match self {
+            Self::Job(job) => job.refuse(error),
+            Self::Append(append) => append.refuse(error),
+        }
+    }
+}
 
 /// Something to write.
 pub(super) trait Job: Send {
@@ -63,15 +84,16 @@ where
 
 pub(super) struct Writer {
     db: Connection,
+    context: Arc<Context>,
 }
 
 impl Writer {
-    pub(super) fn new(db: Connection) -> Self {
-        Self { db }
+    pub(super) fn new(db: Connection, context: Arc<Context>) -> Self {
+        Self { db, context }
     }
 
     /// Starts the thread. It ends, and lets go of the sender of the returned watch, when every sender of `jobs` is gone.
-    pub(super) fn spawn(self, mut jobs: mpsc::Receiver<Box<dyn Job>>) -> io::Result<watch::Receiver<()>> {
+    pub(super) fn spawn(self, mut jobs: mpsc::Receiver<Queued>) -> io::Result<watch::Receiver<()>> {
         let (open, closed) = watch::channel(());
         std::thread::Builder::new().name("holler-writer".to_owned()).spawn(move || {
             let _open = open;
@@ -84,11 +106,16 @@ impl Writer {
         Ok(closed)
     }
 
-    fn commit_group(&self, jobs: impl Iterator<Item = Box<dyn Job>>) {
-        let mut answers = Vec::new();
+    fn commit_group(&self, group: impl Iterator<Item = Queued>) {
         // Set once there is no transaction: then nothing of this group is stored.
         let mut lost = self.db.execute_batch("BEGIN IMMEDIATE").err().map(StoreError::from);
-        for job in jobs {
+        if let Some(error) = lost {
+            tracing::error!(%error, "a group of writes was not begun");
+            group.for_each(|queued| queued.refuse(error.clone()));
+            return;
+        }
+        let mut answers = Vec::new();
+        for job in self.gather(group) {
             match &lost {
                 None => {
                     let (answer, fate) = self.run(job);
@@ -109,8 +136,33 @@ impl Writer {
             tracing::error!(%error, jobs = answers.len(), "a group of writes was not committed");
         }
         for answer in answers {
-            answer(&outcome);
+            // What is called here is told of things that have happened; its faults change nothing about them.
+            if catch_unwind(AssertUnwindSafe(|| answer(&outcome))).is_err() {
+                tracing::error!("telling the outcome of a write failed unexpectedly");
+            }
         }
+    }
+
+    /// The jobs in their order; sends that follow each other become one job a room.
+    fn gather(&self, group: impl Iterator<Item = Queued>) -> Vec<Box<dyn Job>> {
+        let mut jobs: Vec<Box<dyn Job>> = Vec::new();
+        let mut rooms: BTreeMap<RoomId, Vec<PendingAppend>> = BTreeMap::new();
+        let flush = |rooms: &mut BTreeMap<RoomId, Vec<PendingAppend>>, jobs: &mut Vec<Box<dyn Job>>| {
+            for (room, sends) in std::mem::take(rooms) {
+                jobs.push(Box::new(RoomBatch { context: Arc::clone(&self.context), room, sends }));
+            }
+        };
+        for queued in group {
+            match queued {
+                Queued::Append(append) => rooms.entry(append.append.room).or_default().push(append),
+                Queued::Job(job) => {
+                    flush(&mut rooms, &mut jobs);
+                    jobs.push(job);
+                }
+            }
+        }
+        flush(&mut rooms, &mut jobs);
+        jobs
     }
 
     /// Runs one job in a savepoint. An error means that the whole transaction is gone.

@@ -44,7 +44,6 @@ CREATE TABLE sends (
     client_id   BLOB    NOT NULL,
     seq         INTEGER NOT NULL,
     received_at INTEGER NOT NULL,
-    user_id     BLOB    NOT NULL,
     digest      BLOB    NOT NULL,
     PRIMARY KEY (room_id, device_id, client_id)
 ) STRICT, WITHOUT ROWID;

@@ -1,3 +1,6 @@
+mod bursts;
+mod log;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
