@@ -119,13 +119,12 @@ fn install(packages: &[&str]) -> Result<()> {
     let mut apt: Vec<&str> = Vec::new();
     let asks = std::io::stdin().is_terminal() && !sh::in_ci();
     if !root {
-        if !sh::on_path("sudo") {
+        // Without a terminal there is nobody to type a password.
+        let allowed = asks || sh::succeeds(sh::program("sudo").args(["-n", "true"]));
+        if !sh::on_path("sudo") || !allowed {
             bail!("run this as root, then try again: apt-get install {}", packages.join(" "));
         }
         apt.push("sudo");
-        if !asks {
-            apt.push("-n");
-        }
     }
     if asks && !agreed()? {
         bail!("nothing was installed; by hand: apt-get install {}", packages.join(" "));
