@@ -1,1 +1,3 @@
-//! lab
+//! The proving ground: what shows that Holler does what it promises, and how well.
+
+pub mod similarity;
