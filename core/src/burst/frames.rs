@@ -192,8 +192,7 @@ impl Frames {
 
     /// Storing these failed: the next [`Self::take_unsaved`] gives them again.
     pub fn not_saved(&mut self, numbers: impl IntoIterator<Item = FrameNo>) {
-        let present = numbers.into_iter().filter(|number| self.frames.contains_key(number));
-        self.unsaved.extend(present);
+        self.unsaved.extend(numbers);
     }
 
     /// Every frame that is there came from storage.
