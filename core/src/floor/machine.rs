@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 
 use super::emergency::Emergencies;
 use super::queue::{Queue, Waiting};
+use super::state::{Answer, Cause, Holder, Limit, Past, State};
 use super::{Config, Input, Outcome, Output, Request};
 use crate::model::{Priority, Role};
-use crate::units::{BurstId, DeviceId, FloorToken, Mono, RequestId, UserId};
+use crate::units::{BurstId, DeviceId, FloorToken, Mono, UserId};
 use crate::wire::limits::FLOOR_QUEUE_MAX;
 use crate::wire::socket::{DenyReason, FloorState, RevokeReason};
 
@@ -48,79 +49,6 @@ pub struct Floor {
     announced: (FloorToken, Option<Priority>),
     outputs: VecDeque<Output>,
     now: Mono,
-}
-
-#[derive(Clone, Debug)]
-enum State {
-    Idle,
-    Taken { holder: Holder, queue: Queue },
-    Closed(Cause),
-}
-
-/// Why nothing is granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
-    Draining,
-    LeaseEnded,
-    TermUsedUp,
-}
-
-#[derive(Clone, Debug)]
-struct Holder {
-    /// What was asked, with the latest request number.
-    asked: Request,
-    /// Its weight now: that asked for, unless its emergency was cleared.
-    priority: Priority,
-    token: FloorToken,
-    asked_at: Mono,
-    since: Mono,
-    heard: Mono,
-    limit: Limit,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Limit {
-    None,
-    /// The warning is still to come.
-    Ahead {
-        warn_at: Mono,
-        until: Mono,
-    },
-    /// The warning came, or there is none.
-    Near {
-        until: Mono,
-    },
-}
-
-impl Limit {
-    fn until(self) -> Option<Mono> {
-        match self {
-            Self::None => None,
-            Self::Ahead { until, .. } | Self::Near { until } => Some(until),
-        }
-    }
-}
-
-/// A request that ended, and how.
-#[derive(Clone, Copy, Debug)]
-struct Past {
-    device: DeviceId,
-    request: RequestId,
-    burst: BurstId,
-    answer: Answer,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Answer {
-    Denied(DenyReason),
-    Revoked(FloorToken, RevokeReason),
-}
-
-impl Request {
-    /// Whether `self` is `live` asked for again.
-    fn repeats(&self, live: &Self) -> bool {
-        self.device == live.device && self.header.burst == live.header.burst && self.priority == live.priority
-    }
 }
 
 impl Floor {

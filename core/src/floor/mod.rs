@@ -47,6 +47,7 @@
 mod emergency;
 mod machine;
 mod queue;
+mod state;
 #[cfg(test)]
 mod tests;
 
