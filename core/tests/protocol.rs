@@ -1,5 +1,7 @@
 //! `docs/PROTOCOL.md` says what the code does: its examples are messages, its tables are the code's values.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers stop the test")]
+
 use std::collections::BTreeSet;
 
 use holler_core::model::EventBody;
