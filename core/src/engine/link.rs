@@ -157,8 +157,8 @@ impl Link {
         }
     }
 
-    pub(super) fn stop(&mut self, cx: &mut Cx<'_>) -> Option<Change> {
-        self.end(cx, LinkReason::Stopped)
+    pub(super) fn stop(&mut self, cx: &mut Cx<'_>) {
+        self.end(cx, LinkReason::Stopped);
     }
 
     pub(super) fn network_up(&mut self, cx: &mut Cx<'_>) {
@@ -204,7 +204,7 @@ impl Link {
         }
     }
 
-    pub(super) fn token_failed(&mut self, cx: &mut Cx<'_>, sign_in: bool, detail: String) -> Option<Change> {
+    pub(super) fn token_failed(&mut self, cx: &mut Cx<'_>, sign_in: bool, detail: String) {
         self.refreshing = None;
         let reason = LinkReason::Token { detail };
         if sign_in {
@@ -215,7 +215,6 @@ impl Link {
             return self.fail(cx, reason, None);
         }
         self.refresh_not_before = cx.now + cx.chance.spread(2 * BACKOFF_FIRST);
-        None
     }
 
     pub(super) fn connected(&mut self, cx: &mut Cx<'_>, link: LinkNo) {
@@ -227,33 +226,21 @@ impl Link {
         }
     }
 
-    pub(super) fn connect_failed(
-        &mut self,
-        cx: &mut Cx<'_>,
-        link: LinkNo,
-        failure: ConnectFailure,
-        detail: String,
-    ) -> Option<Change> {
+    pub(super) fn connect_failed(&mut self, cx: &mut Cx<'_>, link: LinkNo, failure: ConnectFailure, detail: String) {
         if !self.is_current(link) {
-            return None;
+            return;
         }
-        self.fail(cx, LinkReason::Connect { failure, detail }, None)
+        self.fail(cx, LinkReason::Connect { failure, detail }, None);
     }
 
-    pub(super) fn closed(
-        &mut self,
-        cx: &mut Cx<'_>,
-        link: LinkNo,
-        code: Option<u16>,
-        detail: String,
-    ) -> Option<Change> {
+    pub(super) fn closed(&mut self, cx: &mut Cx<'_>, link: LinkNo, code: Option<u16>, detail: String) {
         if !self.is_current(link) {
-            return None;
+            return;
         }
         match code.and_then(CloseCode::from_number) {
             Some(CloseCode::TokenExpired) => {
                 self.token = None;
-                self.fail(cx, LinkReason::Closed(CloseCode::TokenExpired), Some(Duration::ZERO))
+                self.fail(cx, LinkReason::Closed(CloseCode::TokenExpired), Some(Duration::ZERO));
             }
             Some(code) if code.resumable() => self.fail(cx, LinkReason::Closed(code), None),
             Some(code) => self.end(cx, LinkReason::Closed(code)),
@@ -268,7 +255,7 @@ impl Link {
         device: DeviceId,
         heartbeat_ms: u32,
         expires_in_s: u32,
-    ) -> Option<Change> {
+    ) {
         if let Some(token) = &mut self.token {
             // The server's word counts: it may be stricter than what the shell was told.
             let ahead = REFRESH_AHEAD.min(Duration::from_secs(u64::from(expires_in_s)) / 4);
@@ -283,9 +270,7 @@ impl Link {
             self.rtt_told = false;
             cx.notice(Notice::Link(LinkState::Up { user, device }));
             self.send_ping(cx);
-            return Some(Change::Up);
         }
-        None
     }
 
     pub(super) fn pong(&mut self, cx: &mut Cx<'_>, nonce: u32) {
@@ -301,8 +286,8 @@ impl Link {
         }
     }
 
-    pub(super) fn draining(&mut self, cx: &mut Cx<'_>, after: Duration) -> Option<Change> {
-        self.fail(cx, LinkReason::Draining, Some(after))
+    pub(super) fn draining(&mut self, cx: &mut Cx<'_>, after: Duration) {
+        self.fail(cx, LinkReason::Draining, Some(after));
     }
 
     pub(super) fn poll_timeout(&self, sent_at: Mono) -> Option<Mono> {
@@ -325,39 +310,33 @@ impl Link {
         }
     }
 
-    pub(super) fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Change> {
+    pub(super) fn on_timeout(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now;
         match &self.state {
-            State::Off => None,
+            State::Off => {}
             State::Token { since } => {
                 if now >= *since + TOKEN_WAIT {
                     self.refreshing = None;
                     let detail = "the refresh took too long".to_owned();
-                    return self.fail(cx, LinkReason::Token { detail }, None);
+                    self.fail(cx, LinkReason::Token { detail }, None);
                 }
-                None
             }
-            State::Connecting { link, since } => {
+            State::Connecting { since, .. } => {
                 if now >= *since + CONNECT_WAIT {
-                    let (link, failure) = (*link, ConnectFailure::Unreachable);
-                    cx.push(Output::Disconnect { link });
+                    let failure = ConnectFailure::Unreachable;
                     let detail = format!("no connection within {} s", CONNECT_WAIT.as_secs());
-                    return self.fail(cx, LinkReason::Connect { failure, detail }, None);
+                    self.fail(cx, LinkReason::Connect { failure, detail }, None);
                 }
-                None
             }
             State::Authenticating { since, .. } => {
                 if now >= *since + AUTH_WAIT + PONG_WAIT {
-                    self.fail(cx, LinkReason::Silent, None)
-                } else {
-                    None
+                    self.fail(cx, LinkReason::Silent, None);
                 }
             }
             State::Waiting { until } => {
                 if now >= *until {
                     self.connect(cx);
                 }
-                None
             }
             State::Up(session) => {
                 let session = *session;
@@ -376,7 +355,6 @@ impl Link {
                 if self.next_ping(&session, *cx.sent_at).is_some_and(|due| now >= due) {
                     self.send_ping(cx);
                 }
-                None
             }
         }
     }
@@ -439,7 +417,7 @@ impl Link {
     }
 
     /// The connection, or the attempt, is over: wait, then try again.
-    fn fail(&mut self, cx: &mut Cx<'_>, reason: LinkReason, wait: Option<Duration>) -> Option<Change> {
+    fn fail(&mut self, cx: &mut Cx<'_>, reason: LinkReason, wait: Option<Duration>) {
         let was_up = self.session();
         if let Some(link) = self.current() {
             cx.push(Output::Disconnect { link });
@@ -455,18 +433,15 @@ impl Link {
         self.ping = None;
         self.state = State::Waiting { until: cx.now + wait };
         cx.notice(Notice::Link(LinkState::Waiting { reason, retry_in: wait }));
-        was_up.map(|_| Change::Down)
     }
 
     /// The connection is over for good.
-    fn end(&mut self, cx: &mut Cx<'_>, reason: LinkReason) -> Option<Change> {
-        let was_up = self.session().is_some();
+    fn end(&mut self, cx: &mut Cx<'_>, reason: LinkReason) {
         if let Some(link) = self.current() {
             cx.push(Output::Disconnect { link });
         }
         self.ping = None;
         self.state = State::Off;
         cx.notice(Notice::Link(LinkState::Ended { reason }));
-        was_up.then_some(Change::Down)
     }
 }

@@ -17,31 +17,36 @@
 //! which it hands in [`Input::Timeout`]. Beside that there is one call in the other direction, [`Engine::pull`]: a sound
 //! device asks for the next frame when it needs it.
 
-#![expect(dead_code, reason = "talking and listening, which come next, use the rest of link and rooms")]
-
 pub mod jitter;
 mod link;
+mod listen;
 mod notice;
 mod ports;
 mod rng;
 mod rooms;
 mod sends;
+mod talk;
 
+use core::time::Duration;
 use std::collections::VecDeque;
 
+pub use listen::Pull;
 pub use notice::{HeardState, LinkReason, LinkState, Notice, SendState, TalkState};
 pub use ports::{Command, ConnectFailure, FetchError, Input, Lane, LinkNo, Output, Received, Restored, Store};
 pub use sends::SENDS_WAITING_MAX;
 
 use link::{Change, Link, Session};
+use listen::Listen;
 use rng::Chance;
 use rooms::{Rooms, Subscribed};
 use sends::Sends;
+use talk::{KeyDown, Talk};
 
-use crate::model::Event;
-use crate::units::{Mono, RequestId, RoomId};
+use crate::model::{BurstHeader, Codec, Event};
+use crate::units::{BurstId, ClientId, Epoch, Mono, RequestId, RoomId};
 use crate::wire::problem::Problem;
 use crate::wire::socket::{ClientMessage, ServerMessage};
+use crate::wire::voice::VoiceFrame;
 
 /// What every machine gets with a call: the time, the way out, and what holds of the connection.
 struct Cx<'a> {
@@ -87,6 +92,18 @@ impl Cx<'_> {
     }
 }
 
+/// What is settled when an engine is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Spreads the waits: any number will do, and the same number gives the same run.
+    pub seed: u64,
+    /// Whether bursts of several rooms play at the same time, as a recorder wants; otherwise one room plays at a time.
+    pub play_all: bool,
+    /// How many frames back the redundancy in a frame may reach, as far as the sound port can use it: 1 with in-band FEC,
+    /// more with DRED, 0 with none.
+    pub recovery_reach: u16,
+}
+
 /// The client.
 #[derive(Debug)]
 pub struct Engine {
@@ -98,6 +115,8 @@ pub struct Engine {
     link: Link,
     rooms: Rooms,
     sends: Sends,
+    talk: Talk,
+    listen: Listen,
 }
 
 /// Makes a [`Cx`] from fields of the engine, so that its machines can be borrowed beside it.
@@ -115,16 +134,18 @@ macro_rules! cx {
 }
 
 impl Engine {
-    /// An engine that does nothing yet. `seed` spreads its waits; any number will do, the same number gives the same run.
-    pub fn new(seed: u64) -> Self {
+    /// An engine that does nothing yet.
+    pub fn new(config: Config) -> Self {
         Self {
             out: VecDeque::new(),
-            chance: Chance::new(seed),
+            chance: Chance::new(config.seed),
             sent_at: Mono::default(),
             next_request: 1,
             link: Link::new(),
             rooms: Rooms::default(),
             sends: Sends::default(),
+            talk: Talk::default(),
+            listen: Listen::new(config.play_all, config.recovery_reach),
         }
     }
 
@@ -136,32 +157,63 @@ impl Engine {
     /// When to hand in [`Input::Timeout`]; an instant that is past means at once.
     pub fn poll_timeout(&self) -> Option<Mono> {
         let up = self.link.session().is_some();
-        [self.link.poll_timeout(self.sent_at), self.rooms.poll_timeout(), self.sends.poll_timeout(up)]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.link.poll_timeout(self.sent_at),
+            self.rooms.poll_timeout(),
+            self.sends.poll_timeout(up),
+            self.talk.poll_timeout(),
+            self.listen.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The next sound of a burst that plays; the sound port tells with [`Input::Played`] when it is heard.
+    pub fn pull(&mut self, now: Mono, burst: BurstId) -> Pull {
+        self.listen.pull(&mut cx!(self, now), burst)
+    }
+
+    /// The round trip to the server, smoothed; `None` before it was measured.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.link.rtt()
+    }
+
+    fn half_rtt(&self) -> Duration {
+        self.link.rtt().unwrap_or_default() / 2
     }
 
     /// Takes in what happened. `now` never decreases.
     pub fn handle(&mut self, now: Mono, input: Input) {
+        let was_up = self.link.session().is_some();
+        self.dispatch(now, input);
+        let is_up = self.link.session().is_some();
+        if was_up && !is_up {
+            self.changed(now, Change::Down);
+        } else if is_up && !was_up {
+            self.changed(now, Change::Up);
+        }
+        let talking = self.talk.is_talking();
+        self.link.set_talking(&mut cx!(self, now), talking);
+    }
+
+    fn dispatch(&mut self, now: Mono, input: Input) {
+        let half_rtt = self.half_rtt();
         let mut cx = cx!(self, now);
-        let mut change = None;
         match input {
             Input::Start => self.link.start(&mut cx),
-            Input::Stop => change = self.link.stop(&mut cx),
+            Input::Stop => self.link.stop(&mut cx),
             Input::NetworkUp => self.link.network_up(&mut cx),
             Input::Token { access, expires_in } => self.link.token(&mut cx, access, expires_in),
-            Input::TokenFailed { sign_in, detail } => change = self.link.token_failed(&mut cx, sign_in, detail),
+            Input::TokenFailed { sign_in, detail } => self.link.token_failed(&mut cx, sign_in, detail),
             Input::Connected { link } => self.link.connected(&mut cx, link),
-            Input::ConnectFailed { link, failure, detail } => {
-                change = self.link.connect_failed(&mut cx, link, failure, detail);
-            }
-            Input::Closed { link, code, detail } => change = self.link.closed(&mut cx, link, code, detail),
+            Input::ConnectFailed { link, failure, detail } => self.link.connect_failed(&mut cx, link, failure, detail),
+            Input::Closed { link, code, detail } => self.link.closed(&mut cx, link, code, detail),
             Input::Text { link, text } => {
                 if self.link.is_current(link) {
                     self.link.note_heard(now);
                     match serde_json::from_str(&text) {
-                        Ok(message) => return self.message(now, message),
+                        Ok(message) => self.message(now, message),
                         // A newer server may send what this client does not know: that is not an error.
                         Err(error) if !is_known_type(&text) => drop(error),
                         Err(error) => cx.notice(Notice::Fault { detail: format!("a message can't be read: {error}") }),
@@ -171,42 +223,60 @@ impl Engine {
             Input::Binary { link, bytes } => {
                 if self.link.is_current(link) {
                     self.link.note_heard(now);
-                    drop(bytes);
+                    match VoiceFrame::decode(&bytes) {
+                        Ok(frame) => self.listen.voice(&mut cx, half_rtt, frame),
+                        Err(error) => cx.notice(Notice::Fault { detail: error.to_string() }),
+                    }
                 }
             }
-            Input::Sent { .. } | Input::FramesFetched { .. } | Input::Captured { .. } | Input::CaptureEnded { .. } => {}
+            Input::Sent { link, repair_bytes } => {
+                if self.link.is_current(link) {
+                    self.talk.repair_sent(&mut cx, repair_bytes);
+                }
+            }
             Input::EventsFetched { room, page } => {
                 let mut handed = Vec::new();
                 self.rooms.fetched(&mut cx, room, page, &mut handed);
-                self.events(now, &handed);
-                return;
+                self.events(now, room, &handed);
             }
+            Input::FramesFetched { burst, frames } => self.listen.fetched(&mut cx, burst, frames),
+            Input::Captured { burst, captured_at, payload } => {
+                self.talk.captured(&mut cx, &self.rooms, burst, captured_at, payload);
+            }
+            Input::CaptureEnded { burst, fault } => self.talk.capture_ended(&mut cx, &self.rooms, burst, fault),
+            Input::Played { burst, number, heard_at } => self.listen.played(&mut cx, burst, number, heard_at),
             Input::StoreFailed { detail } => cx.notice(Notice::StoreFailed { detail }),
             Input::Restore(Restored::Send { room, client_id, body }) => {
                 self.sends.send(&mut cx, room, client_id, body, true);
             }
-            Input::Restore(Restored::Burst { .. }) => {}
+            Input::Restore(Restored::Burst { room, header, frames }) => {
+                self.talk.restore(&mut cx, &self.rooms, room, header, frames);
+            }
             Input::Command(command) => self.command(now, command),
             Input::Timeout => {
-                change = self.link.on_timeout(&mut cx);
-                if change.is_none() {
+                self.link.on_timeout(&mut cx);
+                if self.link.session().is_some() {
                     self.rooms.on_timeout(&mut cx);
                     self.sends.on_timeout(&mut cx);
                 }
+                self.talk.on_timeout(&mut cx, &self.rooms);
+                self.listen.on_timeout(&mut cx);
             }
         }
-        self.changed(now, change);
     }
 
-    fn changed(&mut self, now: Mono, change: Option<Change>) {
+    fn changed(&mut self, now: Mono, change: Change) {
+        let (heard_at, rtt) = (self.link.heard_at(), self.link.rtt().unwrap_or_default());
         let mut cx = cx!(self, now);
         match change {
-            Some(Change::Up) => {
+            Change::Up => {
                 self.rooms.link_up(&mut cx);
                 self.sends.link_up(&mut cx);
             }
-            Some(Change::Down) => self.rooms.link_down(),
-            None => {}
+            Change::Down => {
+                self.rooms.link_down();
+                self.talk.link_down(&mut cx, heard_at, rtt);
+            }
         }
     }
 
@@ -215,7 +285,14 @@ impl Engine {
         match command {
             Command::Follow { room, cursor, voice } => self.rooms.follow(&mut cx, room, cursor, voice),
             Command::Unfollow { room } => self.rooms.unfollow(&mut cx, room),
-            Command::SetPrimary { .. } | Command::KeyDown { .. } | Command::KeyUp => {}
+            Command::SetPrimary { room } => self.listen.set_primary(room),
+            Command::KeyDown { room, burst, priority, queue, frame_ms, bitrate } => {
+                self.rooms.follow_to_talk(&mut cx, room);
+                let header = BurstHeader { burst, codec: Codec::Opus, frame_ms, bitrate, key_epoch: Epoch(0) };
+                self.talk.key_down(&mut cx, &self.rooms, KeyDown { room, priority, queue, header });
+            }
+            Command::KeyUp => self.talk.key_up(&mut cx),
+            Command::Cancel => self.talk.cancel(&mut cx, &self.rooms),
             Command::Send { room, client_id, body } => self.sends.send(&mut cx, room, client_id, body, false),
             Command::ClearEmergency { room, raised_by } => {
                 let request = cx.request();
@@ -225,20 +302,26 @@ impl Engine {
     }
 
     fn message(&mut self, now: Mono, message: ServerMessage) {
+        let half_rtt = self.half_rtt();
         let mut cx = cx!(self, now);
-        let mut change = None;
         match message {
             ServerMessage::Welcome { user, device, server_time: _, heartbeat_ms, expires_in_s } => {
-                change = self.link.welcome(&mut cx, user, device, heartbeat_ms, expires_in_s);
+                self.link.welcome(&mut cx, user, device, heartbeat_ms, expires_in_s);
             }
             ServerMessage::Subscribed { request, room, role, head, first_seq, epoch: _, floor, emergencies } => {
                 let answer = Subscribed { request, room, role, head, first_seq, floor, emergencies };
-                self.rooms.subscribed(&mut cx, &answer);
+                if self.rooms.subscribed(&mut cx, &answer) {
+                    if self.rooms.hears(room) {
+                        let asked_at = self.rooms.asked_at(room);
+                        self.listen.floor(&mut cx, half_rtt, room, &answer.floor, asked_at);
+                    }
+                    self.talk.room_live(&mut cx, &self.rooms);
+                }
             }
             ServerMessage::Events { room, incarnation, events } => {
                 let mut handed = Vec::new();
                 self.rooms.events(&mut cx, room, incarnation, events, &mut handed);
-                self.events(now, &handed);
+                self.events(now, room, &handed);
             }
             ServerMessage::HistoryGap { room, incarnation, first_seq } => {
                 self.rooms.history_gap(&mut cx, room, incarnation, first_seq);
@@ -246,52 +329,77 @@ impl Engine {
             ServerMessage::Ack { room: _, client_id, seq, received_at } => {
                 self.sends.acked(&mut cx, client_id, seq, received_at);
             }
-            ServerMessage::Refused { room, client_id, request, burst: _, problem } => {
-                self.refused(now, room, client_id, request, problem);
+            ServerMessage::Refused { room, client_id, request, burst, problem } => {
+                self.refused(now, room, client_id, request, burst, problem);
             }
-            ServerMessage::FloorGranted { .. }
-            | ServerMessage::FloorQueued { .. }
-            | ServerMessage::FloorDenied { .. }
-            | ServerMessage::FloorRevoked { .. }
-            | ServerMessage::FloorWarning { .. }
-            | ServerMessage::BurstStatus { .. } => {}
+            ServerMessage::FloorGranted { request, room: _, token, until_ms } => {
+                self.talk.granted(&mut cx, &self.rooms, request, token, from_ms(until_ms));
+            }
+            ServerMessage::FloorQueued { request, room: _, position, waiting } => {
+                self.talk.queued(&mut cx, request, position, waiting);
+            }
+            ServerMessage::FloorDenied { request, room: _, reason } => {
+                self.talk.denied(&mut cx, &self.rooms, request, reason);
+            }
+            ServerMessage::FloorRevoked { request, room: _, token: _, reason } => {
+                self.talk.revoked(&mut cx, &self.rooms, request, reason);
+            }
+            ServerMessage::FloorWarning { request, room: _, remaining_ms } => {
+                self.talk.warned(&mut cx, request, from_ms(remaining_ms));
+            }
+            ServerMessage::BurstStatus { room: _, burst, complete, missing } => {
+                self.talk.status(&mut cx, &self.rooms, burst, complete, &missing);
+            }
             ServerMessage::Floor { room, floor } => {
-                self.rooms.floor_is(&mut cx, room, &floor);
+                if self.rooms.floor_is(&mut cx, room, &floor) && self.rooms.hears(room) {
+                    self.listen.floor(&mut cx, half_rtt, room, &floor, None);
+                }
             }
             ServerMessage::Emergency { room, raised_by } => self.rooms.emergencies_are(&mut cx, room, raised_by),
             ServerMessage::Role { room, role } => self.rooms.role_is(&mut cx, room, role),
             ServerMessage::Pong { nonce, server_time: _ } => self.link.pong(&mut cx, nonce),
-            ServerMessage::Error { request: _, problem } => {
-                cx.notice(Notice::Fault { detail: problem.to_string() });
+            ServerMessage::Error { request, problem } => {
+                if !self.talk.refused(&mut cx, &self.rooms, request, None, &problem) {
+                    cx.notice(Notice::Fault { detail: problem.to_string() });
+                }
             }
-            ServerMessage::Draining { reconnect_after_ms } => {
-                let after = core::time::Duration::from_millis(u64::from(reconnect_after_ms));
-                change = self.link.draining(&mut cx, after);
-            }
+            ServerMessage::Draining { reconnect_after_ms } => self.link.draining(&mut cx, from_ms(reconnect_after_ms)),
         }
-        self.changed(now, change);
     }
 
     fn refused(
         &mut self,
         now: Mono,
         room: RoomId,
-        client_id: Option<crate::units::ClientId>,
+        client_id: Option<ClientId>,
         request: Option<RequestId>,
+        burst: Option<BurstId>,
         problem: Problem,
     ) {
         let mut cx = cx!(self, now);
         if let Some(client_id) = client_id {
-            self.sends.refused(&mut cx, client_id, problem);
-            return;
+            return self.sends.refused(&mut cx, client_id, problem);
         }
-        if request.is_some_and(|request| self.rooms.refused(&mut cx, room, request, &problem)) {
+        if request.is_some_and(|request| self.rooms.refused(&mut cx, room, request, &problem))
+            || self.talk.refused(&mut cx, &self.rooms, request, burst, &problem)
+        {
             return;
         }
         cx.notice(Notice::RoomRefused { room, problem });
     }
 
-    fn events(&mut self, _now: Mono, _handed: &[Event]) {}
+    fn events(&mut self, now: Mono, room: RoomId, events: &[Event]) {
+        if self.rooms.hears(room) {
+            let mut cx = cx!(self, now);
+            for event in events {
+                self.listen.event(&mut cx, event);
+            }
+        }
+    }
+}
+
+fn from_ms(ms: u32) -> Duration {
+    Duration::from_millis(u64::from(ms))
 }
 
 /// The types of the messages that this client knows.

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::jitter::Tally;
 use super::ports::ConnectFailure;
 use crate::model::{Event, Role};
 use crate::units::{BurstId, ClientId, Cursor, DeviceId, RoomId, Seq, UnixMs, UserId};
@@ -178,8 +179,8 @@ pub enum HeardState {
     },
     /// It was played to its end.
     Played {
-        /// Frames that had not come in time.
-        concealed: u32,
+        /// How its frames were played.
+        tally: Tally,
     },
     /// Its sender was lost; more may come later.
     Interrupted,

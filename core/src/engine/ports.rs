@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | network | [`Output::Connect`], [`Output::Send`], [`Output::Voice`], [`Output::Disconnect`], [`Output::RefreshToken`], [`Output::FetchEvents`], [`Output::FetchFrames`] | [`Input::Connected`], [`Input::ConnectFailed`], [`Input::Text`], [`Input::Binary`], [`Input::Closed`], [`Input::Sent`], [`Input::NetworkUp`], [`Input::Token`], [`Input::TokenFailed`], [`Input::EventsFetched`], [`Input::FramesFetched`] |
 //! | storage | [`Output::Store`] | [`Input::StoreFailed`], at the start [`Input::Restore`] |
-//! | sound | [`Output::StartCapture`], [`Output::StopCapture`], [`Output::StartPlayback`], [`Output::StopPlayback`] | [`Input::Captured`], [`Input::CaptureEnded`], [`super::Engine::pull`] |
+//! | sound | [`Output::StartCapture`], [`Output::StopCapture`], [`Output::StartPlayback`], [`Output::StopPlayback`] | [`Input::Captured`], [`Input::CaptureEnded`], [`Input::Played`], [`super::Engine::pull`] |
 //! | crypto | none yet: frames are opaque bytes here, sealed and opened by the sound port | |
 //! | people | [`Output::Notice`], [`Output::Received`] | [`Input::Command`] |
 
@@ -121,6 +121,8 @@ pub enum Command {
     },
     /// The talk button came up.
     KeyUp,
+    /// Give up what is being spoken, or waits for the floor: it stays on this device.
+    Cancel,
     /// Append to a room's log: a `message.*` body.
     Send {
         /// The room.
@@ -236,6 +238,15 @@ pub enum Input {
         /// Why, where it did not end as it should.
         fault: Option<String>,
     },
+    /// The sound device has a frame that was pulled.
+    Played {
+        /// The burst.
+        burst: BurstId,
+        /// The frame.
+        number: FrameNo,
+        /// When its first sample is heard, or will be.
+        heard_at: Mono,
+    },
     /// The store could not keep something.
     StoreFailed {
         /// Why, for people.
@@ -279,10 +290,8 @@ pub enum Store {
     BurstEnded {
         /// The burst.
         burst: BurstId,
-        /// Its last frame; 0: there is none, and the burst can be forgotten.
-        last: FrameNo,
-        /// Over all its frames.
-        digest: BurstDigest,
+        /// Its last frame and the digest over all; `None`: nothing was recorded, and the burst can be forgotten.
+        end: Option<(FrameNo, BurstDigest)>,
     },
     /// The server has all of the burst. It is kept for days all the same, to offer it to a server restored from a backup.
     BurstDelivered {

@@ -90,6 +90,13 @@ impl Rooms {
         self.rooms.insert(room, new);
     }
 
+    /// Follows a room that is to be talked in, where it is not followed yet.
+    pub(super) fn follow_to_talk(&mut self, cx: &mut Cx<'_>, room: RoomId) {
+        if !self.rooms.contains_key(&room) {
+            self.follow(cx, room, None, false);
+        }
+    }
+
     pub(super) fn unfollow(&mut self, cx: &mut Cx<'_>, room: RoomId) {
         if self.rooms.remove(&room).is_some() {
             cx.send(Lane::Control, &ClientMessage::Unsubscribe { room });
@@ -114,11 +121,6 @@ impl Rooms {
     /// When the subscription in force was asked for.
     pub(super) fn asked_at(&self, room: RoomId) -> Option<Mono> {
         Some(self.rooms.get(&room)?.asked_at)
-    }
-
-    /// Who has the floor, as last told.
-    pub(super) fn floor(&self, room: RoomId) -> Option<&FloorState> {
-        self.rooms.get(&room)?.floor.as_ref()
     }
 
     pub(super) fn link_up(&mut self, cx: &mut Cx<'_>) {

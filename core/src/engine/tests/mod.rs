@@ -2,6 +2,8 @@
 
 mod link;
 mod rooms;
+mod voice;
+mod world;
 
 use core::time::Duration;
 
@@ -40,7 +42,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { engine: Engine::new(7), now: Mono(1_000_000), link: LinkNo(0), outputs: Vec::new() }
+        Self {
+            engine: Engine::new(Config { seed: 7, ..Config::default() }),
+            now: Mono(1_000_000),
+            link: LinkNo(0),
+            outputs: Vec::new(),
+        }
     }
 
     /// An engine that is connected and welcomed.

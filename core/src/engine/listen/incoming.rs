@@ -1,0 +1,183 @@
+//! One burst of somebody else: its frames, whether and how it plays, and how it ended.
+
+use core::time::Duration;
+
+use super::super::Cx;
+use super::super::jitter::Jitter;
+use super::super::notice::{HeardState, Notice};
+use super::super::ports::{Lane, Output, Received};
+use crate::burst::Frames;
+use crate::model::{BurstDigest, BurstHeader, FrameRange, Priority};
+use crate::units::{BurstId, DeviceId, FloorToken, FrameNo, Mono, RoomId, UserId};
+use crate::wire::limits::MISSING_RANGES_MAX;
+use crate::wire::socket::ClientMessage;
+use crate::wire::voice::{VoiceFrame, VoiceKind};
+
+/// A burst that no sound device asked about for this long does not keep others from playing.
+const UNPULLED_MAX: Duration = Duration::from_secs(2);
+/// More ranges than this are fetched as one span: each request costs a round trip, the frames between cost little.
+const RANGES_ONE_BY_ONE: usize = 4;
+
+#[derive(Debug)]
+pub(super) enum Play {
+    /// Its floor was not seen.
+    Unseen,
+    Playing {
+        jitter: Box<Jitter>,
+        pulled_at: Mono,
+    },
+    /// Another room has precedence.
+    Held,
+    Done,
+}
+
+/// Whether its first sound was heard.
+#[derive(Debug)]
+pub(super) enum Begun {
+    No,
+    /// The sound device has the first frame.
+    Handed {
+        number: FrameNo,
+        captured: Mono,
+    },
+    Yes,
+}
+
+#[derive(Debug)]
+pub(super) enum End {
+    /// Being spoken.
+    Open,
+    /// The floor passed on; the log has not said how it ended.
+    Passed { since: Mono },
+    /// The sender was lost, or still owes frames; they may come until then.
+    Awaited { until: Mono },
+    /// The server has every frame.
+    Known,
+}
+
+#[derive(Debug)]
+pub(super) enum Fetch {
+    None,
+    Wanted { at: Mono },
+    InFlight,
+}
+
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) room: RoomId,
+    pub(super) header: BurstHeader,
+    pub(super) user: UserId,
+    pub(super) device: DeviceId,
+    pub(super) token: FloorToken,
+    pub(super) priority: Priority,
+    /// Began before this client came: subscribed at.
+    pub(super) late: Option<Mono>,
+    pub(super) frames: Frames,
+    pub(super) play: Play,
+    pub(super) begun: Begun,
+    pub(super) end: End,
+    pub(super) last: Option<(FrameNo, BurstDigest)>,
+    pub(super) fetch: Fetch,
+    pub(super) fruitless: u32,
+    /// Nothing more is to come of it.
+    pub(super) settled: bool,
+}
+
+impl Incoming {
+    pub(super) fn new(room: RoomId, header: BurstHeader, user: UserId, device: DeviceId) -> Self {
+        Self {
+            room,
+            header,
+            user,
+            device,
+            token: FloorToken::default(),
+            priority: Priority::Normal,
+            late: None,
+            frames: Frames::new(),
+            play: Play::Unseen,
+            begun: Begun::No,
+            end: End::Open,
+            last: None,
+            fetch: Fetch::None,
+            fruitless: 0,
+            settled: false,
+        }
+    }
+
+    pub(super) fn id(&self) -> BurstId {
+        self.header.burst
+    }
+
+    pub(super) fn tell(&self, cx: &mut Cx<'_>, state: HeardState) {
+        cx.notice(Notice::Heard { room: self.room, burst: self.id(), user: self.user, state });
+    }
+
+    pub(super) fn is_audible(&self, now: Mono) -> bool {
+        matches!(self.play, Play::Playing { pulled_at, .. } if now.since(pulled_at) < UNPULLED_MAX)
+    }
+
+    pub(super) fn insert(&mut self, now: Mono, half_rtt: Duration, frame: VoiceFrame) {
+        if self.frames.insert(frame.number, frame.payload).is_ok()
+            && frame.kind == VoiceKind::Live
+            && let Play::Playing { jitter, .. } = &mut self.play
+        {
+            jitter.insert(now, frame.number, frame.age.duration() + half_rtt);
+        }
+    }
+
+    pub(super) fn finish(&mut self, now: Mono, last: Option<FrameNo>) {
+        if let Play::Playing { jitter, .. } = &mut self.play {
+            jitter.finish(now, last);
+        }
+    }
+
+    pub(super) fn first_heard(&mut self, cx: &mut Cx<'_>, mouth_to_ear: Duration, heard_at: Mono) {
+        self.begun = Begun::Yes;
+        let late_entry = self.late.map(|asked_at| heard_at.since(asked_at));
+        self.tell(cx, HeardState::Began { mouth_to_ear, late_entry });
+        let us = |span: Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
+        cx.send(
+            Lane::Control,
+            &ClientMessage::Report {
+                room: self.room,
+                burst: self.id(),
+                access_us: None,
+                mouth_to_ear_us: Some(us(mouth_to_ear)),
+                late_entry_us: late_entry.map(us),
+            },
+        );
+    }
+
+    /// What to fetch next: the first missing range, or all from the first to the last where there are many.
+    pub(super) fn span_missing(&self, last: FrameNo) -> Option<FrameRange> {
+        let ranges = self.frames.missing(last, MISSING_RANGES_MAX);
+        let (first, end) = (ranges.first()?, ranges.last()?);
+        let to = if ranges.len() > RANGES_ONE_BY_ONE { end.to } else { first.to };
+        Some(FrameRange { from: first.from, to })
+    }
+
+    pub(super) fn settle(&mut self, cx: &mut Cx<'_>, complete: bool) {
+        self.settled = true;
+        if complete {
+            self.tell(cx, HeardState::Complete);
+        } else {
+            let missing = self.last.map_or(0, |(last, _)| {
+                u32::from(last.0).saturating_sub(u32::try_from(self.frames.len()).unwrap_or(u32::MAX))
+            });
+            self.tell(cx, HeardState::Incomplete { missing });
+        }
+        self.hand_over(cx, complete);
+    }
+
+    pub(super) fn hand_over(&self, cx: &mut Cx<'_>, complete: bool) {
+        cx.push(Output::Received(Received {
+            room: self.room,
+            header: self.header,
+            user: self.user,
+            device: self.device,
+            frames: self.frames.iter().map(|(number, payload)| (number, payload.clone())).collect(),
+            last: self.last.map(|(last, _)| last),
+            complete,
+        }));
+    }
+}

@@ -1,0 +1,411 @@
+//! Bursts from one engine to others, over good links and bad ones.
+
+use proptest::prelude::*;
+
+use super::world::{World, distinct, payload};
+use super::*;
+use crate::units::BurstId;
+use crate::wire::socket::{DenyReason, FloorState};
+
+fn burst(n: u8) -> BurstId {
+    BurstId::from_bytes([n; 16])
+}
+
+/// Three who follow one room and are connected.
+fn three(seed: u64) -> World {
+    let mut world = World::new(seed, 3);
+    for peer in 0..3 {
+        world.follow(peer);
+    }
+    world.pass(ms(500));
+    world
+}
+
+#[test]
+fn what_is_spoken_is_heard_from_the_first_frame_to_the_last() {
+    let mut world = three(1);
+    world.key_down(0, burst(1), false);
+    world.pass(ms(3_000));
+    world.command(0, Command::KeyUp);
+    world.pass(ms(2_000));
+    let spoken = world.peers[0].kept[&burst(1)].len();
+    assert!((149..=151).contains(&spoken));
+    for listener in [1, 2] {
+        assert!(world.has_whole(listener, 0, burst(1)));
+        let played = &world.peers[listener].played[&burst(1)];
+        assert_eq!(played.len(), spoken, "{:?}", world.heard_states(listener, burst(1)));
+        assert!(distinct(played));
+    }
+    let states = world.talk_states(0, burst(1));
+    let access =
+        states.iter().find_map(|s| if let TalkState::Granted { access, .. } = s { Some(*access) } else { None });
+    assert_eq!(access, Some(ms(40)), "a round trip");
+    assert_eq!(states.last(), Some(&TalkState::Delivered));
+    assert!(
+        states.iter().position(|s| *s == TalkState::SpeakNow) > states.iter().position(|s| *s == TalkState::Starting)
+    );
+    let heard = world.heard_states(1, burst(1));
+    let ear = heard.iter().find_map(|s| {
+        if let HeardState::Began { mouth_to_ear, late_entry: None } = s { Some(*mouth_to_ear) } else { None }
+    });
+    // 20 ms of frame, 40 ms of way; the first frame waited for its grant; and the jitter buffer's start.
+    assert!((ms(60)..ms(140)).contains(&ear.expect("it was heard")), "{ear:?}");
+}
+
+#[test]
+fn speak_now_is_not_said_before_capture_runs() {
+    let mut bench = Bench::up();
+    bench.input(Input::Command(Command::KeyDown {
+        room: id(3),
+        burst: burst(1),
+        priority: crate::model::Priority::Normal,
+        queue: false,
+        frame_ms: crate::units::FrameMs::Ms20,
+        bitrate: crate::units::Bitrate(24_000),
+    }));
+    let speak = Notice::Talk { room: id(3), burst: burst(1), state: TalkState::SpeakNow };
+    assert!(bench.outputs.iter().any(|o| matches!(o, Output::StartCapture { .. })));
+    assert!(!bench.notices().contains(&speak));
+    let captured_at = bench.now;
+    bench.input(Input::Captured { burst: burst(1), captured_at, payload: payload(burst(1), 1) });
+    let outputs = bench.take();
+    let kept = outputs.iter().any(|o| matches!(o, Output::Store(Store::Frame { .. })));
+    assert!(kept && outputs.contains(&Output::Notice(speak)));
+}
+
+#[test]
+fn one_who_comes_late_hears_the_live_edge_and_ends_with_everything() {
+    let mut world = World::new(2, 3);
+    world.follow(0);
+    world.follow(1);
+    world.pass(ms(500));
+    world.key_down(0, burst(1), false);
+    world.pass(ms(2_000));
+    world.follow(2);
+    world.pass(ms(1_000));
+    world.command(0, Command::KeyUp);
+    world.pass(ms(2_000));
+    let heard = world.heard_states(2, burst(1));
+    assert_eq!(heard[0], HeardState::Playing { late: true });
+    let late = heard.iter().find_map(|s| if let HeardState::Began { late_entry, .. } = s { *late_entry } else { None });
+    assert!(late.expect("it was heard") <= ms(150), "{late:?}");
+    let first = world.peers[2].played[&burst(1)][0];
+    assert!((95..=110).contains(&first), "played from frame {first}");
+    assert!(world.has_whole(2, 0, burst(1)));
+}
+
+#[test]
+fn key_up_before_the_grant_loses_nothing() {
+    let mut world = three(3);
+    world.one_way = ms(400);
+    world.key_down(0, burst(1), false);
+    world.pass(ms(300));
+    world.command(0, Command::KeyUp);
+    world.pass(ms(6_000));
+    assert!(world.has_whole(1, 0, burst(1)) && world.has_whole(2, 0, burst(1)));
+    assert_eq!(world.peers[1].played[&burst(1)].len(), world.peers[0].kept[&burst(1)].len());
+}
+
+#[test]
+fn a_talker_whose_link_dies_and_comes_back_in_time_goes_on_and_nothing_is_missing() {
+    for (away, seed) in [(300, 4), (1_200, 5), (5_000, 6)] {
+        let mut world = three(seed);
+        world.key_down(0, burst(1), false);
+        world.pass(ms(1_500));
+        world.set_offline(0, true);
+        world.pass(ms(away));
+        world.set_offline(0, false);
+        world.pass(ms(3_000));
+        world.command(0, Command::KeyUp);
+        world.pass(ms(10_000));
+        assert!(world.has_whole(1, 0, burst(1)) && world.has_whole(2, 0, burst(1)), "away for {away} ms");
+        assert_eq!(world.talk_states(0, burst(1)).last(), Some(&TalkState::Delivered));
+    }
+}
+
+#[test]
+fn who_ends_without_a_link_is_repaired_afterwards() {
+    let mut world = three(7);
+    world.key_down(0, burst(1), false);
+    world.pass(ms(1_500));
+    world.set_offline(0, true);
+    world.pass(ms(2_500));
+    world.command(0, Command::KeyUp);
+    world.pass(ms(20_000));
+    assert!(world.heard_states(1, burst(1)).contains(&HeardState::Interrupted));
+    world.set_offline(0, false);
+    world.pass(ms(10_000));
+    assert!(world.has_whole(1, 0, burst(1)) && world.has_whole(2, 0, burst(1)));
+}
+
+#[test]
+fn a_listener_whose_link_dies_ends_with_everything() {
+    let mut world = three(8);
+    world.key_down(0, burst(1), false);
+    world.pass(ms(1_500));
+    world.set_offline(1, true);
+    world.pass(ms(1_000));
+    world.command(0, Command::KeyUp);
+    world.pass(ms(3_000));
+    world.set_offline(1, false);
+    world.pass(ms(10_000));
+    assert!(world.has_whole(1, 0, burst(1)) && world.has_whole(2, 0, burst(1)));
+}
+
+#[test]
+fn a_burst_spoken_without_a_link_is_kept() {
+    let mut world = three(9);
+    world.set_offline(0, true);
+    world.pass(ms(5_000));
+    world.key_down(0, burst(1), false);
+    world.pass(ms(1_000));
+    world.command(0, Command::KeyUp);
+    world.pass(ms(5_000));
+    let states = world.talk_states(0, burst(1));
+    assert!(states.contains(&TalkState::Offline) && states.contains(&TalkState::SpeakNow));
+    assert_eq!(states.last(), Some(&TalkState::Kept));
+}
+
+#[test]
+fn a_taken_floor_is_denied_or_waited_for() {
+    let mut world = three(10);
+    world.key_down(0, burst(1), false);
+    world.pass(ms(500));
+    world.key_down(1, burst(2), false);
+    world.key_down(2, burst(3), true);
+    world.pass(ms(500));
+    assert!(world.talk_states(1, burst(2)).contains(&TalkState::Denied { reason: DenyReason::Busy }));
+    assert!(world.talk_states(2, burst(3)).contains(&TalkState::Queued { position: 1, waiting: 1 }));
+    for peer in [0, 1, 2] {
+        world.command(peer, Command::KeyUp);
+    }
+    world.pass(ms(5_000));
+    assert_eq!(world.talk_states(1, burst(2)).last(), Some(&TalkState::Kept));
+    // It waited to be heard, and was: what was said is not lost because the button came up meanwhile.
+    assert_eq!(world.talk_states(2, burst(3)).last(), Some(&TalkState::Delivered));
+    assert!(world.has_whole(0, 2, burst(3)) && world.has_whole(1, 0, burst(1)));
+}
+
+#[test]
+fn bursts_of_one_device_go_out_in_the_order_in_which_they_were_spoken() {
+    let mut world = three(11);
+    world.one_way = ms(300);
+    for n in 1..=3 {
+        world.key_down(0, burst(n), false);
+        world.pass(ms(200));
+        world.command(0, Command::KeyUp);
+        world.pass(ms(50));
+    }
+    world.pass(ms(15_000));
+    let order = world
+        .log()
+        .iter()
+        .filter_map(|e| if let EventBody::BurstStarted { header, .. } = &e.body { Some(header.burst) } else { None });
+    assert_eq!(order.collect::<Vec<_>>(), [burst(1), burst(2), burst(3)]);
+    for n in 1..=3 {
+        assert!(world.has_whole(1, 0, burst(n)));
+    }
+}
+
+fn taken(world_token: u32, by: u8, n: u8) -> FloorState {
+    FloorState::Taken {
+        token: FloorToken { term: 1, counter: world_token },
+        user: id(by),
+        device: id(by),
+        priority: crate::model::Priority::Normal,
+        header: header(n),
+        since_ms: 0,
+    }
+}
+
+fn header(n: u8) -> BurstHeader {
+    BurstHeader {
+        burst: burst(n),
+        codec: Codec::Opus,
+        frame_ms: crate::units::FrameMs::Ms20,
+        bitrate: crate::units::Bitrate(24_000),
+        key_epoch: Epoch(0),
+    }
+}
+
+fn live(n: u8, number: u16, counter: u32) -> Bytes {
+    let frame = VoiceFrame {
+        kind: crate::wire::voice::VoiceKind::Live,
+        age: ms(30).into(),
+        number: crate::units::FrameNo(number),
+        tag: burst(n).tag(),
+        token: FloorToken { term: 1, counter },
+        payload: payload(burst(n), number),
+    };
+    frame.encode()
+}
+
+/// An engine that follows rooms 3 and 4.
+fn two_rooms() -> Bench {
+    let mut bench = Bench::up();
+    for room in [3, 4] {
+        bench.take();
+        bench.input(Input::Command(Command::Follow { room: id(room), cursor: None, voice: true }));
+        let request = bench
+            .sent()
+            .into_iter()
+            .find_map(|m| if let ClientMessage::Subscribe { request, .. } = m { Some(request) } else { None });
+        bench.say(&ServerMessage::Subscribed {
+            request: request.expect("a subscription"),
+            room: id(room),
+            role: Role::Talker,
+            head: Cursor { incarnation: id(9), seq: Seq(0) },
+            first_seq: Seq(1),
+            epoch: Epoch(0),
+            floor: FloorState::Idle { token: FloorToken::default() },
+            emergencies: vec![],
+        });
+    }
+    bench.take();
+    bench
+}
+
+fn plays(bench: &mut Bench) -> Vec<(BurstId, bool)> {
+    let outputs = bench.take().into_iter();
+    let started = outputs.filter_map(|o| {
+        if let Output::StartPlayback { burst, .. } = o {
+            return Some((burst, true));
+        }
+        if let Output::StopPlayback { burst } = o { Some((burst, false)) } else { None }
+    });
+    started.collect()
+}
+
+#[test]
+fn when_two_rooms_talk_the_primary_plays_and_an_emergency_always() {
+    let mut bench = two_rooms();
+    bench.input(Input::Command(Command::SetPrimary { room: Some(id(4)) }));
+    bench.say(&ServerMessage::Floor { room: id(3), floor: taken(1, 60, 1) });
+    assert_eq!(plays(&mut bench), [(burst(1), true)]);
+    bench.say(&ServerMessage::Floor { room: id(4), floor: taken(1, 61, 2) });
+    assert_eq!(plays(&mut bench), [(burst(1), false), (burst(2), true)]);
+    bench.say(&ServerMessage::Floor { room: id(3), floor: taken(2, 62, 3) });
+    let missed = Notice::Heard { room: id(3), burst: burst(3), user: id(62), state: HeardState::Missed };
+    assert!(bench.outputs.contains(&Output::Notice(missed)));
+    assert_eq!(plays(&mut bench), []);
+    let mut emergency = taken(3, 63, 4);
+    if let FloorState::Taken { priority, .. } = &mut emergency {
+        *priority = crate::model::Priority::Emergency;
+    }
+    bench.say(&ServerMessage::Floor { room: id(3), floor: emergency });
+    assert_eq!(plays(&mut bench), [(burst(2), false), (burst(4), true)]);
+}
+
+#[test]
+fn frames_that_come_before_their_floor_message_are_played() {
+    let mut bench = two_rooms();
+    for number in 1..=3 {
+        bench.input(Input::Binary { link: bench.link, bytes: live(1, number, 1) });
+    }
+    bench.say(&ServerMessage::Floor { room: id(3), floor: taken(1, 60, 1) });
+    bench.now = bench.now + ms(100);
+    let pulled = bench.engine.pull(bench.now, burst(1));
+    assert!(matches!(pulled, Pull::Frame { number, .. } if number.0 == 1), "{pulled:?}");
+}
+
+#[test]
+fn a_token_below_one_that_was_accepted_is_never_played() {
+    let mut bench = two_rooms();
+    bench.say(&ServerMessage::Floor { room: id(3), floor: taken(5, 60, 1) });
+    bench.take();
+    // A floor message, and a frame, of an earlier grant.
+    bench.say(&ServerMessage::Floor { room: id(3), floor: taken(4, 61, 2) });
+    assert_eq!(plays(&mut bench), []);
+    bench.input(Input::Binary { link: bench.link, bytes: live(1, 1, 4) });
+    bench.now = bench.now + ms(200);
+    assert!(matches!(bench.engine.pull(bench.now, burst(1)), Pull::Wait { .. }));
+    bench.input(Input::Binary { link: bench.link, bytes: live(1, 1, 5) });
+    bench.now = bench.now + ms(200);
+    assert!(matches!(bench.engine.pull(bench.now, burst(1)), Pull::Frame { .. }));
+}
+
+#[test]
+fn frames_of_bursts_that_are_not_known_are_bounded() {
+    let mut bench = two_rooms();
+    for n in 0..20_000_u16 {
+        let (of, number) = (u8::try_from(n % 200).expect("small") + 1, n / 200 + 1);
+        bench.input(Input::Binary { link: bench.link, bytes: live(of, number, 1) });
+    }
+    assert_eq!(bench.engine.listen.early_len(), 150);
+}
+
+fn check_seed(seed: u64) {
+    let mut world = three(seed);
+    world.drop_per_mille = world.draw(150);
+    let mut texts = 0_u8;
+    for round in 0..6_u8 {
+        let talker = usize::try_from(world.draw(3)).expect("small");
+        let queue = world.draw(2) == 0;
+        world.key_down(talker, burst(round + 1), queue);
+        for _ in 0..world.draw(4) {
+            let span = ms(world.draw(1_200));
+            world.pass(span);
+            let peer = usize::try_from(world.draw(3)).expect("small");
+            match world.draw(3) {
+                0 => {
+                    let offline = !world.peers[peer].offline;
+                    world.set_offline(peer, offline);
+                }
+                1 => {
+                    texts += 1;
+                    let body = EventBody::MessagePosted { text: texts.to_string(), reply_to: None };
+                    world.command(peer, Command::Send { room: id(world::ROOM), client_id: id(texts), body });
+                }
+                _ => {}
+            }
+        }
+        world.command(talker, Command::KeyUp);
+        let span = ms(world.draw(3_000));
+        world.pass(span);
+    }
+    for peer in 0..3 {
+        world.set_offline(peer, false);
+    }
+    world.pass(ms(90_000));
+    let seqs: Vec<u64> = world.log().iter().map(|event| event.seq.0).collect();
+    let posted = world.log().iter().filter(|e| matches!(e.body, EventBody::MessagePosted { .. })).count();
+    assert_eq!(posted, usize::from(texts), "seed {seed}: each text is in the log once");
+    for peer in 0..3 {
+        assert_eq!(world.events_seen(peer), seqs, "seed {seed}: peer {peer} saw every event once and in order");
+    }
+    let owners: Vec<(BurstId, usize)> = (0..3)
+        .flat_map(|peer| world.peers[peer].kept.keys().map(move |burst| (*burst, peer)).collect::<Vec<_>>())
+        .collect();
+    for (burst, complete) in world.known_bursts() {
+        let talker = owners.iter().find(|(of, _)| *of == burst).expect("somebody spoke it").1;
+        assert!(complete, "seed {seed}: {burst} is not complete: {:?}", world.talk_states(talker, burst));
+        for listener in (0..3).filter(|listener| *listener != talker) {
+            let states = world.heard_states(listener, burst);
+            assert!(
+                world.has_whole(listener, talker, burst),
+                "seed {seed}: {listener} lacks some of {burst}: {states:?}"
+            );
+            let played = world.peers[listener].played.get(&burst).cloned().unwrap_or_default();
+            assert!(distinct(&played), "seed {seed}: a frame was played twice");
+        }
+    }
+    // Every burst came to an end that its speaker was told.
+    for (burst, talker) in owners {
+        let last = world.talk_states(talker, burst).pop();
+        assert!(
+            matches!(last, Some(TalkState::Delivered | TalkState::Kept)),
+            "seed {seed}: {burst} ended as {last:?}: {:?}",
+            world.talk_states(talker, burst)
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    /// Whatever is cut and dropped meanwhile: once the links hold, every burst that the server knows is whole everywhere, and
+    /// every event was seen once and in order.
+    #[test]
+    fn nothing_is_lost_over_links_that_cut_and_drop(seed: u64) {
+        check_seed(seed);
+    }
+}
