@@ -1,3 +1,4 @@
 //! The proving ground: what shows that Holler does what it promises, and how well.
 
+pub mod crash;
 pub mod similarity;

@@ -1,16 +1,17 @@
 //! What every request handler shares.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use holler_core::model::Role;
-use holler_core::units::{DeviceId, Mono, RoomId, UserId, WorkspaceId};
+use holler_core::units::{RoomId, UserId, WorkspaceId};
 use holler_core::wire::problem::Problem;
 
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::gateway::Connections;
+use crate::home::Homes;
 use crate::storage::Store;
 
 /// The server's parts. A cheap clone.
@@ -26,7 +27,9 @@ pub struct AppState {
     pub store: Store,
     /// Who may do what.
     pub auth: Auth,
-    /// Who is connected.
+    /// The homes of the rooms that are in use.
+    pub homes: Homes,
+    /// The sockets that are signed in.
     pub connections: Connections,
     draining: AtomicBool,
 }
@@ -35,6 +38,7 @@ impl AppState {
     /// Puts the parts together.
     pub fn new(config: Config, clock: Clock, store: Store, auth: Auth) -> App {
         Arc::new(Self {
+            homes: Homes::new(&store, clock),
             config,
             clock,
             store,
@@ -64,22 +68,5 @@ impl AppState {
         let Some(host) = origin.strip_prefix("https://") else { return false };
         let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
         self.config.public_names.iter().any(|public| public.eq_ignore_ascii_case(name))
-    }
-}
-
-/// The sockets that are signed in.
-#[derive(Debug, Default)]
-pub struct Connections(Mutex<HashMap<DeviceId, (UserId, Mono)>>);
-
-impl Connections {
-    /// The sockets of each user, and when something last came from any of them.
-    pub fn of_users(&self) -> HashMap<UserId, (u32, Mono)> {
-        let mut users: HashMap<UserId, (u32, Mono)> = HashMap::new();
-        for (user, heard) in self.0.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            let entry = users.entry(*user).or_default();
-            entry.0 += 1;
-            entry.1 = entry.1.max(*heard);
-        }
-        users
     }
 }

@@ -1,9 +1,17 @@
-//! Holler's server.
+//! `hollerd`, Holler's server: one process with everything embedded.
 
+pub mod api;
 pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod first_start;
+pub mod gateway;
+pub mod home;
 pub mod keys;
+pub mod metrics;
 pub mod pki;
+pub mod serve;
 pub mod storage;
+pub mod trust;

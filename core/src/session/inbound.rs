@@ -276,13 +276,9 @@ mod tests {
             ("[1]", None, "found none"),
         ];
         for (text, expected_request, expected_words) in cases {
-            match session.text(START, text) {
-                Received::Refuse { request, problem } => {
-                    assert_eq!(request, expected_request.map(RequestId), "{text}");
-                    assert!(problem.detail.contains(expected_words), "{text}: {}", problem.detail);
-                }
-                other => panic!("{text}: {other:?}"),
-            }
+            let Received::Refuse { request, problem } = session.text(START, text) else { panic!("{text}: accepted") };
+            assert_eq!(request, expected_request.map(RequestId), "{text}");
+            assert!(problem.detail.contains(expected_words), "{text}: {}", problem.detail);
         }
     }
 

@@ -63,11 +63,13 @@ struct Follow {
     sent: Seq,
     /// The last event that is known to exist.
     head: Seq,
+    /// Whether the client's cursor is of another history than the log's: only the log's reader can say where to go on.
+    foreign: bool,
 }
 
 impl Follow {
     fn is_behind(&self) -> bool {
-        self.sent < self.head
+        self.foreign || self.sent < self.head
     }
 }
 
@@ -141,8 +143,10 @@ impl<T> Outbox<T> {
     }
 
     /// Follow a room from `cursor`, whose log ends at `head` now.
-    pub fn follow(&mut self, room: RoomId, cursor: Cursor, head: Seq) {
-        self.follows.insert(room, Follow { incarnation: cursor.incarnation, sent: cursor.seq, head });
+    pub fn follow(&mut self, room: RoomId, cursor: Cursor, head: Cursor) {
+        let foreign = cursor.incarnation != head.incarnation || cursor.seq > head.seq;
+        let follow = Follow { incarnation: cursor.incarnation, sent: cursor.seq, head: head.seq, foreign };
+        self.follows.insert(room, follow);
     }
 
     /// Stop following a room.
@@ -172,9 +176,9 @@ impl<T> Outbox<T> {
     /// that the page's reader saw.
     pub fn fetched(&mut self, room: RoomId, incarnation: Incarnation, sent: Seq, head: Seq) {
         if let Some(follow) = self.follows.get_mut(&room) {
-            follow.incarnation = incarnation;
-            follow.sent = sent;
-            follow.head = follow.head.max(head);
+            // Numbers of another history say nothing about this one.
+            let known = if follow.foreign { Seq(0) } else { follow.head };
+            *follow = Follow { incarnation, sent, head: known.max(head), foreign: false };
         }
     }
 
@@ -182,6 +186,7 @@ impl<T> Outbox<T> {
     pub fn fetch_failed(&mut self, room: RoomId) {
         if let Some(follow) = self.follows.get_mut(&room) {
             follow.head = follow.sent;
+            follow.foreign = false;
         }
     }
 
@@ -308,7 +313,7 @@ mod tests {
     #[test]
     fn events_that_follow_are_queued_and_others_are_fetched() {
         let mut outbox = Outbox::default();
-        outbox.follow(room(1), cursor(3), Seq(3));
+        outbox.follow(room(1), cursor(3), cursor(3));
         assert_eq!(outbox.next(NOW), Next::Idle);
         outbox.events(NOW, room(1), Seq(4), Seq(5), Some("4-5"), 10);
         outbox.events(NOW, room(1), Seq(5), Seq(5), Some("5 again"), 10);
@@ -326,15 +331,26 @@ mod tests {
     #[test]
     fn a_subscriber_from_an_old_cursor_fetches() {
         let mut outbox: Outbox<&str> = Outbox::default();
-        outbox.follow(room(1), cursor(0), Seq(2));
+        outbox.follow(room(1), cursor(0), cursor(2));
         assert_eq!(outbox.next(NOW), Next::Fetch { room: room(1), after: cursor(0) });
+    }
+
+    #[test]
+    fn a_cursor_of_another_history_is_for_the_log_to_judge() {
+        for foreign in [Cursor { incarnation: Incarnation::from_bytes([2; 16]), seq: Seq(2) }, cursor(7)] {
+            let mut outbox: Outbox<&str> = Outbox::default();
+            outbox.follow(room(1), foreign, cursor(2));
+            assert_eq!(outbox.next(NOW), Next::Fetch { room: room(1), after: foreign });
+            outbox.fetched(room(1), HISTORY, Seq(2), Seq(2));
+            assert_eq!(outbox.next(NOW), Next::Idle);
+        }
     }
 
     #[test]
     fn rooms_take_turns_at_fetching() {
         let mut outbox: Outbox<()> = Outbox::default();
         for n in 1..=3 {
-            outbox.follow(room(n), cursor(0), Seq(9));
+            outbox.follow(room(n), cursor(0), cursor(9));
         }
         let mut order = Vec::new();
         for _ in 0..6 {
@@ -348,7 +364,7 @@ mod tests {
     #[test]
     fn closing_waits_for_what_is_queued_but_not_for_the_log() {
         let mut outbox = Outbox::default();
-        outbox.follow(room(1), cursor(0), Seq(9));
+        outbox.follow(room(1), cursor(0), cursor(9));
         outbox.control(NOW, "draining", 10, None);
         outbox.close(CloseCode::Draining);
         outbox.close(CloseCode::Internal);
@@ -361,7 +377,7 @@ mod tests {
         #[test]
         fn no_event_is_lost_to_a_slow_reader(steps in prop::collection::vec((any::<bool>(), 1_usize..40_000), 1..300)) {
             let mut outbox = Outbox::default();
-            outbox.follow(room(1), cursor(0), Seq(0));
+            outbox.follow(room(1), cursor(0), cursor(0));
             let mut written = 0;
             let mut seen = Vec::new();
             let mut read = |outbox: &mut Outbox<u64>, written: u64| match outbox.next(NOW) {

@@ -200,6 +200,7 @@ pub fn generation(db: &Connection, workspace: WorkspaceId) -> Result<u64, StoreE
 pub struct Accounts<'a> {
     db: &'a Connection,
     sealer: Sealer,
+    vault: Vault,
     workspace: WorkspaceId,
 }
 
@@ -212,7 +213,7 @@ impl<'a> Accounts<'a> {
         name: &str,
         now: UnixMs,
     ) -> Result<Self, StoreError> {
-        let accounts = Self { db, sealer: vault.create_workspace(db, workspace)?, workspace };
+        let accounts = Self { db, sealer: vault.create_workspace(db, workspace)?, vault: vault.clone(), workspace };
         let name = accounts.seal("workspaces", "name", workspace.bytes(), name.as_bytes())?;
         db.prepare_cached(
             "INSERT INTO workspaces (workspace_id, name, created_at, generation) VALUES (?1, ?2, ?3, 1)",
@@ -223,7 +224,7 @@ impl<'a> Accounts<'a> {
 
     /// Opens a workspace.
     pub fn open(db: &'a Connection, vault: &Vault, workspace: WorkspaceId) -> Result<Self, StoreError> {
-        Ok(Self { db, sealer: vault.workspace(db, workspace)?, workspace })
+        Ok(Self { db, sealer: vault.workspace(db, workspace)?, vault: vault.clone(), workspace })
     }
 
     fn seal(&self, table: &str, column: &str, row: &[u8; 16], value: &[u8]) -> Result<Vec<u8>, StoreError> {

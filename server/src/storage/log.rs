@@ -108,6 +108,12 @@ impl Store {
         self.read(move |db| head(db, room)).await
     }
 
+    /// Whose emergencies are on in a room, in the order in which they were raised.
+    pub async fn emergencies(&self, room: RoomId) -> Result<Vec<UserId>, StoreError> {
+        let vault = self.vault().clone();
+        self.read(move |db| emergencies(db, &vault, room)).await
+    }
+
     /// Makes the caller the room's home: gives a term above every earlier one, durably.
     pub async fn take_home(&self, room: RoomId) -> Result<u32, AppendError> {
         self.write(move |db| {
@@ -214,6 +220,25 @@ pub fn events(db: &Connection, vault: &Vault, room: RoomId, after: Seq, limit: u
         }
     }
     Ok(found)
+}
+
+/// See [`Store::emergencies`].
+fn emergencies(db: &Connection, vault: &Vault, room: RoomId) -> Result<Vec<UserId>, StoreError> {
+    let mut select = db.prepare_cached(
+        "SELECT seq, received_at, user_id, device_id, client_id, body FROM events \
+         WHERE room_id = ?1 AND kind IN ('emergency.raised', 'emergency.cleared') ORDER BY seq",
+    )?;
+    let mut rows = select.query([room.bytes()])?;
+    let mut raised = Vec::new();
+    while let Some(row) = rows.next()? {
+        let event = Stored::of(row)?.open(room, &vault.room(db, room)?)?;
+        let user = if let EventBody::EmergencyCleared { raised_by } = event.body { raised_by } else { event.user };
+        raised.retain(|other| *other != user);
+        if let EventBody::EmergencyRaised {} = event.body {
+            raised.push(user);
+        }
+    }
+    Ok(raised)
 }
 
 /// A row of `events`.

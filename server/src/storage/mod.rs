@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+pub use bursts::BurstRecord;
 pub use error::{OpenStoreError, StoreError};
 pub use folder::{DATABASE_FILE, ServeLock, has_data};
 pub use hooks::{Hooks, NoHooks, Point};

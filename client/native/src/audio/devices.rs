@@ -1,4 +1,8 @@
 //! Microphones and speakers, through cpal.
+//!
+//! On Linux cpal speaks PulseAudio's own protocol (which PipeWire speaks too) where that server runs, otherwise ALSA. ALSA's
+//! plugin for PulseAudio is no way around it: with a PulseAudio 16 null sink its `snd_pcm_avail_delay` failed with an I/O error,
+//! while the native protocol played and captured.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -6,7 +10,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
-use cpal::{ErrorKind, SampleFormat, StreamConfig, SupportedStreamConfig};
+use cpal::{BufferSize, ErrorKind, SampleFormat, StreamConfig, SupportedBufferSize, SupportedStreamConfig};
 use holler_core::units::Mono;
 
 use super::resample::Resampler;
@@ -19,6 +23,8 @@ use crate::clock;
 const BLOCKS_AHEAD: usize = 512;
 /// Sound that is kept ahead of a speaker's callback, beside what the callback itself takes at once.
 const LEAD: Duration = Duration::from_millis(5);
+/// Sound that a device gives or takes at once, in samples: 10 ms. Sound servers' own choice can be seconds.
+const PERIOD: u32 = RATE_HZ / 100;
 /// How long a device may take nothing before it counts as gone.
 const STALLED: Duration = Duration::from_secs(3);
 const MICROPHONE: &str = "microphone";
@@ -84,7 +90,11 @@ fn config(
         // One channel is what is wanted; of many, most would only be copied.
         let rank = (rate != RATE_HZ, range.channels());
         if best.as_ref().is_none_or(|(before, _)| rank < *before) {
-            best = Some((rank, range.with_sample_rate(rate).config()));
+            let period = match range.buffer_size() {
+                SupportedBufferSize::Range { min, max } => BufferSize::Fixed(PERIOD.clamp(*min, *max)),
+                SupportedBufferSize::Unknown => BufferSize::Default,
+            };
+            best = Some((rank, StreamConfig { buffer_size: period, ..range.with_sample_rate(rate).config() }));
         }
     }
     best.map(|(_, config)| config).ok_or_else(|| AudioError::Device {
@@ -256,5 +266,56 @@ impl Sink for Speaker {
         // What the last callback took is still on its way to the ear.
         std::thread::sleep(latency.min(Duration::from_secs(1)));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Needs a sound server whose default source hears its default sink, such as a null sink and its monitor:
+    ///
+    /// ```text
+    /// export XDG_RUNTIME_DIR=$(mktemp -d)
+    /// pulseaudio -n -L module-native-protocol-unix -L 'module-null-sink sink_name=null' --exit-idle-time=-1 &
+    /// pactl set-default-source null.monitor
+    /// cargo test -p holler-client devices -- --ignored --nocapture
+    /// ```
+    #[test]
+    #[ignore = "needs a sound server"]
+    #[expect(clippy::print_stdout, reason = "it is there to be read")]
+    fn what_the_speaker_plays_the_microphone_hears() {
+        println!("speakers {:#?}\nmicrophones {:#?}", speakers().unwrap(), microphones().unwrap());
+        let mut microphone = Microphone::open(None).unwrap();
+        let mut speaker = Speaker::open(None).unwrap();
+        let tone: Vec<f32> = (0..960_u16).map(|at| 0.5 * (f32::from(at) * 0.05).sin()).collect();
+        let quiet = vec![0.0; 960];
+        let playing = std::thread::spawn(move || {
+            // The device warms up, then half a second of tone.
+            let mut first = None;
+            for frame in 0..75 {
+                let heard_at = speaker.play(if frame < 50 { &quiet } else { &tone }).unwrap();
+                first = first.or((frame == 50).then_some(heard_at));
+            }
+            (first.unwrap(), Box::new(speaker).finish())
+        });
+        let mut onset = None;
+        let until = clock::now() + Duration::from_secs(3);
+        while onset.is_none() && clock::now() < until {
+            if let Heard::Sound { captured_at, sound } = microphone.read().unwrap()
+                && let Some(at) = sound.iter().position(|sample| sample.abs() > 0.2)
+            {
+                onset = Some((captured_at + Duration::from_micros(samples_us(at)), clock::now()));
+            }
+        }
+        let (played_at, finished) = playing.join().unwrap();
+        finished.unwrap();
+        let (captured_at, handed_at) = onset.expect("the tone was not heard");
+        let signed = i64::try_from(captured_at.0).unwrap() - i64::try_from(played_at.0).unwrap();
+        println!(
+            "captured {signed} µs after it was said to be heard; handed over {} µs later",
+            handed_at.since(captured_at).as_micros()
+        );
+        assert!(signed.abs() < 200_000, "timestamps are off by {signed} µs");
     }
 }

@@ -5,10 +5,10 @@ use holler_core::units::{RoomId, UnixMs, UserId};
 use rusqlite::params;
 
 use super::{AccountError, Accounts, DIRECT_MEMBERS_MAX, MemberRow, RoomRow, ms, word};
-use crate::storage::StoreError;
+use crate::storage::{StoreError, log};
 
 impl Accounts<'_> {
-    /// Adds a room. Its log must be begun in the same transaction.
+    /// Adds a room with its log.
     pub fn add_room(&self, room: RoomId, kind: RoomKind, name: &str, now: UnixMs) -> Result<u64, StoreError> {
         self.db
             .prepare_cached(
@@ -21,6 +21,7 @@ impl Accounts<'_> {
                 self.seal("rooms", "name", room.bytes(), name.as_bytes())?,
                 ms(now)
             ])?;
+        log::create(self.db, &self.vault, room)?;
         self.changed()
     }
 

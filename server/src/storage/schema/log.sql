@@ -37,6 +37,9 @@ CREATE TABLE events (
     PRIMARY KEY (room_id, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- Finds the few emergencies among many events.
+CREATE INDEX emergencies ON events (room_id, seq) WHERE kind IN ('emergency.raised', 'emergency.cleared');
+
 -- The answer that each send got, for its retries. Kept longer than the events. `digest` is a keyed hash of what was sent.
 CREATE TABLE sends (
     room_id     BLOB    NOT NULL,

@@ -107,6 +107,21 @@ async fn a_failing_or_panicking_write_is_undone_and_hinders_no_other() {
 }
 
 #[tokio::test]
+async fn commits_are_synced() {
+    let folders = Folders::new();
+    let store = folders.open();
+    let (journal, synchronous): (String, i64) = store
+        .write(|db| -> Result<_, StoreError> {
+            let journal = db.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+            Ok((journal, db.pragma_query_value(None, "synchronous", |row| row.get(0))?))
+        })
+        .await
+        .unwrap();
+    // FULL: with a write-ahead log every commit is synced (https://sqlite.org/pragma.html#pragma_synchronous).
+    assert_eq!((journal.as_str(), synchronous), ("wal", 2));
+}
+
+#[tokio::test]
 async fn a_reader_can_not_write() {
     let folders = Folders::new();
     let store = folders.open();

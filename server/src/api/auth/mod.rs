@@ -1,0 +1,5 @@
+//! Sign-in and what follows from it.
+
+pub mod refresh;
+pub mod sign_in;
+pub mod sign_out;

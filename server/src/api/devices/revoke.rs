@@ -1,0 +1,47 @@
+//! `DELETE /api/v1/devices/{device}`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use holler_core::units::DeviceId;
+
+use crate::api::ProblemResponse;
+use crate::api::extract::Path;
+use crate::app::App;
+use crate::auth::Principal;
+use crate::storage::accounts::AccountError;
+
+/// Which device.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct DevicePath {
+    /// The device.
+    device: DeviceId,
+}
+
+/// Sign a device out for good.
+///
+/// Your own; an admin's token revokes anybody's. Its tokens are refused and its sockets closed within a second.
+#[utoipa::path(
+    delete, path = "/api/v1/devices/{device}", tag = "devices", operation_id = "revoke_device",
+    params(DevicePath),
+    responses(
+        (status = 204, description = "Revoked"),
+        (status = 404, description = "not-found: no such device, or it is revoked already"),
+    ),
+)]
+pub async fn handler(
+    State(app): State<App>,
+    principal: Principal,
+    Path(DevicePath { device }): Path<DevicePath>,
+) -> Result<StatusCode, ProblemResponse> {
+    app.auth
+        .change(move |accounts, now| {
+            // Somebody else's device looks like none at all.
+            let visible = |row: &crate::storage::accounts::DeviceRow| principal.admin || row.user == principal.user;
+            accounts.device(device)?.filter(visible).ok_or(AccountError::NoDevice)?;
+            accounts.revoke_device(device, now)
+        })
+        .await?;
+    tracing::info!(%device, "device revoked");
+    Ok(StatusCode::NO_CONTENT)
+}

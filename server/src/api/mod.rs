@@ -1,0 +1,98 @@
+//! The REST interface: one file per endpoint, with its errors and its description.
+//!
+//! [`router`] puts the endpoints behind the layers that hold for all of them: who may call is decided by [`access`], bodies and
+//! parameters are read by [`extract`], and everything that goes wrong leaves as a problem document ([`problem`]). The
+//! descriptions are generated from the same handlers ([`openapi`]).
+
+pub mod access;
+pub mod auth;
+pub mod bounds;
+pub mod devices;
+pub mod documents;
+pub mod extract;
+pub mod health;
+mod layers;
+pub mod me;
+pub mod openapi;
+pub mod page;
+pub mod problem;
+pub mod rooms;
+pub mod users;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use holler_core::wire::limits::REST_BODY_BYTES_MAX;
+use holler_core::wire::problem::Problem;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::storage::{AppendError, StoreError};
+
+pub use problem::ProblemResponse;
+
+/// Every endpoint, with its description.
+fn endpoints() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(page::handler))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(documents::jwks))
+        .routes(routes!(documents::rest))
+        .routes(routes!(documents::socket))
+        .routes(routes!(auth::sign_in::handler))
+        .routes(routes!(auth::refresh::handler))
+        .routes(routes!(auth::sign_out::handler))
+        .routes(routes!(me::handler))
+        .routes(routes!(users::list::handler, users::create::handler))
+        .routes(routes!(devices::list::handler))
+        .routes(routes!(devices::revoke::handler))
+        .routes(routes!(rooms::list::handler, rooms::create::handler))
+        .routes(routes!(rooms::get::handler))
+        .routes(routes!(rooms::members::list::handler))
+        .routes(routes!(rooms::members::set::handler, rooms::members::remove::handler))
+        .routes(routes!(rooms::events::list::handler, rooms::events::append::handler))
+        .routes(routes!(rooms::bursts::get::handler))
+        .routes(routes!(rooms::bursts::frames::handler))
+}
+
+/// The REST interface and the page at `/`. The requests must carry [`axum::extract::ConnectInfo`] with the peer's address.
+pub fn router(app: App) -> Router {
+    layered(app, endpoints().split_for_parts().0, layers::TIME_MAX)
+}
+
+fn layered(app: App, endpoints: Router<App>, longest: Duration) -> Router {
+    // The layer that is added last is the first to see a request.
+    endpoints
+        .route_layer(from_fn_with_state(app.clone(), access::enforce))
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(DefaultBodyLimit::max(REST_BODY_BYTES_MAX))
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn(layers::limit_body))
+        .layer(from_fn_with_state(longest, layers::limit_time))
+        .layer(from_fn(layers::measure))
+        .layer(from_fn_with_state(app.clone(), layers::secure))
+        .with_state(app)
+}
+
+/// What a client is told when an append is refused, over REST and on the socket.
+pub fn append_problem(error: &AppendError) -> Problem {
+    if let AppendError::Store(error) = error {
+        return problem::store(error.clone());
+    }
+    error.clone().into()
+}
+
+fn random() -> Result<[u8; 16], Problem> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| problem::store(StoreError::from(error)))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! The log of a room.
+
+pub mod append;
+pub mod list;

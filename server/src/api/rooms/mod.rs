@@ -1,0 +1,70 @@
+//! Rooms: who is in them and what is in their logs.
+
+pub mod bursts;
+pub mod create;
+pub mod events;
+pub mod get;
+pub mod list;
+pub mod members;
+
+use holler_core::model::Role;
+use holler_core::units::{Cursor, RoomId};
+use holler_core::wire::problem::{Problem, ProblemKind};
+use holler_core::wire::rest::Room;
+
+use super::problem;
+use crate::app::App;
+use crate::auth::Principal;
+use crate::storage::accounts::RoomRow;
+
+/// Which room.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct RoomPath {
+    /// The room.
+    room: RoomId,
+}
+
+/// There is no such room, as far as the caller may know.
+fn no_room(room: RoomId) -> Problem {
+    Problem::new(ProblemKind::NotFound, format!("there is no room {room} that you are a member of")).field("room")
+}
+
+/// The caller's role in a room whose content they want.
+fn member(app: &App, principal: &Principal, room: RoomId) -> Result<Role, Problem> {
+    match app.auth.role_in(room, principal.user) {
+        Some(role) => Ok(role),
+        None if principal.admin && app.auth.has_room(room) => {
+            Err(Problem::new(ProblemKind::Forbidden, "you manage this room, but only its members see what is in it"))
+        }
+        None => Err(no_room(room)),
+    }
+}
+
+/// The caller's role in a room that they may see; an admin of the workspace sees every room.
+fn visible(app: &App, principal: &Principal, room: RoomId) -> Result<Option<Role>, Problem> {
+    let role = app.auth.role_in(room, principal.user);
+    if role.is_some() || principal.admin && app.auth.has_room(room) { Ok(role) } else { Err(no_room(room)) }
+}
+
+/// Whether the caller may change the members of a room.
+fn manages(app: &App, principal: &Principal, room: RoomId) -> Result<(), Problem> {
+    let role = visible(app, principal, room)?;
+    if principal.admin || role == Some(Role::Admin) {
+        return Ok(());
+    }
+    Err(Problem::new(ProblemKind::Forbidden, "this needs the role admin in the room, or an admin of the workspace"))
+}
+
+/// A room as the caller sees it.
+async fn seen_by(app: &App, principal: &Principal, row: RoomRow) -> Result<Room, Problem> {
+    let log = app.store.log_head(row.id).await.map_err(problem::store)?.ok_or_else(|| no_room(row.id))?;
+    Ok(Room {
+        id: row.id,
+        name: row.name,
+        kind: row.kind,
+        role: app.auth.role_in(row.id, principal.user),
+        members: row.members,
+        head: Cursor { incarnation: log.incarnation, seq: log.head },
+    })
+}

@@ -1,0 +1,4 @@
+//! The people of the workspace.
+
+pub mod create;
+pub mod list;

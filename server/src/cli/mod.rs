@@ -1,0 +1,156 @@
+//! The command line of `hollerd`.
+//!
+//! `serve` runs the server; the other commands work on the same data folder, also while a server runs: it notices what they
+//! change within a second. Exit codes: 0 done, 1 it did not work (the reason is on standard error), 2 wrong usage.
+
+mod access;
+mod room;
+mod serve;
+mod token;
+mod trust;
+mod user;
+
+use std::io::{BufRead as _, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use holler_core::units::WorkspaceId;
+use zeroize::Zeroizing;
+
+use crate::api::{bounds, openapi};
+use crate::clock::Clock;
+use crate::config::{CommonFlags, Config, LogFormat, ServeFlags};
+use crate::keys::KeyRing;
+use crate::storage::{NoHooks, Store, has_data};
+
+/// Holler's server: push-to-talk for teams, in one binary.
+#[derive(Debug, clap::Parser)]
+#[command(name = "hollerd", version, max_term_width = 100)]
+struct Hollerd {
+    #[command(flatten)]
+    common: CommonFlags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Run the server; the first start makes a workspace and prints how to sign in
+    Serve(ServeFlags),
+    /// Add users and set passwords
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Add rooms and set who is in them
+    #[command(subcommand)]
+    Room(room::RoomCommand),
+    /// Make, list and revoke tokens for scripts, and revoke devices
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Make the local CA known to this machine and its browsers
+    Trust(trust::TrustFlags),
+    /// Print the OpenAPI document
+    #[command(hide = true)]
+    Openapi,
+    /// Print the JSON Schema of the socket's messages
+    #[command(hide = true)]
+    SocketSchema,
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    match run(Hollerd::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            // The alternate form has the causes in one line.
+            let _ = writeln!(std::io::stderr(), "hollerd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(Hollerd { common, command }: Hollerd) -> anyhow::Result<ExitCode> {
+    let flags = if let Command::Serve(flags) = &command { flags.clone() } else { ServeFlags::default() };
+    let load = || Config::load(&common, &flags, environment());
+    match command {
+        Command::Serve(_) => serve::run(load()?),
+        Command::User(command) => user::run(&load()?, command),
+        Command::Room(command) => room::run(&load()?, command),
+        Command::Token(command) => token::run(&load()?, command),
+        Command::Trust(flags) => trust::run(&load()?, &flags),
+        Command::Openapi => print(&openapi::rest()),
+        Command::SocketSchema => print(&openapi::socket()),
+    }
+}
+
+/// What is not UTF-8 can be no setting of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A line on standard output.
+fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("standard output")
+}
+
+/// Log lines go to standard error; standard output is for what a person or a script asked for.
+fn start_log(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_filter).unwrap_or_default();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Fails only if a log was started before, which then goes on.
+    let _ = match config.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+/// Runs a command beside a server, or without one.
+fn beside<T>(config: &Config, work: impl AsyncFnOnce(access::Desk) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    start_log(config);
+    anyhow::ensure!(
+        has_data(&config.data),
+        "there is no data in {} yet: start the server once with `hollerd serve`, or name another folder with --data",
+        config.data.display()
+    );
+    let ring = KeyRing::load(&config.keys)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let store = Store::open(&config.data, ring, Arc::new(NoHooks))?;
+        let desk = access::Desk::open(store.clone(), config, Clock::default()).await?;
+        let done = work(desk).await;
+        store.close().await;
+        done
+    })
+}
+
+/// A new password: from standard input, or asked for twice. Never from the arguments, which every process can see.
+fn new_password(from_stdin: bool) -> anyhow::Result<Zeroizing<String>> {
+    let password = if from_stdin {
+        let mut line = Zeroizing::new(String::new());
+        std::io::stdin().lock().read_line(&mut line).context("standard input")?;
+        Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned())
+    } else {
+        let ask = |prompt| {
+            rpassword::prompt_password(prompt)
+                .map(Zeroizing::new)
+                .context("no terminal to ask on; use --password-stdin")
+        };
+        let first = ask("New password: ")?;
+        bounds::new_password(&first)?;
+        anyhow::ensure!(*first == *ask("Again: ")?, "the two passwords differ");
+        first
+    };
+    bounds::new_password(&password)?;
+    Ok(password)
+}
+
+/// The workspace that the commands work on.
+fn only_workspace(found: Option<WorkspaceId>) -> anyhow::Result<WorkspaceId> {
+    found.context("the database has no workspace yet: start the server once with `hollerd serve`")
+}

@@ -1,0 +1,90 @@
+//! `hollerd user`
+
+use std::process::ExitCode;
+
+use holler_core::model::{Role, UserRole};
+use holler_core::units::UserId;
+
+use super::access::random;
+use super::{beside, new_password, say};
+use crate::api::bounds;
+use crate::config::Config;
+use crate::storage::accounts::UserRow;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user; the password is asked for
+    Add {
+        /// 1 to 64 of a-z 0-9 . _ -
+        login: String,
+        /// The name that others see [default: the login]
+        #[arg(long)]
+        name: Option<String>,
+        /// They also manage users and rooms
+        #[arg(long)]
+        admin: bool,
+        /// Put them into this room as a talker; may be given several times
+        #[arg(long, value_name = "ROOM")]
+        room: Vec<String>,
+        /// Read the password from standard input, one line
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Set a user's password; their devices must sign in again
+    Passwd {
+        /// Who
+        login: String,
+        /// Read the password from standard input, one line
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List the users
+    List,
+}
+
+pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        UserCommand::Add { login, name, admin, room, password_stdin } => {
+            let name = name.unwrap_or_else(|| login.clone());
+            bounds::login(&login)?;
+            bounds::name("name", &name)?;
+            let password = new_password(password_stdin)?;
+            beside(config, async |desk| {
+                let mut rooms = Vec::new();
+                for room in &room {
+                    rooms.push(desk.room(room).await?.id);
+                }
+                let hash = desk.auth.hash_password(password).await?;
+                let role = if admin { UserRole::Admin } else { UserRole::Member };
+                let user = UserRow { id: UserId::from_bytes(random()?), login, name, role };
+                let (id, login) = (user.id, user.login.clone());
+                desk.auth
+                    .change(move |accounts, now| {
+                        let mut generation = accounts.add_user(&user, &hash, now)?;
+                        for room in rooms {
+                            generation = accounts.set_member(room, user.id, Role::Talker, now)?;
+                        }
+                        Ok(generation)
+                    })
+                    .await?;
+                say(format_args!("added {login} ({id})"))
+            })?;
+        }
+        UserCommand::Passwd { login, password_stdin } => {
+            let password = new_password(password_stdin)?;
+            beside(config, async |desk| {
+                let user = desk.user(&login).await?.id;
+                let hash = desk.auth.hash_password(password).await?;
+                desk.auth.change(move |accounts, _| accounts.set_password(user, &hash)).await?;
+                say(format_args!("{login} has a new password; all their devices must sign in again"))
+            })?;
+        }
+        UserCommand::List => beside(config, async |desk| {
+            for user in desk.auth.read(|accounts| Ok(accounts.users()?)).await? {
+                say(format_args!("{}\t{}\t{}\t{}", user.id, user.login, user.role, user.name))?;
+            }
+            Ok(())
+        })?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

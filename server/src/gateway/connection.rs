@@ -1,0 +1,249 @@
+//! The sending side of a socket, shared by the home of every room that it follows.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
+use holler_core::session::{Coalesce, Dropped, Next, Outbox};
+use holler_core::units::{Cursor, DeviceId, Incarnation, Mono, RoomId, Seq, UserId};
+use holler_core::wire::socket::{CloseCode, ServerMessage};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+
+/// What travels to one socket. Both are shared: a message to many is serialised once.
+#[derive(Clone, Debug)]
+pub enum Frame {
+    /// A control message.
+    Text(Utf8Bytes),
+    /// A voice frame.
+    Binary(Bytes),
+}
+
+/// Serialises a control message.
+///
+/// Our messages have string keys only and no fallible serialisers, so this can't fail; should it ever, the client gets an
+/// empty object, which it ignores as a type it does not know.
+pub fn encode(message: &ServerMessage) -> Utf8Bytes {
+    match serde_json::to_string(message) {
+        Ok(text) => text.into(),
+        Err(error) => {
+            tracing::error!(%error, "a control message could not be serialised");
+            Utf8Bytes::from_static("{}")
+        }
+    }
+}
+
+/// Where homes and the gateway put what a socket is to send.
+#[derive(Debug)]
+pub struct Outgoing {
+    outbox: Mutex<Outbox<Frame>>,
+    wake: Notify,
+    drained: Notify,
+    clock: Clock,
+}
+
+impl Outgoing {
+    /// An empty queue.
+    pub fn new(clock: Clock) -> Self {
+        Self { outbox: Mutex::default(), wake: Notify::new(), drained: Notify::new(), clock }
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox<Frame>> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A live voice frame.
+    pub fn voice(&self, bytes: Bytes) {
+        let length = bytes.len();
+        self.outbox().voice(self.clock.now(), Frame::Binary(bytes), length);
+        self.wake.notify_one();
+    }
+
+    /// A message about the floor, in step with the voice.
+    pub fn floor(&self, text: Utf8Bytes, coalesce: Option<Coalesce>) {
+        let length = text.len();
+        self.outbox().floor(self.clock.now(), Frame::Text(text), length, coalesce);
+        self.wake.notify_one();
+    }
+
+    /// An answer or a state.
+    pub fn control(&self, text: Utf8Bytes, coalesce: Option<Coalesce>) {
+        let length = text.len();
+        self.outbox().control(self.clock.now(), Frame::Text(text), length, coalesce);
+        self.wake.notify_one();
+    }
+
+    /// An answer.
+    pub fn answer(&self, message: &ServerMessage) {
+        self.control(encode(message), None);
+    }
+
+    /// Events that were committed; `None`: known to exist, but not at hand.
+    pub fn events(&self, room: RoomId, first: Seq, last: Seq, text: Option<Utf8Bytes>) {
+        let length = text.as_ref().map_or(0, |text| text.len());
+        self.outbox().events(self.clock.now(), room, first, last, text.map(Frame::Text), length);
+        self.wake.notify_one();
+    }
+
+    /// Follow a room from `cursor`; `subscribed` is sent first.
+    pub fn follow(&self, subscribed: &ServerMessage, room: RoomId, cursor: Cursor, head: Cursor) {
+        let text = encode(subscribed);
+        let length = text.len();
+        let mut outbox = self.outbox();
+        outbox.floor(self.clock.now(), Frame::Text(text), length, None);
+        outbox.follow(room, cursor, head);
+        drop(outbox);
+        self.wake.notify_one();
+    }
+
+    /// Stop following a room.
+    pub fn unfollow(&self, room: RoomId) {
+        self.outbox().unfollow(room);
+    }
+
+    /// A page of the log was sent.
+    pub fn fetched(&self, room: RoomId, incarnation: Incarnation, sent: Seq, head: Seq) {
+        self.outbox().fetched(room, incarnation, sent, head);
+    }
+
+    /// The log could not be read.
+    pub fn fetch_failed(&self, room: RoomId) {
+        self.outbox().fetch_failed(room);
+    }
+
+    /// End the session after what is queued.
+    pub fn close(&self, code: CloseCode) {
+        self.outbox().close(code);
+        self.wake.notify_one();
+    }
+
+    /// What to send next, without waiting.
+    pub fn try_next(&self) -> (Next<Frame>, Dropped) {
+        let mut outbox = self.outbox();
+        let next = outbox.next(self.clock.now());
+        let dropped = outbox.take_dropped();
+        let full = outbox.is_full();
+        drop(outbox);
+        if !full {
+            self.drained.notify_waiters();
+        }
+        (next, dropped)
+    }
+
+    /// Waits until something was put in.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Waits until the queue is short enough to read more from the client.
+    pub async fn room(&self) {
+        loop {
+            let drained = self.drained.notified();
+            tokio::pin!(drained);
+            // Registered before the check, so that a wake between the two is not missed.
+            drained.as_mut().enable();
+            if !self.outbox().is_full() {
+                return;
+            }
+            drained.await;
+        }
+    }
+}
+
+/// A signed-in socket.
+#[derive(Debug)]
+pub struct Connection {
+    /// Numbers the sockets of this process.
+    pub id: u64,
+    /// Who is signed in.
+    pub user: UserId,
+    /// From which device.
+    pub device: DeviceId,
+    /// Its queue.
+    pub out: Arc<Outgoing>,
+    rtt_us: AtomicU32,
+    heard: AtomicU64,
+}
+
+impl Connection {
+    /// A socket that signed in.
+    pub fn new(id: u64, user: UserId, device: DeviceId, out: Arc<Outgoing>, now: Mono) -> Self {
+        Self { id, user, device, out, rtt_us: AtomicU32::new(0), heard: AtomicU64::new(now.0) }
+    }
+
+    /// Half of the round trip that the client measured: the estimated way from there to here.
+    pub fn one_way(&self) -> Duration {
+        Duration::from_micros(u64::from(self.rtt_us.load(Ordering::Relaxed) / 2))
+    }
+
+    /// The client measured its round trip.
+    pub fn set_rtt_us(&self, rtt_us: u32) {
+        self.rtt_us.store(rtt_us, Ordering::Relaxed);
+    }
+
+    /// Something came from the client.
+    pub fn set_heard(&self, now: Mono) {
+        self.heard.store(now.0, Ordering::Relaxed);
+    }
+
+    /// When something last came from the client.
+    pub fn heard(&self) -> Mono {
+        Mono(self.heard.load(Ordering::Relaxed))
+    }
+}
+
+/// Every signed-in socket of this process. A device has one: a newer one replaces it.
+#[derive(Debug, Default)]
+pub struct Connections {
+    devices: Mutex<HashMap<DeviceId, Arc<Connection>>>,
+}
+
+impl Connections {
+    fn devices(&self) -> MutexGuard<'_, HashMap<DeviceId, Arc<Connection>>> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A socket signed in. An older one of the same device is closed.
+    pub fn insert(&self, connection: Arc<Connection>) {
+        let replaced = self.devices().insert(connection.device, connection);
+        if let Some(older) = replaced {
+            older.out.close(CloseCode::Replaced);
+        }
+    }
+
+    /// A socket ended; does nothing when a newer one has taken its place.
+    pub fn remove(&self, connection: &Connection) {
+        let mut devices = self.devices();
+        if devices.get(&connection.device).is_some_and(|current| current.id == connection.id) {
+            devices.remove(&connection.device);
+        }
+    }
+
+    /// How many sockets are signed in.
+    pub fn count(&self) -> usize {
+        self.devices().len()
+    }
+
+    /// The sockets of each user in `users`, and when something last came from any of them.
+    pub fn of_users(&self) -> HashMap<UserId, (u32, Mono)> {
+        let mut users: HashMap<UserId, (u32, Mono)> = HashMap::new();
+        for connection in self.devices().values() {
+            let entry = users.entry(connection.user).or_default();
+            entry.0 += 1;
+            entry.1 = entry.1.max(connection.heard());
+        }
+        users
+    }
+
+    /// Tells every socket.
+    pub fn for_each(&self, mut tell: impl FnMut(&Connection)) {
+        let all: Vec<_> = self.devices().values().cloned().collect();
+        for connection in all {
+            tell(&connection);
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! The bursts that are not settled: being spoken, under repair, or not yet written.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use holler_core::burst::{Assembly, Frames, Inserted, Phase, Status};
+use holler_core::log::End;
+use holler_core::model::{BurstDigest, EventBody};
+use holler_core::units::{BurstId, BurstStep, DeviceId, FrameNo, Mono, RoomId, UserId};
+use holler_core::wire::limits::{FRAMES_PER_BURST_MAX, HOLDER_SILENCE_MAX, REPAIR_WAIT};
+use holler_core::wire::problem::{Problem, ProblemKind};
+use holler_core::wire::voice::{VoiceFrame, VoiceKind};
+use tokio::sync::mpsc::WeakSender;
+
+use super::Command;
+use super::journal::{Entry, Journal, Outcome};
+use crate::storage::{Store, StoreError};
+
+/// Live frames that one who joins mid-burst is sent at once: enough to prime a decoder, too few to be late by.
+const RING_FRAMES: usize = 3;
+/// Bursts that a home keeps in memory. Beyond it the one that was quiet for longest is left to storage.
+const KEPT_MAX: usize = 64;
+/// How often to look for bursts that were left.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the sender of a burst is to be told.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) device: DeviceId,
+    pub(super) burst: BurstId,
+    pub(super) status: Result<Status, Problem>,
+}
+
+/// A burst that was read from storage, with the `burst.end` that asked for it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    burst: BurstId,
+    end: Stated,
+    found: Result<Option<(UserId, Assembly)>, StoreError>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stated {
+    device: DeviceId,
+    last: FrameNo,
+    digest: BurstDigest,
+}
+
+struct Kept {
+    assembly: Assembly,
+    user: UserId,
+    /// Whether frames came that are in no chunk yet.
+    dirty: bool,
+    /// Entries of the journal that are about this burst and not written yet.
+    unwritten: usize,
+    /// Whether its sender waits for `burst.status`.
+    telling: bool,
+    /// When something last came for it.
+    active: Mono,
+    /// The newest live frames and when they came.
+    ring: VecDeque<(VoiceFrame, Mono)>,
+}
+
+/// The bursts of one room.
+pub(super) struct Bursts {
+    room: RoomId,
+    store: Store,
+    home: WeakSender<Command>,
+    kept: BTreeMap<BurstId, Kept>,
+    settled: VecDeque<Settled>,
+    look_at: Option<Mono>,
+}
+
+impl Bursts {
+    pub(super) fn new(room: RoomId, store: Store, home: WeakSender<Command>) -> Self {
+        Self { room, store, home, kept: BTreeMap::new(), settled: VecDeque::new(), look_at: None }
+    }
+
+    /// The floor was granted for a burst.
+    pub(super) fn start(&mut self, now: Mono, device: DeviceId, user: UserId, burst: BurstId, journal: &mut Journal) {
+        self.make_room(journal);
+        self.keep(now, user, Assembly::new(burst, device));
+        // Its `burst.started`, which the home pushes.
+        self.count_unwritten(burst);
+    }
+
+    fn keep(&mut self, now: Mono, user: UserId, assembly: Assembly) -> &mut Kept {
+        self.look_at.get_or_insert(now + LOOK);
+        self.kept.entry(assembly.burst()).or_insert_with(|| Kept {
+            assembly,
+            user,
+            dirty: false,
+            unwritten: 0,
+            telling: false,
+            active: now,
+            ring: VecDeque::with_capacity(RING_FRAMES),
+        })
+    }
+
+    fn make_room(&mut self, journal: &mut Journal) {
+        while self.kept.len() >= KEPT_MAX {
+            let quiet = self.kept.iter().filter(|(_, kept)| kept.unwritten == 0).min_by_key(|(_, kept)| kept.active);
+            let Some((burst, _)) = quiet else { return };
+            let burst = *burst;
+            self.interrupt(burst, journal);
+            self.save_one(burst, journal);
+            if self.kept.get(&burst).is_some_and(|kept| kept.unwritten == 0) {
+                self.kept.remove(&burst);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn count_unwritten(&mut self, burst: BurstId) {
+        if let Some(kept) = self.kept.get_mut(&burst) {
+            kept.unwritten += 1;
+        }
+    }
+
+    /// A frame came. `Ok(true)`: it is new.
+    pub(super) fn frame(
+        &mut self,
+        now: Mono,
+        device: DeviceId,
+        frame: &VoiceFrame,
+        journal: &mut Journal,
+    ) -> Result<bool, Problem> {
+        let Some((burst, kept)) = self.kept.iter_mut().find(|(burst, _)| burst.tag() == frame.tag) else {
+            return Err(Problem::new(
+                ProblemKind::OutOfOrder,
+                "the burst that this frame belongs to is not open: send burst.end, then repair what burst.status names",
+            ));
+        };
+        let burst = *burst;
+        // A copy of its own: the frame shares the socket's read buffer, which is larger.
+        let payload = Bytes::copy_from_slice(&frame.payload);
+        let inserted = kept.assembly.insert(device, frame.number, payload)?;
+        if inserted != Inserted::New {
+            return Ok(false);
+        }
+        kept.dirty = true;
+        kept.active = now;
+        if frame.kind == VoiceKind::Live {
+            if kept.ring.len() == RING_FRAMES {
+                kept.ring.pop_front();
+            }
+            kept.ring.push_back((frame.clone(), now));
+        }
+        self.append(burst, journal);
+        Ok(true)
+    }
+
+    /// The newest live frames of a burst, with their ages as of now.
+    pub(super) fn late_entry(&self, now: Mono, burst: BurstId) -> Vec<VoiceFrame> {
+        let Some(kept) = self.kept.get(&burst) else { return Vec::new() };
+        let aged = |(frame, came): &(VoiceFrame, Mono)| {
+            let age = frame.age.duration() + now.since(*came);
+            VoiceFrame { age: age.into(), ..frame.clone() }
+        };
+        kept.ring.iter().map(aged).collect()
+    }
+
+    /// A device ended its burst.
+    pub(super) fn end(
+        &mut self,
+        now: Mono,
+        device: DeviceId,
+        burst: BurstId,
+        last: FrameNo,
+        digest: BurstDigest,
+        journal: &mut Journal,
+    ) {
+        let end = Stated { device, last, digest };
+        if self.kept.contains_key(&burst) {
+            self.end_kept(now, burst, end, journal);
+        } else {
+            self.load(burst, end);
+        }
+    }
+
+    fn end_kept(&mut self, now: Mono, burst: BurstId, end: Stated, journal: &mut Journal) {
+        let Some(kept) = self.kept.get_mut(&burst) else { return };
+        kept.active = now;
+        match kept.assembly.end(end.device, end.last, end.digest) {
+            Err(refused) => {
+                self.settled.push_back(Settled { device: end.device, burst, status: Err(refused.into()) });
+            }
+            Ok(status) if status.complete => {
+                kept.telling = true;
+                self.append(burst, journal);
+                self.settle(burst);
+            }
+            Ok(status) => {
+                self.settled.push_back(Settled { device: end.device, burst, status: Ok(status) });
+                kept.telling = true;
+                self.append(burst, journal);
+            }
+        }
+    }
+
+    /// Reads a burst that is not in memory, and comes back with [`Command::Loaded`].
+    fn load(&self, burst: BurstId, end: Stated) {
+        let (store, room, home) = (self.store.clone(), self.room, self.home.clone());
+        tokio::spawn(async move {
+            let found = read(&store, room, burst).await;
+            if let Some(home) = home.upgrade() {
+                // The home may have ended meanwhile, as the server drains: the client asks again after its reconnect.
+                let _ended = home.send(Command::Loaded(Box::new(Loaded { burst, end, found }))).await;
+            }
+        });
+    }
+
+    pub(super) fn loaded(&mut self, now: Mono, loaded: Loaded, journal: &mut Journal) {
+        let Loaded { burst, end, found } = loaded;
+        let refused = match found {
+            Ok(Some((user, assembly))) => {
+                self.make_room(journal);
+                self.keep(now, user, assembly);
+                return self.end_kept(now, burst, end, journal);
+            }
+            Ok(None) => {
+                Problem::new(ProblemKind::NotFound, format!("the room's log has no burst {burst}")).field("burst")
+            }
+            Err(error) => error.into(),
+        };
+        self.settled.push_back(Settled { device: end.device, burst, status: Err(refused) });
+    }
+
+    /// The sender's link died.
+    pub(super) fn interrupt(&mut self, burst: BurstId, journal: &mut Journal) {
+        if let Some(kept) = self.kept.get_mut(&burst) {
+            kept.assembly.interrupt();
+            self.append(burst, journal);
+        }
+    }
+
+    /// Puts the events that a burst has reached into the journal, behind the frames that they tell of.
+    fn append(&mut self, burst: BurstId, journal: &mut Journal) {
+        while let Some(body) = self.kept.get_mut(&burst).and_then(|kept| kept.assembly.poll_append()) {
+            self.save_one(burst, journal);
+            let Some(kept) = self.kept.get_mut(&burst) else { return };
+            let step =
+                if matches!(body, EventBody::BurstCompleted { .. }) { BurstStep::Completed } else { BurstStep::Ended };
+            kept.unwritten += 1;
+            journal.push(Entry::Event {
+                burst: Some(burst),
+                user: kept.user,
+                device: kept.assembly.owner(),
+                client_id: burst.client_id(step),
+                body,
+            });
+        }
+    }
+
+    /// Takes the frames that came since the last chunk into the journal, while that is short.
+    pub(super) fn save(&mut self, journal: &mut Journal) {
+        let dirty: Vec<BurstId> = self.kept.iter().filter(|(_, kept)| kept.dirty).map(|(burst, _)| *burst).collect();
+        for burst in dirty {
+            if journal.is_short() {
+                self.save_one(burst, journal);
+            }
+        }
+    }
+
+    fn save_one(&mut self, burst: BurstId, journal: &mut Journal) {
+        let Some(kept) = self.kept.get_mut(&burst).filter(|kept| kept.dirty) else { return };
+        kept.dirty = false;
+        let frames = kept.assembly.take_unsaved();
+        if !frames.is_empty() {
+            kept.unwritten += 1;
+            journal.push(Entry::Chunk { burst, frames });
+        }
+    }
+
+    /// Whether every frame is in the journal or in storage.
+    pub(super) fn nothing_unsaved(&self) -> bool {
+        self.kept.values().all(|kept| !kept.dirty)
+    }
+
+    /// An entry of the journal is done with.
+    pub(super) fn written(&mut self, entry: &Entry, outcome: &Outcome) {
+        let Some(burst) = entry.burst() else { return };
+        let Some(kept) = self.kept.get_mut(&burst) else { return };
+        kept.unwritten = kept.unwritten.saturating_sub(1);
+        if let Outcome::Refused(_) = outcome {
+            // The journal has logged why. The sender keeps its burst, and may end it again.
+            let problem = Problem::new(
+                ProblemKind::Internal,
+                "the server could not store this burst: send burst.end again later",
+            );
+            let device = kept.assembly.owner();
+            if std::mem::take(&mut kept.telling) {
+                self.settled.push_back(Settled { device, burst, status: Err(problem) });
+            }
+            self.kept.remove(&burst);
+            return;
+        }
+        self.settle(burst);
+    }
+
+    /// A burst that is complete and written: its sender is told, and storage has it from now on.
+    fn settle(&mut self, burst: BurstId) {
+        let Some(kept) = self.kept.get_mut(&burst) else { return };
+        if kept.unwritten > 0 || kept.dirty || !matches!(kept.assembly.phase(), Phase::Complete { .. }) {
+            return;
+        }
+        if std::mem::take(&mut kept.telling)
+            && let Some(status) = kept.assembly.status()
+        {
+            self.settled.push_back(Settled { device: kept.assembly.owner(), burst, status: Ok(status) });
+        }
+        self.kept.remove(&burst);
+    }
+
+    /// Who is to be told what.
+    pub(super) fn poll_settled(&mut self) -> Option<Settled> {
+        self.settled.pop_front()
+    }
+
+    /// When to call [`Bursts::timeout`].
+    pub(super) fn poll_timeout(&self) -> Option<Mono> {
+        self.look_at
+    }
+
+    /// Interrupts bursts that were left, and leaves those that nobody repairs to storage.
+    pub(super) fn timeout(
+        &mut self,
+        now: Mono,
+        holder: Option<BurstId>,
+        is_here: impl Fn(DeviceId) -> bool,
+        journal: &mut Journal,
+    ) {
+        if self.look_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let left = |burst: &BurstId, kept: &Kept| {
+            let patience = if is_here(kept.assembly.owner()) { REPAIR_WAIT } else { HOLDER_SILENCE_MAX };
+            holder != Some(*burst) && now.since(kept.active) >= patience
+        };
+        let left: Vec<BurstId> =
+            self.kept.iter().filter(|(burst, kept)| left(burst, kept)).map(|(burst, _)| *burst).collect();
+        for burst in left {
+            self.interrupt(burst, journal);
+            self.save_one(burst, journal);
+            if self.kept.get(&burst).is_some_and(|kept| kept.unwritten == 0 && now.since(kept.active) >= REPAIR_WAIT) {
+                self.kept.remove(&burst);
+            }
+        }
+        self.look_at = (!self.kept.is_empty()).then(|| now + LOOK);
+    }
+}
+
+/// A burst from storage, as far as the log and the chunks have it.
+async fn read(store: &Store, room: RoomId, burst: BurstId) -> Result<Option<(UserId, Assembly)>, StoreError> {
+    let Some(record) = store.burst(room, burst).await? else { return Ok(None) };
+    let mut frames = Frames::new();
+    for (number, payload) in store.frames(room, burst, FrameNo::FIRST, FrameNo(FRAMES_PER_BURST_MAX)).await? {
+        if let Err(error) = frames.insert(number, payload) {
+            return Err(StoreError::Damaged(format!("burst {burst}: {error}")));
+        }
+    }
+    let phase = match record.end {
+        End::Open => Phase::Live,
+        End::Interrupted => Phase::Interrupted,
+        End::Committed { last, digest } if record.complete => Phase::Complete { last, digest },
+        End::Committed { last, digest } => Phase::Ended { last, digest },
+    };
+    Ok(Some((record.user, Assembly::restore(burst, record.device, frames, phase))))
+}

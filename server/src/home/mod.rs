@@ -1,0 +1,212 @@
+//! The home of a room: the one place that arbitrates its floor and forwards its voice.
+//!
+//! A [`Home`] is a handle to a task that owns the room's machines: [`holler_core::floor`] decides who talks,
+//! [`holler_core::burst`] keeps the frames of bursts that are not settled, and a queue of [`journal`] entries takes what must
+//! become durable to the store, in order, one at a time. Everything reaches the task as a [`Command`] through a bounded queue; a
+//! gateway whose command finds the queue full waits, and with it its client.
+//!
+//! What was committed comes back from the store through [`Homes::fanout`], which never blocks the store's writer: where a home
+//! is slower than the log, events are dropped from the fan-out and only the log's new head is passed on, and every follower
+//! reads them from the log.
+//!
+//! The term of a home's floor tokens is taken durably when the home starts, so that the tokens of a restarted server are above
+//! those that it granted before.
+
+mod bursts;
+mod journal;
+mod room;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use holler_core::floor;
+use holler_core::model::{BurstDigest, Event, Role};
+use holler_core::units::{BurstId, Cursor, DeviceId, FrameNo, RequestId, RoomId, Seq, UserId};
+use holler_core::wire::voice::VoiceFrame;
+use tokio::sync::{Notify, mpsc};
+
+use crate::clock::Clock;
+use crate::gateway::Connection;
+use crate::storage::{AppendError, Store};
+
+/// Commands that may wait for a home.
+const COMMANDS_MAX: usize = 1_024;
+/// Events that may wait for a home before only the head is kept.
+const EVENTS_MAX: usize = 1_024;
+
+/// What a home is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A socket follows the room.
+    Join {
+        /// The socket.
+        connection: Arc<Connection>,
+        /// What its user may do here.
+        role: Role,
+        /// The request to answer with `subscribed`.
+        request: RequestId,
+        /// Where to go on.
+        cursor: Option<Cursor>,
+        /// Whether live voice is wanted.
+        voice: bool,
+    },
+    /// A socket no longer follows the room, or is gone.
+    Leave {
+        /// Its device.
+        device: DeviceId,
+        /// Its number: a newer socket of the same device stays.
+        connection: u64,
+    },
+    /// Something for the floor.
+    Floor(floor::Input),
+    /// A user's role changed; `None`: no member any more.
+    Role {
+        /// Who.
+        user: UserId,
+        /// From now on.
+        role: Option<Role>,
+    },
+    /// A voice frame came.
+    Voice {
+        /// From this device.
+        connection: Arc<Connection>,
+        /// The frame.
+        frame: VoiceFrame,
+    },
+    /// A device ended its burst.
+    BurstEnd {
+        /// The socket to answer.
+        connection: Arc<Connection>,
+        /// The burst.
+        burst: BurstId,
+        /// Its last frame.
+        last: FrameNo,
+        /// Over all its frames.
+        digest: BurstDigest,
+    },
+    /// A burst was read from storage.
+    Loaded(Box<bursts::Loaded>),
+    /// The server is going down: write what is held, then end.
+    Drain,
+}
+
+/// What was committed and not yet passed on.
+#[derive(Debug, Default)]
+struct Committed {
+    events: Vec<Arc<Event>>,
+    /// The log's head, where `events` had to be dropped.
+    overflow: Option<Seq>,
+}
+
+/// A handle to the home of a room.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// The room.
+    pub room: RoomId,
+    commands: mpsc::Sender<Command>,
+    committed: Arc<(Mutex<Committed>, Notify)>,
+}
+
+impl Home {
+    /// Asks the home to do something; waits while its queue is full. `false`: the home has ended (the server is draining).
+    pub(crate) async fn send(&self, command: Command) -> bool {
+        self.commands.send(command).await.is_ok()
+    }
+
+    fn commit(&self, events: &[Arc<Event>]) {
+        let (slot, wake) = &*self.committed;
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.overflow.is_some() || slot.events.len() + events.len() > EVENTS_MAX {
+            slot.events.clear();
+            slot.overflow = events.last().map(|event| event.seq).or(slot.overflow);
+        } else {
+            slot.events.extend_from_slice(events);
+        }
+        drop(slot);
+        wake.notify_one();
+    }
+}
+
+/// The homes that this server runs.
+#[derive(Clone)]
+pub struct Homes {
+    rooms: Arc<Mutex<HashMap<RoomId, Home>>>,
+    /// Serialises the starts, so that two first subscribers don't take two terms.
+    starting: Arc<tokio::sync::Mutex<bool>>,
+    tasks: tokio_util::task::TaskTracker,
+    store: Store,
+    clock: Clock,
+}
+
+impl Homes {
+    /// No homes yet; and the store's fan-out goes to those that will start.
+    pub fn new(store: &Store, clock: Clock) -> Self {
+        let homes = Self {
+            rooms: Arc::default(),
+            starting: Arc::new(tokio::sync::Mutex::new(true)),
+            tasks: tokio_util::task::TaskTracker::new(),
+            store: store.clone(),
+            clock,
+        };
+        let rooms = Arc::clone(&homes.rooms);
+        store.set_fanout(Arc::new(move |room, events| {
+            let home = lock(&rooms).get(&room).cloned();
+            if let Some(home) = home {
+                home.commit(&events);
+            }
+        }));
+        homes
+    }
+
+    /// The home of `room`, started if need be. `Ok(None)`: the server is draining.
+    pub async fn home(&self, room: RoomId) -> Result<Option<Home>, AppendError> {
+        if let Some(home) = lock(&self.rooms).get(&room) {
+            return Ok(Some(home.clone()));
+        }
+        let open = self.starting.lock().await;
+        if !*open {
+            return Ok(None);
+        }
+        if let Some(home) = lock(&self.rooms).get(&room) {
+            return Ok(Some(home.clone()));
+        }
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let weak = commands.downgrade();
+        let home = Home { room, commands, committed: Arc::default() };
+        // In the map before the log's head is read: an event committed between the two is seen by one or both, never by none.
+        lock(&self.rooms).insert(room, home.clone());
+        match room::Room::open(room, &self.store, self.clock, weak).await {
+            Ok(state) => {
+                self.tasks.spawn(task::run(state, inbox, Arc::clone(&home.committed)));
+                Ok(Some(home))
+            }
+            Err(error) => {
+                lock(&self.rooms).remove(&room);
+                Err(error)
+            }
+        }
+    }
+
+    /// The home of `room` if it runs.
+    pub fn running(&self, room: RoomId) -> Option<Home> {
+        lock(&self.rooms).get(&room).cloned()
+    }
+
+    /// Starts no more homes, has the running ones write what they hold, and waits for them.
+    pub async fn drain(&self) {
+        *self.starting.lock().await = false;
+        let homes: Vec<_> = lock(&self.rooms).values().cloned().collect();
+        for home in homes {
+            home.send(Command::Drain).await;
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

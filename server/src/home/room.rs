@@ -1,0 +1,385 @@
+//! The state of a room's home: its machines, and who listens.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use holler_core::floor::{self, Audience, Floor};
+use holler_core::model::{Event, EventBody, Role};
+use holler_core::session::Coalesce;
+use holler_core::units::{
+    BurstStep, ClientId, Cursor, DeviceId, Epoch, Incarnation, Mono, RequestId, RoomId, Seq, UserId,
+};
+use holler_core::wire::socket::{FloorState, RevokeReason, ServerMessage};
+use holler_core::wire::voice::{VoiceFrame, VoiceKind};
+
+use tokio::sync::mpsc::WeakSender;
+
+use super::bursts::{Bursts, Settled};
+use super::journal::{Entry, Journal, Outcome};
+use super::{Command, Committed};
+use crate::clock::Clock;
+use crate::gateway::{Connection, encode};
+use crate::storage::{AppendError, BurstRecord, Store};
+
+/// How often frames are taken from memory into a chunk.
+const CHUNK: Duration = Duration::from_secs(1);
+
+/// One process is the home of all its rooms: its lease has no end.
+const NO_LEASE_END: Mono = Mono(u64::MAX);
+
+/// A socket that follows the room.
+struct Member {
+    connection: Arc<Connection>,
+    role: Role,
+    voice: bool,
+}
+
+/// One room.
+pub(super) struct Room {
+    room: RoomId,
+    clock: Clock,
+    floor: Floor,
+    bursts: Bursts,
+    journal: Journal,
+    members: BTreeMap<DeviceId, Member>,
+    incarnation: Incarnation,
+    first_seq: Seq,
+    head: Seq,
+    epoch: Epoch,
+    chunk_at: Option<Mono>,
+    draining: bool,
+}
+
+impl Room {
+    /// Takes the room's next term, and reads what an earlier home left unfinished.
+    pub(super) async fn open(
+        room: RoomId,
+        store: &Store,
+        clock: Clock,
+        home: WeakSender<Command>,
+    ) -> Result<Self, AppendError> {
+        let term = store.take_home(room).await?;
+        let log = store.log_head(room).await?.ok_or(AppendError::NoSuchRoom(room))?;
+        let emergencies = store.emergencies(room).await?;
+        let mut journal = Journal::new(room, store.clone(), clock);
+        for burst in store.open_bursts(room).await? {
+            let Some(BurstRecord { user, device, present, .. }) = store.burst(room, burst).await? else { continue };
+            let last_received = present.last().map(|range| range.to).unwrap_or_default();
+            journal.push(Entry::Event {
+                burst: Some(burst),
+                user,
+                device,
+                client_id: burst.client_id(BurstStep::Ended),
+                body: EventBody::BurstInterrupted { burst, last_received },
+            });
+        }
+        Ok(Self {
+            room,
+            clock,
+            floor: Floor::new(floor::Config::default(), term, NO_LEASE_END, emergencies),
+            bursts: Bursts::new(room, store.clone(), home),
+            journal,
+            members: BTreeMap::new(),
+            incarnation: log.incarnation,
+            first_seq: log.first_seq,
+            head: log.head,
+            epoch: log.epoch,
+            chunk_at: None,
+            draining: false,
+        })
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Whether the server drains and nothing is left to write.
+    pub(super) fn is_done(&self) -> bool {
+        self.draining && self.journal.is_empty() && self.bursts.nothing_unsaved()
+    }
+
+    /// Whether an entry of the journal may be written now.
+    pub(super) fn may_write(&self) -> bool {
+        self.journal.due().is_some_and(|at| at <= self.clock.now())
+    }
+
+    pub(super) fn write(&mut self) -> Option<impl Future<Output = Outcome> + Send + 'static> {
+        self.journal.write()
+    }
+
+    /// When to call [`Room::timeout`].
+    pub(super) fn poll_timeout(&self) -> Option<Mono> {
+        [self.floor.poll_timeout(), self.chunk_at, self.journal.due(), self.bursts.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    pub(super) fn timeout(&mut self) {
+        let now = self.clock.now();
+        self.floor.handle(now, floor::Input::Timeout);
+        if self.chunk_at.is_some_and(|at| at <= now) {
+            self.chunk_at = None;
+            self.bursts.save(&mut self.journal);
+        }
+        let holder = self.floor.holder().map(|(_, burst, _)| burst);
+        let members = &self.members;
+        self.bursts.timeout(now, holder, |device| members.contains_key(&device), &mut self.journal);
+    }
+
+    /// Runs the machines' outputs, and plans the next chunk.
+    pub(super) fn settle(&mut self) {
+        while let Some(output) = self.floor.poll_output() {
+            self.floor_output(&output);
+        }
+        while let Some(settled) = self.bursts.poll_settled() {
+            self.tell_status(&settled);
+        }
+        if self.chunk_at.is_none() && !self.bursts.nothing_unsaved() {
+            self.chunk_at = Some(self.clock.now() + if self.draining { Duration::ZERO } else { CHUNK });
+        }
+    }
+
+    /// An entry of the journal was written, or not.
+    pub(super) fn written(&mut self, outcome: &Outcome) {
+        if let Some(entry) = self.journal.settled(outcome) {
+            self.bursts.written(&entry, outcome);
+        }
+    }
+
+    /// Events were committed: everyone who follows is told; the message is serialised once.
+    pub(super) fn committed(&mut self, batch: Committed) {
+        let Committed { events, overflow } = batch;
+        if let (Some(first), Some(last)) = (events.first(), events.last()) {
+            let (first, last) = (first.seq, last.seq);
+            self.head = self.head.max(last);
+            let text = self.events_message(&events);
+            for member in self.members.values() {
+                member.connection.out.events(self.room, first, last, Some(text.clone()));
+            }
+        }
+        if let Some(head) = overflow {
+            self.head = self.head.max(head);
+            for member in self.members.values() {
+                member.connection.out.events(self.room, head, head, None);
+            }
+        }
+    }
+
+    fn events_message(&self, events: &[Arc<Event>]) -> Utf8Bytes {
+        let events = events.iter().map(|event| Event::clone(event)).collect();
+        encode(&ServerMessage::Events { room: self.room, incarnation: self.incarnation, events })
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        let now = self.clock.now();
+        match command {
+            Command::Join { connection, role, request, cursor, voice } => {
+                self.join(now, connection, role, request, cursor, voice);
+            }
+            Command::Leave { device, connection } => self.leave(now, device, connection),
+            Command::Floor(input) => self.floor.handle(now, input),
+            Command::Role { user, role } => {
+                for member in self.members.values_mut().filter(|member| member.connection.user == user) {
+                    if let Some(role) = role {
+                        member.role = role;
+                    }
+                }
+                self.floor.handle(now, floor::Input::RoleChanged { user, role });
+            }
+            Command::Voice { connection, frame } => self.voice(now, &connection, frame),
+            Command::BurstEnd { connection, burst, last, digest } => {
+                self.floor.handle(now, floor::Input::Heard { device: connection.device });
+                self.floor.handle(now, floor::Input::Ended { device: connection.device, burst });
+                self.bursts.end(now, connection.device, burst, last, digest, &mut self.journal);
+            }
+            Command::Loaded(loaded) => self.bursts.loaded(now, *loaded, &mut self.journal),
+            Command::Drain => {
+                self.draining = true;
+                self.floor.handle(now, floor::Input::Drain);
+                self.bursts.save(&mut self.journal);
+            }
+        }
+    }
+
+    fn join(
+        &mut self,
+        now: Mono,
+        connection: Arc<Connection>,
+        role: Role,
+        request: RequestId,
+        cursor: Option<Cursor>,
+        voice: bool,
+    ) {
+        let device = connection.device;
+        if self.members.get(&device).is_some_and(|member| member.connection.id != connection.id) {
+            // The floor must hear that the old socket is gone before anything that comes from the new one.
+            self.floor.handle(now, floor::Input::Gone { device });
+        }
+        let head = Cursor { incarnation: self.incarnation, seq: self.head };
+        let subscribed = ServerMessage::Subscribed {
+            request,
+            room: self.room,
+            role,
+            head,
+            first_seq: self.first_seq,
+            epoch: self.epoch,
+            floor: self.floor.state(now),
+            emergencies: self.floor.emergencies().to_vec(),
+        };
+        connection.out.follow(&subscribed, self.room, cursor.unwrap_or(head), head);
+        if voice
+            && let FloorState::Taken { device: talker, header, .. } = self.floor.state(now)
+            && talker != device
+        {
+            for frame in self.bursts.late_entry(now, header.burst) {
+                connection.out.voice(frame.encode());
+            }
+        }
+        self.members.insert(device, Member { connection, role, voice });
+    }
+
+    fn leave(&mut self, now: Mono, device: DeviceId, connection: u64) {
+        let Some(member) = self.members.get(&device) else { return };
+        if member.connection.id != connection {
+            return;
+        }
+        member.connection.out.unfollow(self.room);
+        self.members.remove(&device);
+        self.floor.handle(now, floor::Input::Gone { device });
+    }
+
+    /// A voice frame: live ones need the current token and go to everyone, repairs need the burst's owner.
+    fn voice(&mut self, now: Mono, connection: &Connection, mut frame: VoiceFrame) {
+        let device = connection.device;
+        self.floor.handle(now, floor::Input::Heard { device });
+        if frame.kind == VoiceKind::Live {
+            let speaks = self.floor.holder().is_some_and(|(_, burst, _)| burst.tag() == frame.tag);
+            if !speaks || !self.floor.accepts(now, device, frame.token) {
+                // Frames of a talker who was just revoked: they are repaired later, and the revocation was told.
+                metrics::counter!("holler_voice_frames_total", "what" => "stale-token").increment(1);
+                return;
+            }
+            frame.age = (frame.age.duration() + connection.one_way()).into();
+        }
+        let kept = self.bursts.frame(now, device, &frame, &mut self.journal);
+        let what = match &kept {
+            Ok(true) if frame.kind == VoiceKind::Live => {
+                let bytes = frame.encode();
+                let mut sent = 0;
+                for (listener, member) in &self.members {
+                    if member.voice && *listener != device {
+                        member.connection.out.voice(bytes.clone());
+                        sent += 1;
+                    }
+                }
+                metrics::counter!("holler_voice_frames_sent_total").increment(sent);
+                "live"
+            }
+            Ok(true) => "repair",
+            Ok(false) => "duplicate",
+            Err(_) => "refused",
+        };
+        metrics::counter!("holler_voice_frames_total", "what" => what).increment(1);
+        if let Err(problem) = kept {
+            connection.out.answer(&ServerMessage::Error { request: None, problem });
+        }
+    }
+
+    fn floor_output(&mut self, output: &floor::Output) {
+        match output {
+            floor::Output::Granted { device, user, token, priority, header, spoken_ago, again, .. } => {
+                if !again {
+                    self.bursts.start(self.clock.now(), *device, *user, header.burst, &mut self.journal);
+                    self.journal.push(Entry::Event {
+                        burst: Some(header.burst),
+                        user: *user,
+                        device: *device,
+                        client_id: header.burst.client_id(BurstStep::Started),
+                        body: EventBody::BurstStarted {
+                            header: *header,
+                            token: Some(*token),
+                            priority: *priority,
+                            spoken_ago_ms: u64::try_from(spoken_ago.as_millis()).unwrap_or(u64::MAX),
+                        },
+                    });
+                }
+            }
+            floor::Output::Revoked { burst, reason: RevokeReason::LinkLost, .. } => {
+                self.bursts.interrupt(*burst, &mut self.journal);
+            }
+            floor::Output::EmergencyRaised { user, device } => {
+                self.log_emergency(*user, *device, EventBody::EmergencyRaised {});
+            }
+            floor::Output::EmergencyCleared { by, device, raised_by } => {
+                self.log_emergency(*by, *device, EventBody::EmergencyCleared { raised_by: *raised_by });
+            }
+            floor::Output::Outcome { priority, outcome, wait, .. } => {
+                let (outcome, priority) = (outcome.as_str(), priority.as_str());
+                metrics::counter!("holler_floor_outcomes_total", "outcome" => outcome, "priority" => priority)
+                    .increment(1);
+                metrics::histogram!("holler_floor_wait_seconds", "outcome" => outcome).record(wait.as_secs_f64());
+            }
+            floor::Output::Revoked { .. }
+            | floor::Output::Queued { .. }
+            | floor::Output::Denied { .. }
+            | floor::Output::Warning { .. }
+            | floor::Output::Changed(_)
+            | floor::Output::Emergencies { .. }
+            | floor::Output::ClearRefused { .. } => {}
+        }
+        let Some((audience, message)) = output.message(self.room) else { return };
+        let coalesce = if matches!(message, ServerMessage::Floor { .. }) {
+            Some(Coalesce::Floor(self.room))
+        } else {
+            matches!(message, ServerMessage::Emergency { .. }).then_some(Coalesce::Emergency(self.room))
+        };
+        let text = encode(&message);
+        match audience {
+            Audience::Device(device) => {
+                if let Some(member) = self.members.get(&device) {
+                    member.connection.out.floor(text, None);
+                }
+            }
+            Audience::Room => {
+                for member in self.members.values() {
+                    member.connection.out.floor(text.clone(), coalesce);
+                }
+            }
+        }
+    }
+
+    fn log_emergency(&mut self, user: UserId, device: DeviceId, body: EventBody) {
+        match client_id_at_random() {
+            Ok(client_id) => self.journal.push(Entry::Event { burst: None, user, device, client_id, body }),
+            Err(error) => tracing::error!(%error, "an emergency could not be logged: no random bytes"),
+        }
+    }
+
+    fn tell_status(&self, settled: &Settled) {
+        let Some(member) = self.members.get(&settled.device) else { return };
+        member.connection.out.answer(&match &settled.status {
+            Ok(status) => ServerMessage::BurstStatus {
+                room: self.room,
+                burst: settled.burst,
+                complete: status.complete,
+                missing: status.missing.clone(),
+            },
+            Err(problem) => ServerMessage::Refused {
+                room: self.room,
+                client_id: None,
+                request: None,
+                burst: Some(settled.burst),
+                problem: problem.clone(),
+            },
+        });
+    }
+}
+
+fn client_id_at_random() -> Result<ClientId, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(ClientId::from_bytes(bytes))
+}

@@ -1,0 +1,65 @@
+//! What the server measures, for `/metrics` on a private listener in the Prometheus text format.
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Access time: request received to decision, and key-down to grant as clients report it. The goal is the round trip and 3 ms.
+const ACCESS_BUCKETS_S: &[f64] =
+    &[0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0];
+/// Mouth to ear: the goal is 80 ms natively and 135 ms in the slowest browser.
+const MOUTH_TO_EAR_BUCKETS_S: &[f64] =
+    &[0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.135, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0, 5.0];
+/// Late entry: the goal is 150 ms.
+const LATE_ENTRY_BUCKETS_S: &[f64] = &[0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0];
+/// Waiting for a synced commit.
+const COMMIT_BUCKETS_S: &[f64] = &[0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 5.0];
+
+/// Starts measuring for this process, and gives what renders the figures.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Prefix("holler_floor_".into()), ACCESS_BUCKETS_S)?
+        .set_buckets_for_metric(Matcher::Full("holler_mouth_to_ear_seconds".into()), MOUTH_TO_EAR_BUCKETS_S)?
+        .set_buckets_for_metric(Matcher::Full("holler_late_entry_seconds".into()), LATE_ENTRY_BUCKETS_S)?
+        .set_buckets_for_metric(Matcher::Suffix("_commit_seconds".into()), COMMIT_BUCKETS_S)?
+        .install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    use metrics::Unit::{Count, Seconds};
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+    describe_gauge!("holler_sockets_open", Count, "Sockets that are open, signed in or not");
+    describe_counter!("holler_sockets_closed_total", Count, "Sockets that the server closed, by close code");
+    describe_counter!("holler_socket_refused_total", Count, "Socket messages that were refused, by problem");
+    describe_counter!("holler_outbox_dropped_total", Count, "What was given up or left in the log for slow readers");
+    describe_counter!("holler_floor_outcomes_total", Count, "Floor requests, by how they ended and by priority");
+    describe_histogram!("holler_floor_wait_seconds", Seconds, "Floor request received to its outcome, by outcome");
+    describe_histogram!("holler_floor_access_seconds", Seconds, "Key-down to grant, as talkers report it");
+    describe_histogram!(
+        "holler_mouth_to_ear_seconds",
+        Seconds,
+        "A burst's first frame: captured to played, as listeners estimate it"
+    );
+    describe_histogram!(
+        "holler_late_entry_seconds",
+        Seconds,
+        "Subscription sent to first sample played, as late listeners report it"
+    );
+    describe_counter!("holler_voice_frames_total", Count, "Voice frames received, by what became of them");
+    describe_counter!("holler_voice_frames_sent_total", Count, "Voice frames put into listeners' queues");
+}
+
+/// What a client measured of a burst.
+pub fn report(access_us: Option<u32>, mouth_to_ear_us: Option<u32>, late_entry_us: Option<u32>) {
+    let seconds = |us: u32| f64::from(us) / 1e6;
+    if let Some(us) = access_us {
+        metrics::histogram!("holler_floor_access_seconds").record(seconds(us));
+    }
+    if let Some(us) = mouth_to_ear_us {
+        metrics::histogram!("holler_mouth_to_ear_seconds").record(seconds(us));
+    }
+    if let Some(us) = late_entry_us {
+        metrics::histogram!("holler_late_entry_seconds").record(seconds(us));
+    }
+}

@@ -1,0 +1,196 @@
+//! Taking connections: TCP, TLS, HTTP/1.1, and going down without dropping what is under way.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+/// A client that has not finished its TLS handshake by then is dropped.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// A client that has not sent a request's head by then is dropped; also how long an idle connection is kept.
+const HEAD_MAX: Duration = Duration::from_secs(30);
+/// The most that a request's head may have, and the least that hyper allows; an idle connection holds none of it.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// How long requests under way may still take once the server is going down.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: i32 = 1_024;
+/// When no connection can be accepted (usually: no more file descriptors), how long until the next attempt.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why the server does not listen.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on {address}: {source}")]
+pub struct ListenError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Keeps a connection's place among those that the server takes. A handler that goes on after its response, as a socket does,
+/// keeps the one from its request's extensions for as long.
+#[derive(Clone, Debug)]
+pub struct ConnectionSlot(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
+
+/// Binds every address. On a machine without IPv6, `[::1]` is left out with a warning if another address can be had.
+pub fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
+    let mut listeners = Vec::new();
+    let mut missing = None;
+    for address in addresses {
+        match bind(*address) {
+            Ok(listener) => listeners.push(listener),
+            Err(source) if address.ip() == Ipv6Addr::LOCALHOST && no_such_address(&source) => {
+                missing = Some(ListenError { address: *address, source });
+            }
+            Err(source) => return Err(ListenError { address: *address, source }),
+        }
+    }
+    match missing {
+        Some(error) if listeners.is_empty() => Err(error),
+        Some(error) => {
+            tracing::warn!("{error}; the other addresses are served");
+            Ok(listeners)
+        }
+        None => Ok(listeners),
+    }
+}
+
+fn no_such_address(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted server takes its port back from connections that linger.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // So that 0.0.0.0 and [::] can be given together, whatever the system's default.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves `router` on `listeners` until `stop`; then answers what is under way, for at most 10 s.
+///
+/// At most `connections_max` at once: further ones wait in the kernel. Requests carry [`ConnectInfo`] and [`ConnectionSlot`].
+pub async fn serve(
+    listeners: Vec<TcpListener>,
+    tls: rustls::ServerConfig,
+    router: Router,
+    connections_max: usize,
+    stop: CancellationToken,
+) {
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let slots = Arc::new(Semaphore::new(connections_max));
+    let connections = TaskTracker::new();
+    let accepting = TaskTracker::new();
+    for listener in listeners {
+        let server = Server {
+            acceptor: acceptor.clone(),
+            router: router.clone(),
+            slots: Arc::clone(&slots),
+            connections: connections.clone(),
+            stop: stop.clone(),
+        };
+        accepting.spawn(server.accept(listener));
+    }
+    accepting.close();
+    accepting.wait().await;
+    connections.close();
+    if tokio::time::timeout(DRAIN_MAX, connections.wait()).await.is_err() {
+        tracing::warn!(left = connections.len(), "connections were cut: they did not end within 10 s");
+    }
+}
+
+struct Server {
+    acceptor: TlsAcceptor,
+    router: Router,
+    slots: Arc<Semaphore>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Server {
+    async fn accept(self, listener: TcpListener) {
+        loop {
+            let Some(Ok(slot)) = self.stop.run_until_cancelled(Arc::clone(&self.slots).acquire_owned()).await else {
+                return;
+            };
+            let Some(accepted) = self.stop.run_until_cancelled(listener.accept()).await else { return };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let (acceptor, router, stop) = (self.acceptor.clone(), self.router.clone(), self.stop.clone());
+                    let slot = ConnectionSlot(Arc::new(slot));
+                    self.connections.spawn(connection(stream, peer, acceptor, router, slot, stop));
+                }
+                Err(error) => {
+                    metrics::counter!("holler_accept_errors_total").increment(1);
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    acceptor: TlsAcceptor,
+    router: Router,
+    slot: ConnectionSlot,
+    stop: CancellationToken,
+) {
+    // Voice frames and answers are small and must not wait for each other. An error means that the peer is gone already.
+    let _ = stream.set_nodelay(true);
+    let handshake = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream));
+    let stream = match stop.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => stream,
+        Some(Ok(Err(_)) | Err(_)) => {
+            // Scanners and clients that do not trust the certificate; not worth a line of the log each.
+            metrics::counter!("holler_tls_failures_total").increment(1);
+            return;
+        }
+        None => return,
+    };
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(slot.clone());
+        let router = router.clone();
+        async move {
+            Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}))
+        }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).max_buf_size(HEAD_BYTES_MAX);
+    let served = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    tokio::pin!(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = stop.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, "a connection ended");
+    }
+}

@@ -1,0 +1,218 @@
+//! `hollerd` as an operator runs it: a process with its command line, and commands beside it.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use holler_core::wire::problem::{Problem, ProblemKind};
+use holler_core::wire::rest::{Room, Tokens};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use serde_json::{Value, json};
+
+/// A process that serves a folder.
+struct Hollerd {
+    child: Child,
+    url: String,
+    greeting: String,
+    log: Option<JoinHandle<String>>,
+}
+
+fn hollerd(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hollerd"));
+    command.arg("--data").arg(dir.join("data")).arg("--keys").arg(dir.join("keys")).args(["--log", "debug"]);
+    command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Hollerd {
+    fn serve(dir: &Path) -> Self {
+        let mut child = hollerd(dir).args(["serve", "--listen", "127.0.0.1:0", "--metrics", "off"]).spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).unwrap();
+            text
+        });
+        let mut greeting = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        while !greeting.contains("Sign in:") && stdout.read_line(&mut greeting).unwrap() > 0 {}
+        let url = greeting.split_once("ready at ").and_then(|(_, rest)| rest.split_whitespace().next());
+        let url = url.unwrap_or_else(|| panic!("no greeting: {greeting}")).to_owned();
+        Self { child, url, greeting, log: Some(log) }
+    }
+
+    fn password(&self) -> Option<String> {
+        Some(self.greeting.split_once("password  ")?.1.split_whitespace().next()?.to_owned())
+    }
+
+    /// Ends it as an operator does, and gives what it logged.
+    fn end(mut self) -> String {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        self.log.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Hollerd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a command beside the server; gives its output and log.
+fn run(dir: &Path, arguments: &[&str], input: &str) -> (bool, String, String) {
+    let mut child = hollerd(dir).args(arguments).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn client(dir: &Path) -> reqwest::Client {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(dir.join("keys/ca.pem")).unwrap()).unwrap();
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let loopback = "127.0.0.1:0".parse().unwrap();
+    reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).resolve("localhost", loopback).build().unwrap()
+}
+
+async fn sign_in(client: &reqwest::Client, url: &str, login: &str, password: &str, device: &str) -> reqwest::Response {
+    let request = json!({"login": login, "password": password, "device_name": device});
+    client.post(format!("{url}/api/v1/auth/sign-in")).json(&request).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_commands_work_beside_a_running_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let (done, _, error) = run(dir.path(), &["user", "list"], "");
+    assert!(!done && error.contains("start the server once"), "{error}");
+
+    let server = Hollerd::serve(dir.path());
+    let client = client(dir.path());
+    let password = server.password().unwrap();
+    assert_eq!(sign_in(&client, &server.url, "admin", &password, "desk").await.status(), 200);
+    let second = hollerd(dir.path()).args(["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
+    assert!(!second.status.success());
+    assert!(String::from_utf8_lossy(&second.stderr).contains("in use by another hollerd"), "a second server refuses");
+
+    let arguments = ["user", "add", "sam", "--name", "Sam", "--room", "Everyone", "--password-stdin"];
+    let (done, output, error) = run(dir.path(), &arguments, "a long password\n");
+    assert!(done && output.starts_with("added sam (usr_"), "{output} {error}");
+    let (done, _, error) = run(dir.path(), &arguments, "a long password\n");
+    assert!(!done && error.contains("taken"), "{error}");
+    let (done, _, error) = run(dir.path(), &["user", "passwd", "sam", "--password-stdin"], "short\n");
+    assert!(!done && error.contains("at least 10"), "{error}");
+    let sam: Tokens = sign_in(&client, &server.url, "sam", "a long password", "phone").await.json().await.unwrap();
+    let get = async |path: &str, token: &str| {
+        client.get(format!("{}{path}", server.url)).bearer_auth(token).send().await.unwrap()
+    };
+
+    let (_, token, error) = run(dir.path(), &["token", "make", "sam", "--scope", "roster", "--name", "backup"], "");
+    let token = token.trim();
+    assert!(token.split('.').count() == 3, "{token} {error}");
+    // The server learns of what another process changed by looking four times a second.
+    let until = async |path: &str, token: &str, wanted: u16| {
+        let began = Instant::now();
+        loop {
+            let answer = get(path, token).await;
+            if answer.status() == wanted {
+                return (answer, began.elapsed());
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(10),
+                "still {}: {}",
+                answer.status(),
+                answer.text().await.unwrap()
+            );
+        }
+    };
+    let (answer, _) = until("/api/v1/rooms", token, 200).await;
+    let rooms: Vec<Room> = answer.json().await.unwrap();
+    assert_eq!(rooms.iter().map(|room| room.name.as_str()).collect::<Vec<_>>(), ["Everyone"]);
+    assert_eq!(get("/api/v1/rooms/none/events", token).await.status(), 403);
+
+    let (_, devices, _) = run(dir.path(), &["token", "list", "sam"], "");
+    let device = devices.lines().find(|line| line.ends_with("\tbackup")).unwrap().split('\t').next().unwrap();
+    assert!(run(dir.path(), &["token", "revoke", device], "").0);
+    let (answer, took) = until("/api/v1/rooms", token, 401).await;
+    assert!(answer.json::<Problem>().await.unwrap().is(ProblemKind::Revoked));
+    eprintln!("a revocation by another process acted {took:?} after that process ended");
+
+    assert!(run(dir.path(), &["room", "add", "Stage", "--kind", "channel"], "").0);
+    assert!(run(dir.path(), &["room", "member", "Stage", "sam", "--role", "dispatcher"], "").0);
+    let (_, rooms, _) = run(dir.path(), &["room", "list"], "");
+    assert!(rooms.lines().any(|line| line.contains("\tchannel\t1\tStage")), "{rooms}");
+    let (done, _, error) = run(dir.path(), &["room", "member", "Nowhere", "sam"], "");
+    assert!(!done && error.contains("there is no room"), "{error}");
+
+    assert!(run(dir.path(), &["user", "passwd", "sam", "--password-stdin"], "another password\n").0);
+    until("/api/v1/me", &sam.access_token, 401).await;
+    assert_eq!(sign_in(&client, &server.url, "sam", "a long password", "phone").await.status(), 401);
+    assert_eq!(sign_in(&client, &server.url, "sam", "another password", "phone").await.status(), 200);
+
+    server.end();
+    let again = Hollerd::serve(dir.path());
+    assert!(again.password().is_none() && again.greeting.contains("hollerd user passwd"), "{}", again.greeting);
+    assert_eq!(sign_in(&client, &again.url, "admin", &password, "desk").await.status(), 200);
+    again.end();
+
+    std::fs::rename(dir.path().join("keys/ring.toml"), dir.path().join("keys/away")).unwrap();
+    let lost = hollerd(dir.path()).args(["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
+    assert!(!lost.status.success() && String::from_utf8_lossy(&lost.stderr).contains("ring.toml is missing"));
+}
+
+#[tokio::test]
+async fn nothing_secret_or_personal_is_logged() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Hollerd::serve(dir.path());
+    let (client, url) = (client(dir.path()), server.url.clone());
+    let password = server.password().unwrap();
+    let mut canaries = vec![password.clone(), "127.0.0.1".to_owned(), "canary".to_owned()];
+
+    let admin: Tokens = sign_in(&client, &url, "admin", &password, "canary-device").await.json().await.unwrap();
+    assert_eq!(sign_in(&client, &url, "admin", "canary-wrong-password", "canary-device").await.status(), 401);
+    assert_eq!(sign_in(&client, &url, "canary-login", "canary-wrong-password", "x").await.status(), 401);
+    let post = async |path: &str, token: &str, body: Value| {
+        client.post(format!("{url}{path}")).bearer_auth(token).json(&body).send().await.unwrap()
+    };
+    let user = json!({"login": "canary-user", "name": "canary-name", "password": "canary-password", "role": "member"});
+    assert_eq!(post("/api/v1/users", &admin.access_token, user).await.status(), 201);
+    let room = json!({"name": "canary-room", "kind": "group"});
+    let room: Room = post("/api/v1/rooms", &admin.access_token, room).await.json().await.unwrap();
+    let text = json!({"client_id": "cid_00000000000000000000000000", "body": {"kind": "message.posted", "text": "canary-text"}});
+    assert_eq!(post(&format!("/api/v1/rooms/{}/events", room.id), &admin.access_token, text).await.status(), 201);
+    assert_eq!(post("/api/v1/rooms", "canary-token", json!({})).await.status(), 401);
+    assert_eq!(post("/api/v1/users", &admin.access_token, json!({"login": ["canary-json"]})).await.status(), 400);
+    assert_eq!(post("/canary-path?canary=query", &admin.access_token, json!({})).await.status(), 404);
+    let refresh = |token: &str| json!({"refresh_token": token});
+    let next: Tokens = post("/api/v1/auth/refresh", "", refresh(&admin.refresh_token)).await.json().await.unwrap();
+    let last: Tokens = post("/api/v1/auth/refresh", "", refresh(&next.refresh_token)).await.json().await.unwrap();
+    assert_eq!(post("/api/v1/auth/refresh", "", refresh(&admin.refresh_token)).await.status(), 401, "reused");
+    assert_eq!(post("/api/v1/auth/refresh", "", refresh("canary-refresh")).await.status(), 401);
+    for tokens in [&admin, &next, &last] {
+        canaries.push(tokens.refresh_token.clone());
+        // Every token of this server has the same beginning; its end is its signature.
+        canaries.push(tokens.access_token.rsplit('.').next().unwrap().to_owned());
+    }
+    for key in ["ca.key", "server.key", "ring.toml"] {
+        let secret = std::fs::read_to_string(dir.path().join("keys").join(key)).unwrap();
+        canaries.push(secret.lines().map(str::trim).max_by_key(|line| line.len()).unwrap().to_owned());
+    }
+
+    let log = server.end();
+    assert!(log.contains("DEBUG") && log.contains("signed in") && log.contains("/api/v1/rooms/{room}/events"), "{log}");
+    assert!(log.contains("an old refresh token came back"), "{log}");
+    for canary in canaries {
+        let found = log.lines().find(|line| line.contains(&canary));
+        assert!(found.is_none(), "{canary:?} in the log: {found:?}");
+    }
+}
