@@ -149,20 +149,32 @@ async fn a_script_token_has_its_scopes_and_ends_with_its_device() {
 }
 
 #[tokio::test]
-async fn sign_ins_during_a_reload_are_not_lost() {
+async fn a_roster_is_not_read_while_a_sign_in_is_being_stored() {
     let bench = bench().await;
-    let reloading = {
-        let auth = bench.auth.clone();
-        tokio::spawn(async move {
-            for _ in 0..200 {
-                auth.reload(None).await.unwrap();
-            }
-        })
-    };
-    for _ in 0..8 {
-        let tokens = sign_in(&bench.auth, "right password", None).await.unwrap();
-        bench.auth.reload(None).await.unwrap();
-        bench.auth.verify(&tokens.access_token).unwrap();
+    // The writer is busy: the sign-in that follows waits for it, with its device not yet in the database.
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let store = bench.store.clone();
+    let writing = tokio::spawn(async move {
+        store
+            .write(move |_| {
+                let _ = held.recv();
+                Ok::<_, StoreError>(())
+            })
+            .await
+    });
+    let auth = bench.auth.clone();
+    let signing_in = tokio::spawn(async move { sign_in(&auth, "right password", None).await });
+    let began = std::time::Instant::now();
+    while bench.auth.0.gate.try_write().is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(10), "the sign-in does not keep reloads out");
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    reloading.await.unwrap();
+    // So this reload comes after it, and knows its device.
+    let auth = bench.auth.clone();
+    let reloading = tokio::spawn(async move { auth.reload(None).await });
+    let_go.send(()).unwrap();
+    writing.await.unwrap().unwrap();
+    let tokens = signing_in.await.unwrap().unwrap();
+    reloading.await.unwrap().unwrap();
+    bench.auth.verify(&tokens.access_token).unwrap();
 }

@@ -10,7 +10,7 @@ mod token;
 mod trust;
 mod user;
 
-use std::io::{BufRead as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -102,7 +102,8 @@ fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
 /// Log lines go to standard error; standard output is for what a person or a script asked for.
 fn start_log(config: &Config) {
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log_filter).unwrap_or_default();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     // Fails only if a log was started before, which then goes on.
     let _ = match config.log_format {
         LogFormat::Text => builder.try_init(),
