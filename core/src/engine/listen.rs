@@ -220,6 +220,9 @@ impl Listen {
             *accepted = frame.token;
         }
         burst.insert(cx.now, half_rtt, frame);
+        if matches!(burst.play, Play::Playing { .. }) && !matches!(cx.out.back(), Some(Output::FramesCame)) {
+            cx.push(Output::FramesCame);
+        }
         self.check(cx);
     }
 

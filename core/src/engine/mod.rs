@@ -154,6 +154,11 @@ impl Engine {
         self.out.pop_front()
     }
 
+    /// How many outputs wait.
+    pub fn outputs(&self) -> usize {
+        self.out.len()
+    }
+
     /// When to hand in [`Input::Timeout`]; an instant that is past means at once.
     pub fn poll_timeout(&self) -> Option<Mono> {
         let up = self.link.session().is_some();
@@ -245,6 +250,9 @@ impl Engine {
             }
             Input::CaptureEnded { burst, fault } => self.talk.capture_ended(&mut cx, &self.rooms, burst, fault),
             Input::Played { burst, number, heard_at } => self.listen.played(&mut cx, burst, number, heard_at),
+            Input::PlaybackFailed { burst, detail } => {
+                cx.notice(Notice::Fault { detail: format!("playing {burst}: {detail}") });
+            }
             Input::StoreFailed { detail } => cx.notice(Notice::StoreFailed { detail }),
             Input::Restore(Restored::Send { room, client_id, body }) => {
                 self.sends.send(&mut cx, room, client_id, body, true);

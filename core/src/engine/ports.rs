@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | network | [`Output::Connect`], [`Output::Send`], [`Output::Voice`], [`Output::Disconnect`], [`Output::RefreshToken`], [`Output::FetchEvents`], [`Output::FetchFrames`] | [`Input::Connected`], [`Input::ConnectFailed`], [`Input::Text`], [`Input::Binary`], [`Input::Closed`], [`Input::Sent`], [`Input::NetworkUp`], [`Input::Token`], [`Input::TokenFailed`], [`Input::EventsFetched`], [`Input::FramesFetched`] |
 //! | storage | [`Output::Store`] | [`Input::StoreFailed`], at the start [`Input::Restore`] |
-//! | sound | [`Output::StartCapture`], [`Output::StopCapture`], [`Output::StartPlayback`], [`Output::StopPlayback`] | [`Input::Captured`], [`Input::CaptureEnded`], [`Input::Played`], [`super::Engine::pull`] |
+//! | sound | [`Output::StartCapture`], [`Output::StopCapture`], [`Output::StartPlayback`], [`Output::FramesCame`], [`Output::StopPlayback`] | [`Input::Captured`], [`Input::CaptureEnded`], [`Input::Played`], [`Input::PlaybackFailed`], [`super::Engine::pull`] |
 //! | crypto | none yet: frames are opaque bytes here, sealed and opened by the sound port | |
 //! | people | [`Output::Notice`], [`Output::Received`] | [`Input::Command`] |
 
@@ -247,6 +247,13 @@ pub enum Input {
         /// When its first sample is heard, or will be.
         heard_at: Mono,
     },
+    /// A burst can't be played.
+    PlaybackFailed {
+        /// The burst.
+        burst: BurstId,
+        /// Why, for people.
+        detail: String,
+    },
     /// The store could not keep something.
     StoreFailed {
         /// Why, for people.
@@ -420,6 +427,8 @@ pub enum Output {
         /// Who speaks.
         user: UserId,
     },
+    /// Frames came for bursts that play: a sound device that waits should pull now.
+    FramesCame,
     /// Stop playing a burst at once. One that plays to its end ends by itself: [`super::Engine::pull`] says so.
     StopPlayback {
         /// The burst.

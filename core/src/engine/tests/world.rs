@@ -338,7 +338,7 @@ impl World {
                     self.at(ms(5), Happening::Input { peer, input: Input::CaptureEnded { burst, fault: None } });
                 }
                 Output::StartPlayback { burst, .. } => self.at(ms(0), Happening::Pull { peer, burst }),
-                Output::StopPlayback { .. } => {}
+                Output::StopPlayback { .. } | Output::FramesCame => {}
                 Output::Received(received) => {
                     self.peers[peer].received.insert(received.header.burst, received);
                 }

@@ -1,0 +1,518 @@
+//! Runs the engine: what it asks for is done, what happens is handed to it.
+//!
+//! The engine lies behind a lock that is held for microseconds. Whoever has news for it (the socket, REST, the sound threads, the
+//! program around it) hands them in directly, and wakes the one task that does its outputs, in their order. What people should
+//! know comes out of a bounded channel; a program that does not read it stops its client, and with it the socket, instead of
+//! filling the memory.
+
+use core::time::Duration;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use holler_core::engine::{Command, Config, Engine, FetchError, Input, LinkNo, Notice, Output, Pull, Received};
+use holler_core::model::{EventBody, Priority};
+use holler_core::units::{Bitrate, BurstId, ClientId, Cursor, FrameMs, FrameNo, Mono, RoomId, UserId};
+use holler_core::wire::limits::PAGE_EVENTS_MAX;
+use holler_core::wire::problem::ProblemKind;
+use holler_core::wire::rest::{SignIn, Tokens};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+use url::Url;
+
+use crate::clock;
+use crate::net::{self, Lanes};
+use crate::rest::{self, Rest, RestError};
+use crate::sound::{Plays, Recorded, Sound, ToPlay};
+use crate::store::{Profile, Store, StoreError};
+use crate::trust::{self, TrustError};
+
+/// Things to tell that may wait for the program around the client.
+const TOLD_MAX: usize = 1_024;
+/// Outputs that may wait to be done before the socket is no longer read.
+const OUTPUTS_MAX: usize = 4_096;
+/// An access token that is valid for less than this is not worth beginning with.
+const TOKEN_LEFT_MIN: Duration = Duration::from_secs(30);
+/// How far back DRED may reach: 100 ms in frames of 20 ms, as the encoder is set.
+const RECOVERY_REACH: u16 = 5;
+
+/// Why a client can't be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nobody is signed in.
+    #[error("nobody is signed in here: sign in first")]
+    SignedOut,
+    /// The server, or the way to it.
+    #[error(transparent)]
+    Rest(#[from] RestError),
+    /// The local store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Certificates.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// What a client tells the program around it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// Something to show.
+    Notice(Notice),
+    /// A burst, as far as it is here; it may come again when more of it came.
+    Received(Received),
+}
+
+/// How to talk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Talk {
+    /// With which weight to ask for the floor.
+    pub priority: Priority,
+    /// Whether to wait where the floor is taken.
+    pub queue: bool,
+    /// The length of a frame.
+    pub frame_ms: FrameMs,
+    /// The encoder's target.
+    pub bitrate: Bitrate,
+}
+
+impl Default for Talk {
+    fn default() -> Self {
+        Self { priority: Priority::Normal, queue: false, frame_ms: FrameMs::Ms20, bitrate: Bitrate(24_000) }
+    }
+}
+
+/// Signs in, and keeps who is signed in. The same person on the same server stays the same device.
+pub async fn sign_in(
+    store: &Store,
+    server: &str,
+    ca: Option<PathBuf>,
+    login: &str,
+    password: String,
+    device_name: String,
+) -> Result<Profile, ClientError> {
+    let server = rest::address(server)?;
+    let tls = trust::client_config(ca.as_deref())?;
+    let before = store.profile()?;
+    let device = before.filter(|before| before.server == server.as_str() && before.login == login).map(|b| b.device);
+    let rest = Rest::new(server.clone(), &tls)?;
+    let request = |device| SignIn {
+        login: login.to_owned(),
+        password: password.clone(),
+        device_name: device_name.clone(),
+        device,
+    };
+    let tokens = match rest.sign_in(&request(device)).await {
+        // The device was removed meanwhile, or signed out for good: begin as a new one.
+        Err(error) if device.is_some() && (error.is(ProblemKind::NotFound) || error.is(ProblemKind::Revoked)) => {
+            rest.sign_in(&request(None)).await?
+        }
+        other => other?,
+    };
+    let mut profile = Profile {
+        server: server.into(),
+        ca,
+        login: login.to_owned(),
+        user: tokens.user,
+        device: tokens.device,
+        access_token: String::new(),
+        access_until_ms: 0,
+        refresh_token: String::new(),
+    };
+    take_tokens(&mut profile, tokens);
+    store.set_profile(Some(&profile))?;
+    Ok(profile)
+}
+
+fn take_tokens(profile: &mut Profile, tokens: Tokens) {
+    profile.access_token = tokens.access_token;
+    profile.access_until_ms = clock::wall().0 + u64::from(tokens.expires_in_s) * 1_000;
+    profile.refresh_token = tokens.refresh_token;
+}
+
+fn left(profile: &Profile) -> Duration {
+    Duration::from_millis(profile.access_until_ms.saturating_sub(clock::wall().0))
+}
+
+/// A REST interface with a valid token for who is signed in here; for programs that need no socket.
+pub async fn rest_of(store: &Store) -> Result<Rest, ClientError> {
+    let profile = store.profile()?.ok_or(ClientError::SignedOut)?;
+    let tls = trust::client_config(profile.ca.as_deref())?;
+    let rest = Rest::new(rest::address(&profile.server)?, &tls)?;
+    let profile = fresh(store, &rest, false).await?;
+    rest.set_token(profile.access_token);
+    Ok(rest)
+}
+
+/// The profile with a token that is still valid for a while; `renew`: with a new one, unless another process just got one.
+async fn fresh(store: &Store, rest: &Rest, renew: bool) -> Result<Profile, ClientError> {
+    let locked = store.clone();
+    let before = store.profile()?.ok_or(ClientError::SignedOut)?;
+    if !renew && left(&before) >= TOKEN_LEFT_MIN {
+        return Ok(before);
+    }
+    let lock = tokio::task::spawn_blocking(move || locked.lock_tokens()).await;
+    let _lock = lock.map_err(|error| StoreError::System(format!("thread: {error}")))??;
+    let mut profile = store.profile()?.ok_or(ClientError::SignedOut)?;
+    if profile.access_token != before.access_token && left(&profile) >= TOKEN_LEFT_MIN {
+        return Ok(profile);
+    }
+    let tokens = rest.refresh(profile.refresh_token.clone()).await?;
+    take_tokens(&mut profile, tokens);
+    store.set_profile(Some(&profile))?;
+    Ok(profile)
+}
+
+/// A client that is running. Dropped, it disconnects.
+pub struct Client {
+    shared: Arc<Shared>,
+    rest: Rest,
+    store: Store,
+    profile: Profile,
+    _driver: AbortOnDropHandle<()>,
+}
+
+impl Client {
+    /// Starts a client for who is signed in here, with what it did not finish last time. It connects, and stays connected.
+    ///
+    /// `play_all`: bursts of several rooms play at the same time.
+    pub fn start(
+        store: &Store,
+        sound: impl Sound,
+        play_all: bool,
+    ) -> Result<(Self, mpsc::Receiver<Told>), ClientError> {
+        let profile = store.profile()?.ok_or(ClientError::SignedOut)?;
+        let base = rest::address(&profile.server)?;
+        let tls = trust::client_config(profile.ca.as_deref())?;
+        let rest = Rest::new(base.clone(), &tls)?;
+        rest.set_token(profile.access_token.clone());
+        let seed = getrandom::u64()?;
+        let engine = Engine::new(Config { seed, play_all, recovery_reach: RECOVERY_REACH });
+        let shared = Arc::new(Shared { engine: Mutex::new(engine), wake: Notify::new(), drained: Notify::new() });
+        if left(&profile) >= TOKEN_LEFT_MIN {
+            let (access, expires_in) = (profile.access_token.clone(), left(&profile));
+            shared.input(Input::Token { access, expires_in });
+        }
+        for item in store.unfinished()? {
+            shared.input(Input::Restore(item));
+        }
+        shared.input(Input::Start);
+        let (tell, told) = mpsc::channel(TOLD_MAX);
+        let driver = Driver {
+            shared: Arc::clone(&shared),
+            sound: Box::new(sound),
+            store: store.clone(),
+            rest: rest.clone(),
+            base,
+            tls,
+            tell,
+            connection: None,
+        };
+        let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
+        Ok((Self { shared, rest, store: store.clone(), profile, _driver: driver }, told))
+    }
+
+    /// Who is signed in.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The REST interface with the current token.
+    pub fn rest(&self) -> &Rest {
+        &self.rest
+    }
+
+    /// Follows a room: from `cursor` on, or only what comes from now on; with `voice`, its bursts too.
+    pub fn follow(&self, room: RoomId, cursor: Option<Cursor>, voice: bool) {
+        self.command(Command::Follow { room, cursor, voice });
+    }
+
+    /// Follows a room from where this client last was in it.
+    pub fn resume(&self, room: RoomId, voice: bool) -> Result<(), ClientError> {
+        self.follow(room, self.store.cursor(room)?, voice);
+        Ok(())
+    }
+
+    /// Stops following a room.
+    pub fn unfollow(&self, room: RoomId) {
+        self.command(Command::Unfollow { room });
+    }
+
+    /// Which room plays when two talk at once.
+    pub fn set_primary(&self, room: Option<RoomId>) {
+        self.command(Command::SetPrimary { room });
+    }
+
+    /// The talk button goes down: recording begins.
+    pub fn key_down(&self, room: RoomId, talk: Talk) -> Result<BurstId, ClientError> {
+        let burst = BurstId::from_bytes(random()?);
+        let Talk { priority, queue, frame_ms, bitrate } = talk;
+        self.command(Command::KeyDown { room, burst, priority, queue, frame_ms, bitrate });
+        Ok(burst)
+    }
+
+    /// The talk button comes up.
+    pub fn key_up(&self) {
+        self.command(Command::KeyUp);
+    }
+
+    /// Gives up what is being spoken, or waits for the floor.
+    pub fn cancel(&self) {
+        self.command(Command::Cancel);
+    }
+
+    /// Sends a text, now or when there is a connection again.
+    pub fn send(&self, room: RoomId, body: EventBody) -> Result<ClientId, ClientError> {
+        let client_id = ClientId::from_bytes(random()?);
+        self.command(Command::Send { room, client_id, body });
+        Ok(client_id)
+    }
+
+    /// Clears an emergency.
+    pub fn clear_emergency(&self, room: RoomId, raised_by: UserId) {
+        self.command(Command::ClearEmergency { room, raised_by });
+    }
+
+    /// The network changed or came back: try now.
+    pub fn network_up(&self) {
+        self.shared.input(Input::NetworkUp);
+    }
+
+    /// The round trip to the server.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.shared.engine().round_trip()
+    }
+
+    /// Disconnects; what is handed to the local store is on disk when this returns.
+    pub async fn stop(self) {
+        self.shared.input(Input::Stop);
+        // The socket's close goes out while the driver still runs.
+        tokio::task::yield_now().await;
+        let store = self.store.clone();
+        // An error means that the thread is gone, and with it what it could have written.
+        let _ = tokio::task::spawn_blocking(move || store.flush()).await;
+    }
+
+    fn command(&self, command: Command) {
+        self.shared.input(Input::Command(command));
+    }
+}
+
+fn random() -> Result<[u8; 16], getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The engine, and who waits for it.
+struct Shared {
+    engine: Mutex<Engine>,
+    /// Something happened.
+    wake: Notify,
+    /// Outputs were taken.
+    drained: Notify,
+}
+
+impl Shared {
+    fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn input(&self, input: Input) {
+        // The time is read under the lock: the engine's never runs backwards.
+        let mut engine = self.engine();
+        engine.handle(clock::now(), input);
+        drop(engine);
+        self.wake.notify_one();
+    }
+}
+
+/// News of a connection; waits where the outputs of earlier ones are not done.
+impl net::Events for Arc<Shared> {
+    async fn input(&self, input: Input) {
+        loop {
+            // Made before the look, so that a notification between the two is not missed.
+            let drained = self.drained.notified();
+            if self.engine().outputs() <= OUTPUTS_MAX {
+                break;
+            }
+            drained.await;
+        }
+        Shared::input(self, input);
+    }
+}
+
+/// A burst that is recorded or played.
+struct OfBurst {
+    shared: Arc<Shared>,
+    burst: BurstId,
+}
+
+impl Recorded for OfBurst {
+    fn frame(&self, captured_at: Mono, payload: Bytes) {
+        self.shared.input(Input::Captured { burst: self.burst, captured_at, payload });
+    }
+
+    fn ended(&self, fault: Option<String>) {
+        self.shared.input(Input::CaptureEnded { burst: self.burst, fault });
+    }
+}
+
+impl Plays for OfBurst {
+    fn pull(&self) -> Pull {
+        let mut engine = self.shared.engine();
+        let pull = engine.pull(clock::now(), self.burst);
+        let news = engine.outputs() > 0;
+        drop(engine);
+        if news {
+            self.shared.wake.notify_one();
+        }
+        pull
+    }
+
+    fn played(&self, number: FrameNo, heard_at: Mono) {
+        self.shared.input(Input::Played { burst: self.burst, number, heard_at });
+    }
+
+    fn failed(&self, detail: String) {
+        self.shared.input(Input::PlaybackFailed { burst: self.burst, detail });
+    }
+}
+
+struct Connection {
+    link: LinkNo,
+    lanes: Lanes,
+}
+
+/// Does what the engine asks for.
+struct Driver {
+    shared: Arc<Shared>,
+    sound: Box<dyn Sound>,
+    store: Store,
+    rest: Rest,
+    base: Url,
+    tls: Arc<rustls::ClientConfig>,
+    tell: mpsc::Sender<Told>,
+    connection: Option<Connection>,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.connection {
+            connection.lanes.close();
+        }
+    }
+}
+
+impl Driver {
+    async fn run(mut self) {
+        loop {
+            let timeout = loop {
+                let (output, timeout) = {
+                    let mut engine = self.shared.engine();
+                    (engine.poll_output(), engine.poll_timeout())
+                };
+                let Some(output) = output else { break timeout };
+                if !self.perform(output).await {
+                    return;
+                }
+            };
+            self.shared.drained.notify_waiters();
+            // The system's timers stand still while it sleeps; after it, any news lets overdue timers run.
+            let wait = timeout.map_or(Duration::from_secs(3_600), clock::until);
+            tokio::select! {
+                () = self.shared.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+            if timeout.is_some_and(|at| clock::now() >= at) {
+                self.shared.engine().handle(clock::now(), Input::Timeout);
+            }
+        }
+    }
+
+    /// `false`: nobody listens any more.
+    async fn perform(&mut self, output: Output) -> bool {
+        match output {
+            Output::Connect { link } => {
+                let lanes = Lanes::default();
+                if let Some(old) = self.connection.replace(Connection { link, lanes: lanes.clone() }) {
+                    old.lanes.close();
+                }
+                let (shared, base, tls) = (Arc::clone(&self.shared), self.base.clone(), Arc::clone(&self.tls));
+                tokio::spawn(async move { net::run(&shared, link, &base, tls, lanes).await });
+            }
+            Output::Disconnect { link } => {
+                if let Some(connection) = self.connection.take_if(|connection| connection.link == link) {
+                    connection.lanes.close();
+                }
+            }
+            Output::Send { link, lane, text } => {
+                if let Some(connection) = self.connection.as_ref().filter(|connection| connection.link == link) {
+                    connection.lanes.text(lane, text);
+                }
+            }
+            Output::Voice { link, lane, frame, captured_at } => {
+                if let Some(connection) = self.connection.as_ref().filter(|connection| connection.link == link) {
+                    connection.lanes.voice(lane, frame, captured_at);
+                }
+            }
+            Output::RefreshToken => self.refresh(),
+            Output::FetchEvents { room, after } => {
+                let (rest, shared) = (self.rest.clone(), Arc::clone(&self.shared));
+                tokio::spawn(async move {
+                    let page = rest.events(room, Some(after), PAGE_EVENTS_MAX).await.map_err(FetchError::from);
+                    shared.input(Input::EventsFetched { room, page });
+                });
+            }
+            Output::FetchFrames { room, burst, from, to } => {
+                let (rest, shared) = (self.rest.clone(), Arc::clone(&self.shared));
+                tokio::spawn(async move {
+                    let frames = rest.frames(room, burst, from, to).await.map_err(FetchError::from);
+                    shared.input(Input::FramesFetched { burst, frames });
+                });
+            }
+            Output::Store(change) => self.store.change(change),
+            Output::StartCapture { burst, header } => {
+                let to = OfBurst { shared: Arc::clone(&self.shared), burst };
+                self.sound.start_capture(&header, Arc::new(to));
+            }
+            Output::StopCapture { burst } => self.sound.stop_capture(burst),
+            Output::StartPlayback { burst, room, header, user } => {
+                let from = OfBurst { shared: Arc::clone(&self.shared), burst };
+                self.sound.start_playback(&ToPlay { burst, room, header, user }, Arc::new(from));
+            }
+            Output::FramesCame => self.sound.wake(),
+            Output::StopPlayback { burst } => self.sound.stop_playback(burst),
+            Output::Received(received) => return self.tell.send(Told::Received(received)).await.is_ok(),
+            Output::Notice(notice) => return self.tell.send(Told::Notice(notice)).await.is_ok(),
+        }
+        true
+    }
+
+    fn refresh(&self) {
+        let (rest, store, shared) = (self.rest.clone(), self.store.clone(), Arc::clone(&self.shared));
+        tokio::spawn(async move {
+            shared.input(match fresh(&store, &rest, true).await {
+                Ok(profile) => {
+                    rest.set_token(profile.access_token.clone());
+                    let expires_in = left(&profile);
+                    Input::Token { access: profile.access_token, expires_in }
+                }
+                Err(error) => {
+                    let sign_in = match &error {
+                        ClientError::SignedOut => true,
+                        ClientError::Rest(RestError::Refused(problem)) => problem.status == 401,
+                        ClientError::Rest(_)
+                        | ClientError::Store(_)
+                        | ClientError::Trust(_)
+                        | ClientError::Random(_) => false,
+                    };
+                    Input::TokenFailed { sign_in, detail: error.to_string() }
+                }
+            });
+        });
+    }
+}
