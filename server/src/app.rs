@@ -7,6 +7,8 @@ use holler_core::model::Role;
 use holler_core::units::{RoomId, UserId, WorkspaceId};
 use holler_core::wire::problem::Problem;
 
+use tokio_util::task::TaskTracker;
+
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -31,6 +33,8 @@ pub struct AppState {
     pub homes: Homes,
     /// The sockets that are signed in.
     pub connections: Connections,
+    /// Every socket that is open, signed in or not.
+    pub sockets: TaskTracker,
     draining: AtomicBool,
 }
 
@@ -44,6 +48,7 @@ impl AppState {
             store,
             auth,
             connections: Connections::default(),
+            sockets: TaskTracker::new(),
             draining: AtomicBool::new(false),
         })
     }

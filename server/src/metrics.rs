@@ -1,5 +1,15 @@
 //! What the server measures, for `/metrics` on a private listener in the Prometheus text format.
 
+use std::future::IntoFuture as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Access time: request received to decision, and key-down to grant as clients report it. The goal is the round trip and 3 ms.
@@ -13,6 +23,11 @@ const LATE_ENTRY_BUCKETS_S: &[f64] = &[0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0
 /// Waiting for a synced commit.
 const COMMIT_BUCKETS_S: &[f64] = &[0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 5.0];
 
+/// REST requests.
+const REQUEST_BUCKETS_S: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+/// How often old values are let go of.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Starts measuring for this process, and gives what renders the figures.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
@@ -20,9 +35,33 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Full("holler_mouth_to_ear_seconds".into()), MOUTH_TO_EAR_BUCKETS_S)?
         .set_buckets_for_metric(Matcher::Full("holler_late_entry_seconds".into()), LATE_ENTRY_BUCKETS_S)?
         .set_buckets_for_metric(Matcher::Suffix("_commit_seconds".into()), COMMIT_BUCKETS_S)?
+        .set_buckets_for_metric(Matcher::Full("holler_request_seconds".into()), REQUEST_BUCKETS_S)?
         .install_recorder()?;
     describe();
     Ok(handle)
+}
+
+/// Serves `/metrics` on `address` until `stop`. Where the address is taken, the server runs without it, and says so.
+pub async fn serve(address: SocketAddr, handle: PrometheusHandle, stop: CancellationToken) {
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::warn!(%address, %error, "no metrics are served: name another address with --metrics, or off");
+            return;
+        }
+    };
+    let upkeep = handle.clone();
+    let media_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let router = Router::new().route("/metrics", get(move || async move { (media_type, handle.render()) }));
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future();
+    let upkeep = async {
+        while stop.run_until_cancelled(tokio::time::sleep(UPKEEP)).await.is_some() {
+            upkeep.run_upkeep();
+        }
+    };
+    if let (Err(error), ()) = tokio::join!(serving, upkeep) {
+        tracing::warn!(%error, "metrics are no longer served");
+    }
 }
 
 fn describe() {
@@ -46,6 +85,16 @@ fn describe() {
         Seconds,
         "Subscription sent to first sample played, as late listeners report it"
     );
+    describe_counter!("holler_requests_total", Count, "REST requests, by route and status");
+    describe_histogram!("holler_request_seconds", Seconds, "REST requests: head received to response");
+    describe_counter!("holler_sign_ins_total", Count, "Sign-ins, by outcome");
+    describe_counter!(
+        "holler_refresh_reused_total",
+        Count,
+        "Refresh tokens that were used again: the sign-in was ended"
+    );
+    describe_counter!("holler_accept_errors_total", Count, "Connections that could not be accepted");
+    describe_counter!("holler_tls_failures_total", Count, "TLS handshakes that failed");
     describe_counter!("holler_voice_frames_total", Count, "Voice frames received, by what became of them");
     describe_counter!("holler_voice_frames_sent_total", Count, "Voice frames put into listeners' queues");
 }

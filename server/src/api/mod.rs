@@ -33,7 +33,8 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::storage::{AppendError, StoreError};
 
-pub use problem::ProblemResponse;
+pub use problem::{ProblemResponse, no_such_method};
+pub use rooms::events::append::check_body;
 
 /// Every endpoint, with its description.
 fn endpoints() -> OpenApiRouter<App> {
@@ -70,7 +71,7 @@ fn layered(app: App, endpoints: Router<App>, longest: Duration) -> Router {
     endpoints
         .route_layer(from_fn_with_state(app.clone(), access::enforce))
         .fallback(problem::no_such_path)
-        .method_not_allowed_fallback(problem::no_such_method)
+        .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(REST_BODY_BYTES_MAX))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(from_fn(layers::limit_body))

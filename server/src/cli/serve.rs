@@ -17,7 +17,7 @@ use crate::first_start::{self, ADMIN, ROOMS};
 use crate::keys::KeyRing;
 use crate::pki::{Identity, Made};
 use crate::storage::{NoHooks, ServeLock, Store};
-use crate::{api, serve};
+use crate::{api, gateway, metrics, serve};
 
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
     start_log(&config);
@@ -43,8 +43,10 @@ async fn start(mut config: Config) -> anyhow::Result<()> {
     let workspace = first_start::workspace(&store, clock).await?;
     let auth = first_start::auth(&store, workspace.id, clock, &config).await?;
     let stop = CancellationToken::new();
+    let measures = metrics::install().context("metrics")?;
     let watching = tokio::spawn(auth.clone().watch(stop.clone()));
     let app = AppState::new(config, clock, store.clone(), auth);
+    let measuring = app.config.metrics.map(|address| tokio::spawn(metrics::serve(address, measures, stop.clone())));
     let password = workspace.fresh_password.as_deref().map(String::as_str);
     // A server whose standard output is closed serves all the same.
     if say(greeting(&app.config, password, root.as_deref(), made)).is_err() && password.is_some() {
@@ -55,16 +57,22 @@ async fn start(mut config: Config) -> anyhow::Result<()> {
     let drained = Arc::clone(&app);
     let mut terminate = signal(SignalKind::terminate()).context("signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
-    tokio::spawn(async move {
+    let draining = tokio::spawn(async move {
         tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
         tracing::info!("going down: answering what is under way");
         drained.drain();
         ended.cancel();
+        gateway::drain(&drained).await;
     });
     tracing::info!(version = env!("CARGO_PKG_VERSION"), workspace = %workspace.id, "serving");
     let connections_max = app.config.connections_max;
-    serve::serve(listeners, tls, api::router(Arc::clone(&app)), connections_max, stop).await;
+    let router = api::router(Arc::clone(&app)).merge(gateway::router(Arc::clone(&app)));
+    serve::serve(listeners, tls, router, connections_max, stop).await;
+    draining.await?;
     watching.await?;
+    if let Some(measuring) = measuring {
+        measuring.await?;
+    }
     drop(app);
     store.close().await;
     tracing::info!("down");

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, SplitStream};
 use holler_core::floor;
-use holler_core::model::{EventBody, Role, Scope};
+use holler_core::model::{Role, Scope};
 use holler_core::session::{Inbound, Received};
 use holler_core::units::{BurstId, BurstTag, ClientId, RequestId, RoomId};
 use holler_core::wire::limits::{HEARTBEAT, SENDS_IN_FLIGHT_MAX, SUBSCRIPTIONS_MAX};
@@ -22,6 +22,7 @@ use tokio::time::sleep_until;
 
 use super::writer::Ended;
 use super::{Connection, Outgoing};
+use crate::api::{append_problem, check_body};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::home::{Command, Home};
@@ -471,28 +472,12 @@ fn may_write(role: Role) -> Result<Role, Problem> {
     Err(Problem::new(ProblemKind::Forbidden, "your role in this room is listener; writing needs talker"))
 }
 
-/// Clients append messages; bursts and emergencies are the server's to append.
-fn check_body(body: &EventBody) -> Result<(), Problem> {
-    match body {
-        EventBody::MessagePosted { .. } | EventBody::MessageEdited { .. } | EventBody::MessageDeleted { .. } => Ok(()),
-        EventBody::BurstStarted { .. }
-        | EventBody::BurstCommitted { .. }
-        | EventBody::BurstInterrupted { .. }
-        | EventBody::BurstCompleted { .. }
-        | EventBody::EmergencyRaised {}
-        | EventBody::EmergencyCleared { .. } => {
-            let detail = format!("clients send message.* bodies; {} is appended by the server", body.kind());
-            Err(Problem::new(ProblemKind::Forbidden, detail).field("body.kind"))
-        }
-    }
-}
-
 async fn send(app: App, append: Append) -> ServerMessage {
     let (room, client_id) = (append.room, append.client_id);
     match app.store.append(append).await {
         Ok(appended) => {
             ServerMessage::Ack { room, client_id, seq: appended.event.seq, received_at: appended.event.received_at }
         }
-        Err(error) => About::Send(client_id).refused(room, error.into()),
+        Err(error) => About::Send(client_id).refused(room, append_problem(&error)),
     }
 }
