@@ -31,6 +31,9 @@ use crate::storage::Append;
 /// Bursts of one socket whose frames may still come: the one that is spoken and those under repair.
 const BURSTS_MAX: usize = 32;
 
+/// How long a socket that sent something unreadable stays open behind its close frame.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Reads until the session ends, then leaves every room.
 pub(super) async fn run(
     app: App,
@@ -64,6 +67,14 @@ pub(super) async fn run(
                 match received(&app, &mut inbound, &mut session, &mut sends, &out, message).await {
                     Ok(()) => {}
                     Err(Stop::Close(code)) => out.close(code),
+                    Err(Stop::Unreadable) => {
+                        out.close(CloseCode::Malformed);
+                        let _ended = (&mut writing).await;
+                        // What the client still sends can't be read any more, and a socket that is closed over unread bytes
+                        // is reset: then the client might not see the close code.
+                        tokio::time::sleep(LINGER).await;
+                        break;
+                    }
                     Err(Stop::Gone) => break,
                 }
             }
@@ -78,6 +89,8 @@ pub(super) async fn run(
 enum Stop {
     /// Close with this code, after what is queued.
     Close(CloseCode),
+    /// What came is no message: nothing more can be read.
+    Unreadable,
     /// The socket ended.
     Gone,
 }
@@ -142,7 +155,7 @@ fn failed(error: axum::Error) -> Stop {
         Some(error) => matches!(error, Error::Capacity(_) | Error::Utf8(_) | Error::Protocol(_)),
         None => false,
     };
-    if unreadable { Stop::Close(CloseCode::Malformed) } else { Stop::Gone }
+    if unreadable { Stop::Unreadable } else { Stop::Gone }
 }
 
 fn authenticate(
