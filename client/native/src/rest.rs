@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use holler_core::engine::FetchError;
-use holler_core::units::{BurstId, Cursor, FrameNo, RoomId};
+use holler_core::model::Role;
+use holler_core::units::{BurstId, Cursor, FrameNo, RoomId, UserId};
 use holler_core::wire::problem::{self, Problem, ProblemKind};
-use holler_core::wire::rest::{Burst, EventPage, Me, Member, NewEvent, Refresh, Room, Sent, SignIn, Tokens};
+use holler_core::wire::rest::{
+    Burst, EventPage, Me, Member, NewEvent, NewUser, Refresh, Room, Sent, SetMember, SignIn, Tokens, User,
+};
 use holler_core::wire::{frames, limits};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -131,6 +134,17 @@ impl Rest {
     /// `GET /rooms`
     pub async fn rooms(&self) -> Result<Vec<Room>, RestError> {
         self.read("rooms").await
+    }
+
+    /// `POST /users`; for admins.
+    pub async fn create_user(&self, user: &NewUser) -> Result<User, RestError> {
+        self.post("users", user).await
+    }
+
+    /// `PUT /rooms/{room}/members/{user}`; for admins of the room.
+    pub async fn set_member(&self, room: RoomId, user: UserId, role: Role) -> Result<(), RestError> {
+        let request = self.request(reqwest::Method::PUT, &format!("rooms/{room}/members/{user}"))?;
+        self.send(request.json(&SetMember { role })).await.map(drop)
     }
 
     /// `GET /rooms/{room}/members`
