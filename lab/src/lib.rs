@@ -1,4 +1,5 @@
 //! The proving ground: what shows that Holler does what it promises, and how well.
 
 pub mod crash;
+pub mod demo;
 pub mod similarity;

@@ -23,9 +23,9 @@ pub const RATE_HZ: usize = 10_000;
 /// A grain, the unit of presence: 10 ms.
 const GRAIN: usize = RATE_HZ / 100;
 /// Speech is what is at most this far below the loudest grain, in dB: quieter grains of the original can't be missed.
-const SPEECH_DB: f64 = 32.0;
+const SPEECH_DB: f64 = 26.0;
 /// A grain whose recording is quieter by more than this, in dB, is not there.
-const ABSENT_DB: f64 = 18.0;
+const ABSENT_DB: f64 = 20.0;
 /// Isolated grains below that length, in grains, are a codec's weakness and no gap: 20 ms.
 const GAP_GRAINS: usize = 2;
 
@@ -47,7 +47,8 @@ pub struct Comparison {
 impl Comparison {
     /// All speech that is missing between beginning and end, ms.
     pub fn missing_total_ms(&self) -> f64 {
-        self.missing_ms.iter().map(|(_, length)| length).sum()
+        // An empty sum is −0, which would print so.
+        self.missing_ms.iter().map(|(_, length)| length).sum::<f64>() + 0.0
     }
 }
 

@@ -1,0 +1,11 @@
+//! The commands, one a file.
+
+pub(crate) mod listen;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod rooms;
+pub(crate) mod send;
+pub(crate) mod status;
+pub(crate) mod tail;
+pub(crate) mod talk;
+pub(crate) mod who;

@@ -1,0 +1,83 @@
+//! `holler send`
+
+use core::time::Duration;
+use std::io::Read;
+
+use holler_client::client::Told;
+use holler_client::sound::Silent;
+use holler_core::engine::{Notice, SendState};
+use holler_core::model::EventBody;
+use holler_core::wire::limits::{TEXT_BYTES_MAX, TEXT_CHARS_MAX};
+use serde_json::json;
+
+use crate::args::{Common, Send};
+use crate::exit::{Code, Failure};
+use crate::output::Out;
+use crate::profile::{self, Session};
+
+pub(crate) async fn run(common: &Common, args: Send, out: Out) -> Result<(), Failure> {
+    let text = text(args.text)?;
+    let store = profile::store(common)?;
+    let rest = profile::rest(&store).await?;
+    let room = profile::room(&rest, &args.room).await?.id;
+    let mut session = Session::start(&store, Silent, false)?;
+    let body = EventBody::MessagePosted { text, reply_to: None };
+    let client_id = session.client.send(room, body).map_err(profile::failure)?;
+    let sent = tokio::time::timeout(Duration::from_secs(args.timeout), async {
+        loop {
+            match session.next().await? {
+                Told::Notice(Notice::Send { client_id: told, state, .. }) if told == client_id => match state {
+                    SendState::Acked { seq, received_at } => return Ok((seq, received_at)),
+                    SendState::Refused { problem } => return Err(profile::problem(&problem)),
+                    SendState::TooMany => {
+                        return Err(Failure::new(
+                            Code::Refused,
+                            "too many texts wait already; connect and let them go out",
+                        ));
+                    }
+                    SendState::Waiting => {}
+                },
+                Told::Notice(Notice::Link(state)) => profile::link(&state, false).map_err(kept)?,
+                Told::Notice(_) | Told::Received(_) => {}
+            }
+        }
+    })
+    .await;
+    session.client.stop().await;
+    let (seq, received_at) = match sent {
+        Ok(sent) => sent?,
+        Err(_) => return Err(kept(Failure::new(Code::Network, "the server gave no answer in time"))),
+    };
+    let value = json!({ "room": room, "client_id": client_id, "seq": seq, "received_at": received_at });
+    out.say("sent", value, || format!("sent as number {seq}"));
+    Ok(())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is used to map errors")]
+fn kept(failure: Failure) -> Failure {
+    Failure { message: format!("{}; the text is kept and goes out with the next command", failure.message), ..failure }
+}
+
+fn text(given: String) -> Result<String, Failure> {
+    let text = if given == "-" {
+        let mut text = String::new();
+        let limit = u64::try_from(TEXT_BYTES_MAX).unwrap_or(u64::MAX) + 1;
+        std::io::stdin()
+            .lock()
+            .take(limit)
+            .read_to_string(&mut text)
+            .map_err(|error| Failure::new(Code::Fault, format!("standard input: {error}")))?;
+        text.trim_end_matches(['\r', '\n']).to_owned()
+    } else {
+        given
+    };
+    let chars = text.chars().count();
+    if chars == 0 || chars > TEXT_CHARS_MAX || text.len() > TEXT_BYTES_MAX {
+        let limit = format!("a text has 1 to {TEXT_CHARS_MAX} characters and at most {TEXT_BYTES_MAX} bytes");
+        return Err(Failure::new(
+            Code::Usage,
+            format!("{limit}; this one has {chars} characters, {} bytes", text.len()),
+        ));
+    }
+    Ok(text)
+}

@@ -1,0 +1,131 @@
+//! The demo: recorded speech goes in at one client, through a real server over TLS, and comes out at three others, measured.
+//!
+//! Everything is real and runs as its own process: `hollerd` with a fresh data folder on a port that the system chose, and
+//! `holler` for the talker and each listener. One listener joins while the first burst is being spoken. What each heard is
+//! written into a folder; the figures come from the JSON lines of the clients, whose clock (`CLOCK_BOOTTIME`) all processes of
+//! a machine share, and from the comparison of what was heard with what was said.
+
+mod process;
+mod verdict;
+
+use std::io::{Write, stderr, stdout};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use self::process::{Running, Server};
+use self::verdict::{Burst, Hearing};
+
+/// What is said.
+const SPEECH: [&str; 2] = ["speech-a.wav", "speech-b.wav"];
+/// The talker and those who listen; the last joins late.
+const TALKER: &str = "alice";
+const LISTENERS: [&str; 3] = ["ben", "cleo", "dora"];
+const ROOM: &str = "Everyone";
+/// After this frame of the first burst the last listener joins.
+const JOIN_AFTER: u64 = 100;
+/// How long any step may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How to run the demo.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "holler-demo", about = "Recorded speech in at one client, out at three others, measured", version)]
+pub struct Options {
+    /// Where to write what each listener heard
+    #[arg(long, value_name = "DIR", default_value = "target/demo")]
+    pub out: PathBuf,
+    /// Where hollerd and holler are [default: beside this program]
+    #[arg(long, value_name = "DIR")]
+    pub programs: Option<PathBuf>,
+    /// Talk with this recording instead of the two that come with Holler
+    #[arg(long, value_name = "FILE.wav")]
+    pub speech: Vec<PathBuf>,
+}
+
+/// Runs the demo and prints its table. `true` when every listener heard everything.
+pub fn run(options: &Options) -> Result<bool> {
+    let programs = match &options.programs {
+        Some(folder) => folder.clone(),
+        None => {
+            let own = std::env::current_exe().context("where this program is")?;
+            own.parent().map(Path::to_owned).context("this program lies in no folder")?
+        }
+    };
+    let speech = if options.speech.is_empty() {
+        SPEECH.map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)).to_vec()
+    } else {
+        options.speech.clone()
+    };
+    let scratch = tempfile::tempdir().context("a scratch folder")?;
+    tell("starting a server and signing four people in");
+    let server = Server::start(&programs, scratch.path())?;
+    for name in [TALKER].iter().chain(&LISTENERS) {
+        server.add_user(name, ROOM)?;
+    }
+    let mut listeners = Vec::new();
+    for name in &LISTENERS[..LISTENERS.len() - 1] {
+        listeners.push(listen(&server, options, name, speech.len())?);
+    }
+    let mut bursts = Vec::new();
+    for (at, file) in speech.iter().enumerate() {
+        tell(&format!("{TALKER} says {}", file.display()));
+        let mut talk = server.client(TALKER, &["talk", ROOM, &text(file)?, "--frames"])?;
+        if at == 0 {
+            talk.wait_for(PATIENCE, |line| line["type"] == "captured" && line["number"].as_u64() >= Some(JOIN_AFTER))
+                .context("the talker's first two seconds")?;
+            let late = LISTENERS[LISTENERS.len() - 1];
+            tell(&format!("{late} joins while {TALKER} talks"));
+            listeners.push(listen(&server, options, late, speech.len())?);
+        }
+        let lines = talk.finish(PATIENCE).context("the talker")?;
+        bursts.push(Burst::said(file, &lines)?);
+    }
+    let mut hearings = Vec::new();
+    for (name, running) in LISTENERS.iter().zip(listeners) {
+        let lines = running.finish(PATIENCE).with_context(|| format!("the listener {name}"))?;
+        for burst in &bursts {
+            hearings.push(Hearing::of(name, burst, &lines).with_context(|| format!("what {name} heard"))?);
+        }
+    }
+    server.stop()?;
+    ensure!(!hearings.is_empty(), "nobody heard anything");
+    let mut page = verdict::table(&bursts, &hearings);
+    let good = hearings.iter().all(|hearing| hearing.faults.is_empty());
+    page.push_str(&format!("\nWhat each heard is in {}\n", options.out.display()));
+    stdout().write_all(page.as_bytes()).context("standard output")?;
+    Ok(good)
+}
+
+/// Starts a listener and waits until the server has let it into the room.
+fn listen(server: &Server, options: &Options, name: &str, bursts: usize) -> Result<Running> {
+    let folder = options.out.join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;
+    }
+    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let count = bursts.to_string();
+    let seconds = PATIENCE.as_secs().to_string();
+    let arguments = ["listen", ROOM, "--out", &text(&folder)?, "--bursts", &count, "--timeout", &seconds, "--frames"];
+    let mut running = server.client(name, &arguments)?;
+    running
+        .wait_for(PATIENCE, |line| line["type"] == "listening")
+        .with_context(|| format!("{name} was not let into the room"))?;
+    Ok(running)
+}
+
+fn text(path: &Path) -> Result<String> {
+    match path.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => bail!("{} is no UTF-8", path.display()),
+    }
+}
+
+fn tell(what: &str) {
+    let _ = writeln!(stderr(), "demo: {what}");
+}
+
+/// Says why the demo could not be run.
+pub fn complain(error: &anyhow::Error) {
+    let _ = writeln!(stderr(), "demo: {error:#}");
+}

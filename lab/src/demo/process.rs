@@ -1,0 +1,198 @@
+//! The processes of the demo: a server and its clients. Each is killed when it is dropped.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+/// How long a server may take to start, or a command to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The users' password; the server lives as long as the demo.
+const PASSWORD: &str = "only for this demo";
+
+/// A child process that does not outlive its owner, with its standard output line by line and the end of its standard error.
+pub(super) struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    errors: Option<std::thread::JoinHandle<String>>,
+    name: String,
+}
+
+impl Process {
+    fn start(name: &str, command: &mut Command, input: &str) -> Result<Self> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {name} ({}); is it built?", command.get_program().display()))?;
+        let (send, lines) = channel();
+        let output = child.stdout.take().context("its standard output")?;
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut errors = child.stderr.take().context("its standard error")?;
+        let errors = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = errors.read_to_string(&mut text);
+            text
+        });
+        let mut stdin = child.stdin.take().context("its standard input")?;
+        // A command that asks for nothing may be gone already.
+        let _ = stdin.write_all(input.as_bytes());
+        Ok(Self { child, lines, errors: Some(errors), name: name.to_owned() })
+    }
+
+    /// The next line, until `deadline`; `None` when there will be no more.
+    fn line(&self, deadline: Instant) -> Result<Option<String>> {
+        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => bail!("{} took too long", self.name),
+        }
+    }
+
+    /// Waits for its end, which must be a good one. Its output must have ended.
+    fn end(mut self) -> Result<()> {
+        let status = self.child.wait().with_context(|| format!("waiting for {}", self.name))?;
+        let errors = self.errors.take().and_then(|errors| errors.join().ok()).unwrap_or_default();
+        ensure!(status.success(), "{} ended with {status}: {}", self.name, tail(&errors));
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already gone after `end`; then these do nothing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The last lines of what a process complained about.
+fn tail(errors: &str) -> String {
+    let lines: Vec<&str> = errors.lines().rev().take(5).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+/// A client that prints JSON lines.
+pub(super) struct Running {
+    process: Process,
+    seen: Vec<Value>,
+}
+
+impl Running {
+    fn read(&mut self, deadline: Instant) -> Result<Option<usize>> {
+        let Some(line) = self.process.line(deadline)? else { return Ok(None) };
+        let value = serde_json::from_str(&line).with_context(|| format!("{} said {line:?}", self.process.name))?;
+        self.seen.push(value);
+        Ok(Some(self.seen.len() - 1))
+    }
+
+    /// Waits for a line; those before it are kept too.
+    pub(super) fn wait_for(&mut self, patience: Duration, wanted: impl Fn(&Value) -> bool) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        while let Some(at) = self.read(deadline)? {
+            if wanted(&self.seen[at]) {
+                return Ok(());
+            }
+        }
+        let _ = self.process.child.wait();
+        let errors = self.process.errors.take().and_then(|errors| errors.join().ok()).unwrap_or_default();
+        bail!("{} ended before: {}", self.process.name, tail(&errors))
+    }
+
+    /// Waits for its good end and gives every line.
+    pub(super) fn finish(mut self, patience: Duration) -> Result<Vec<Value>> {
+        let deadline = Instant::now() + patience;
+        while self.read(deadline)?.is_some() {}
+        self.process.end()?;
+        Ok(self.seen)
+    }
+}
+
+/// A server with data of its own.
+pub(super) struct Server {
+    process: Process,
+    programs: PathBuf,
+    scratch: PathBuf,
+    url: String,
+    root: PathBuf,
+}
+
+impl Server {
+    /// Starts a server on a port that the system chooses.
+    pub(super) fn start(programs: &Path, scratch: &Path) -> Result<Self> {
+        let mut command = hollerd(programs, scratch);
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        let process = Process::start("hollerd", &mut command, "")?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let Some(line) = process.line(deadline)? else {
+                process.end()?;
+                bail!("hollerd ended without saying how to sign in");
+            };
+            // Sign in:   holler login https://localhost:43210 --user admin --ca '/…/ca.pem'
+            let Some((_, rest)) = line.split_once("holler login ") else { continue };
+            let url = rest.split(' ').next().unwrap_or_default().to_owned();
+            let root = rest.split("--ca '").nth(1).and_then(|rest| rest.strip_suffix('\''));
+            let root = root.context("hollerd named no root certificate")?.into();
+            return Ok(Self { process, programs: programs.to_owned(), scratch: scratch.to_owned(), url, root });
+        }
+    }
+
+    /// Adds a user to a room and signs them in at a client of their own.
+    pub(super) fn add_user(&self, name: &str, room: &str) -> Result<()> {
+        let mut add = hollerd(&self.programs, &self.scratch);
+        add.args(["user", "add", name, "--room", room, "--password-stdin"]);
+        self.done("hollerd user add", &mut add)?;
+        let mut login = self.holler(name);
+        login.args(["login", &self.url, "--user", name, "--password-stdin", "--ca"]).arg(&self.root);
+        self.done("holler login", &mut login)
+    }
+
+    fn done(&self, name: &str, command: &mut Command) -> Result<()> {
+        let process = Process::start(name, command, &format!("{PASSWORD}\n"))?;
+        let deadline = Instant::now() + PATIENCE;
+        while process.line(deadline)?.is_some() {}
+        process.end()
+    }
+
+    /// Starts a client command with `--json`.
+    pub(super) fn client(&self, name: &str, arguments: &[&str]) -> Result<Running> {
+        let mut command = self.holler(name);
+        command.arg("--json").args(arguments);
+        let process = Process::start(&format!("holler {} ({name})", arguments[0]), &mut command, "")?;
+        Ok(Running { process, seen: Vec::new() })
+    }
+
+    fn holler(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join("holler"));
+        command.env("HOLLER_HOME", self.scratch.join("home")).env("HOLLER_PROFILE", name);
+        command
+    }
+
+    /// Asks the server to go down and waits until it has.
+    pub(super) fn stop(self) -> Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.process.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).context("stopping hollerd")?;
+        let deadline = Instant::now() + PATIENCE;
+        while self.process.line(deadline)?.is_some() {}
+        self.process.end()
+    }
+}
+
+fn hollerd(programs: &Path, scratch: &Path) -> Command {
+    let mut command = Command::new(programs.join("hollerd"));
+    command.arg("--data").arg(scratch.join("data")).arg("--keys").arg(scratch.join("keys"));
+    command.env("HOLLER_METRICS__LISTEN", "off").env("HOLLER_LOG__FILTER", "warn");
+    command
+}
