@@ -124,7 +124,8 @@ macro_rules! identifiers {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
                 utoipa::openapi::schema::ObjectBuilder::new()
                     .schema_type(utoipa::openapi::schema::Type::String)
-                    .pattern(Some(concat!("^", $prefix, "_[0-9a-hjkmnp-tv-z]{26}$")))
+                    // The last character has two bits of padding, which are zero.
+                    .pattern(Some(concat!("^", $prefix, "_[0-9a-hjkmnp-tv-z]{25}[048cgmrw]$")))
                     .build()
                     .into()
             }

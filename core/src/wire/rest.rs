@@ -19,10 +19,13 @@ bodies! {
     #[serde(deny_unknown_fields)]
     pub struct SignIn {
         /// The sign-in name: 1 to 64 of `a-z 0-9 . _ -`.
+        #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 64, pattern = r"^[a-z0-9][a-z0-9._-]*$"))]
         login: String,
         /// The password.
+        #[cfg_attr(feature = "schema", schema(max_length = 256))]
         password: String,
         /// What to call this device: 1 to 80 characters.
+        #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 80, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"))]
         device_name: String,
         /// Sign in again as this device; absent: a new device.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,10 +86,13 @@ bodies! {
     #[serde(deny_unknown_fields)]
     pub struct NewUser {
         /// The sign-in name.
+        #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 64, pattern = r"^[a-z0-9][a-z0-9._-]*$"))]
         login: String,
         /// The name that others see: 1 to 80 characters.
+        #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 80, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"))]
         name: String,
         /// At least 10 characters.
+        #[cfg_attr(feature = "schema", schema(min_length = 10, max_length = 256))]
         password: String,
         /// What they may do in the workspace.
         role: UserRole,
@@ -113,6 +119,7 @@ bodies! {
     #[serde(deny_unknown_fields)]
     pub struct NewRoom {
         /// 1 to 80 characters.
+        #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 80, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"))]
         name: String,
         /// Direct, group or channel.
         kind: RoomKind,
