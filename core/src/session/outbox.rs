@@ -13,6 +13,8 @@ pub enum Coalesce {
     Floor(RoomId),
     /// The emergencies of a room.
     Emergency(RoomId),
+    /// The client's place in the queue for a room's floor.
+    Queue(RoomId),
 }
 
 /// What the shell does next.
@@ -172,10 +174,12 @@ impl<T> Outbox<T> {
         }
     }
 
-    /// A page that [`Next::Fetch`] asked for was sent: the client now has every event up to `sent`. `head` is the last event
-    /// that the page's reader saw.
-    pub fn fetched(&mut self, room: RoomId, incarnation: Incarnation, sent: Seq, head: Seq) {
-        if let Some(follow) = self.follows.get_mut(&room) {
+    /// The page after `after` that [`Next::Fetch`] asked for is being sent: the client then has every event up to `sent`. `head`
+    /// is the last event that the page's reader saw. Changes nothing where the client has subscribed anew meanwhile.
+    pub fn fetched(&mut self, room: RoomId, after: Cursor, incarnation: Incarnation, sent: Seq, head: Seq) {
+        if let Some(follow) = self.follows.get_mut(&room)
+            && (Cursor { incarnation: follow.incarnation, seq: follow.sent }) == after
+        {
             // Numbers of another history say nothing about this one.
             let known = if follow.foreign { Seq(0) } else { follow.head };
             *follow = Follow { incarnation, sent, head: known.max(head), foreign: false };
@@ -322,9 +326,9 @@ mod tests {
         assert_eq!(outbox.next(NOW), Next::Fetch { room: room(1), after: cursor(5) });
         // Event 8 comes while the page is read: it must not be forgotten.
         outbox.events(NOW, room(1), Seq(8), Seq(8), Some("8"), 10);
-        outbox.fetched(room(1), HISTORY, Seq(7), Seq(7));
+        outbox.fetched(room(1), cursor(5), HISTORY, Seq(7), Seq(7));
         assert_eq!(outbox.next(NOW), Next::Fetch { room: room(1), after: cursor(7) });
-        outbox.fetched(room(1), HISTORY, Seq(8), Seq(8));
+        outbox.fetched(room(1), cursor(7), HISTORY, Seq(8), Seq(8));
         assert_eq!(outbox.next(NOW), Next::Idle);
     }
 
@@ -341,7 +345,10 @@ mod tests {
             let mut outbox: Outbox<&str> = Outbox::default();
             outbox.follow(room(1), foreign, cursor(2));
             assert_eq!(outbox.next(NOW), Next::Fetch { room: room(1), after: foreign });
-            outbox.fetched(room(1), HISTORY, Seq(2), Seq(2));
+            // A page that an earlier subscription asked for comes too late.
+            outbox.fetched(room(1), cursor(1), HISTORY, Seq(2), Seq(2));
+            assert_eq!(outbox.next(NOW), Next::Fetch { room: room(1), after: foreign });
+            outbox.fetched(room(1), foreign, HISTORY, Seq(2), Seq(2));
             assert_eq!(outbox.next(NOW), Next::Idle);
         }
     }
@@ -388,7 +395,7 @@ mod tests {
                 Next::Fetch { after, .. } => {
                     let last = written.min(after.seq.0 + 7);
                     seen.extend(after.seq.0 + 1..=last);
-                    outbox.fetched(room(1), HISTORY, Seq(last), Seq(written));
+                    outbox.fetched(room(1), after, HISTORY, Seq(last), Seq(written));
                     true
                 }
                 Next::Idle | Next::Close(_) => false,

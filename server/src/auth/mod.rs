@@ -297,18 +297,20 @@ impl Auth {
         Ok(())
     }
 
+    /// Looks for a change by another process now: whoever is about to be refused may have been let in a moment ago.
+    pub async fn look(&self) -> Result<(), StoreError> {
+        let workspace = self.0.workspace;
+        let generation = self.0.store.read(move |db| accounts::generation(db, workspace)).await?;
+        if generation == self.roster().generation { Ok(()) } else { self.reload(None).await }
+    }
+
     /// Looks for changes by other processes until `stop`.
     pub async fn watch(self, stop: CancellationToken) {
-        let workspace = self.0.workspace;
         let mut failing = false;
         let mut ticks = tokio::time::interval(WATCH_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            let looked = match self.0.store.read(move |db| accounts::generation(db, workspace)).await {
-                Ok(generation) if generation != self.roster().generation => self.reload(None).await,
-                Ok(_) => Ok(()),
-                Err(error) => Err(error),
-            };
+            let looked = self.look().await;
             if let Err(error) = &looked
                 && !failing
             {

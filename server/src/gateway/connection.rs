@@ -1,7 +1,7 @@
 //! The sending side of a socket, shared by the home of every room that it follows.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,13 +43,21 @@ pub struct Outgoing {
     outbox: Mutex<Outbox<Frame>>,
     wake: Notify,
     drained: Notify,
+    /// Whether nothing is sent any more.
+    ended: AtomicBool,
     clock: Clock,
 }
 
 impl Outgoing {
     /// An empty queue.
     pub fn new(clock: Clock) -> Self {
-        Self { outbox: Mutex::default(), wake: Notify::new(), drained: Notify::new(), clock }
+        Self {
+            outbox: Mutex::default(),
+            wake: Notify::new(),
+            drained: Notify::new(),
+            ended: AtomicBool::new(false),
+            clock,
+        }
     }
 
     fn outbox(&self) -> MutexGuard<'_, Outbox<Frame>> {
@@ -105,9 +113,9 @@ impl Outgoing {
         self.outbox().unfollow(room);
     }
 
-    /// A page of the log was sent.
-    pub fn fetched(&self, room: RoomId, incarnation: Incarnation, sent: Seq, head: Seq) {
-        self.outbox().fetched(room, incarnation, sent, head);
+    /// The page of the log after `after` is being sent.
+    pub fn fetched(&self, room: RoomId, after: Cursor, incarnation: Incarnation, sent: Seq, head: Seq) {
+        self.outbox().fetched(room, after, incarnation, sent, head);
     }
 
     /// The log could not be read.
@@ -139,14 +147,20 @@ impl Outgoing {
         self.wake.notified().await;
     }
 
-    /// Waits until the queue is short enough to read more from the client.
+    /// The socket's writing half has ended.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.drained.notify_waiters();
+    }
+
+    /// Waits until the queue is short enough to read more from the client, or nothing is sent any more.
     pub async fn room(&self) {
         loop {
             let drained = self.drained.notified();
             tokio::pin!(drained);
             // Registered before the check, so that a wake between the two is not missed.
             drained.as_mut().enable();
-            if !self.outbox().is_full() {
+            if self.ended.load(Ordering::Acquire) || !self.outbox().is_full() {
                 return;
             }
             drained.await;
@@ -245,5 +259,37 @@ impl Connections {
         for connection in all {
             tell(&connection);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holler_core::wire::limits::QUEUE_CONTROL_BYTES_MAX;
+
+    use super::*;
+
+    /// A client that floods us with requests and reads no answers is no longer read; when its socket ends, its reader does too.
+    #[tokio::test]
+    async fn a_full_queue_stops_the_reader_until_it_drains_or_ends() {
+        let out = Arc::new(Outgoing::new(Clock::default()));
+        out.room().await;
+        let long = Utf8Bytes::from("x".repeat(QUEUE_CONTROL_BYTES_MAX / 2 + 1));
+        out.control(long.clone(), None);
+        out.control(long.clone(), None);
+        let waiting = || {
+            let out = Arc::clone(&out);
+            tokio::spawn(async move { out.room().await })
+        };
+        let reader = waiting();
+        tokio::task::yield_now().await;
+        assert!(!reader.is_finished());
+        assert!(matches!(out.try_next().0, Next::Item(_)));
+        reader.await.unwrap();
+        out.control(long, None);
+        let reader = waiting();
+        tokio::task::yield_now().await;
+        assert!(!reader.is_finished());
+        out.end();
+        reader.await.unwrap();
     }
 }

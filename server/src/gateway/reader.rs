@@ -26,7 +26,7 @@ use crate::api::{append_problem, check_body};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::home::{Command, Home};
-use crate::storage::Append;
+use crate::storage::{Append, Point};
 
 /// Bursts of one socket whose frames may still come: the one that is spoken and those under repair.
 const BURSTS_MAX: usize = 32;
@@ -50,7 +50,10 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             _ended = &mut writing => break,
-            Some(answer) = sends.next(), if !sends.is_empty() => out.answer(&answer),
+            Some(answer) = sends.next(), if !sends.is_empty() => {
+                out.answer(&answer);
+                app.store.hooks().at(Point::Acked);
+            }
             _changed = changes.changed() => {
                 if let Some(session) = session.as_mut() && let Err(code) = session.recheck().await {
                     out.close(code);
@@ -419,6 +422,9 @@ impl Session {
         if !self.rooms.contains_key(&room) && self.rooms.len() >= SUBSCRIPTIONS_MAX {
             let detail = format!("a socket follows at most {SUBSCRIPTIONS_MAX} rooms: unsubscribe from one first");
             return Err(Problem::new(ProblemKind::OutOfBounds, detail));
+        }
+        if self.role(room).is_none() {
+            self.app.auth.look().await.map_err(Problem::from)?;
         }
         let role = self.member(room)?;
         let home = self.app.homes.home(room).await.map_err(|error| {

@@ -52,6 +52,7 @@ pub(super) async fn run(app: App, out: Arc<Outgoing>, mut sink: SplitSink<WebSoc
             Err(Lost) => break Ended::Lost,
         }
     };
+    out.end();
     if let Ended::Closed(code) = ended {
         metrics::counter!("holler_sockets_closed_total", "code" => code.number().to_string()).increment(1);
     }
@@ -134,7 +135,7 @@ async fn fetch(app: &App, out: &Outgoing, room: RoomId, after: Cursor) -> Result
         let page = ServerMessage::Events { room, incarnation: log.incarnation, events };
         messages.push(Message::Text(encode(&page)));
     }
-    out.fetched(room, log.incarnation, sent, log.head);
+    out.fetched(room, after, log.incarnation, sent, log.head);
     Ok(messages)
 }
 

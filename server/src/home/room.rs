@@ -21,7 +21,7 @@ use super::journal::{Entry, Journal, Outcome};
 use super::{Command, Committed};
 use crate::clock::Clock;
 use crate::gateway::{Connection, encode};
-use crate::storage::{AppendError, BurstRecord, Store};
+use crate::storage::{AppendError, BurstRecord, Point, Store};
 
 /// How often frames are taken from memory into a chunk.
 const CHUNK: Duration = Duration::from_secs(1);
@@ -40,6 +40,7 @@ struct Member {
 pub(super) struct Room {
     room: RoomId,
     clock: Clock,
+    store: Store,
     floor: Floor,
     bursts: Bursts,
     journal: Journal,
@@ -78,6 +79,7 @@ impl Room {
         Ok(Self {
             room,
             clock,
+            store: store.clone(),
             floor: Floor::new(floor::Config::default(), term, NO_LEASE_END, emergencies),
             bursts: Bursts::new(room, store.clone(), home),
             journal,
@@ -159,6 +161,7 @@ impl Room {
             for member in self.members.values() {
                 member.connection.out.events(self.room, first, last, Some(text.clone()));
             }
+            self.store.hooks().at(Point::FannedOut);
         }
         if let Some(head) = overflow {
             self.head = self.head.max(head);
@@ -331,16 +334,18 @@ impl Room {
             | floor::Output::ClearRefused { .. } => {}
         }
         let Some((audience, message)) = output.message(self.room) else { return };
-        let coalesce = if matches!(message, ServerMessage::Floor { .. }) {
-            Some(Coalesce::Floor(self.room))
-        } else {
-            matches!(message, ServerMessage::Emergency { .. }).then_some(Coalesce::Emergency(self.room))
-        };
+        let coalesce = [
+            (matches!(message, ServerMessage::Floor { .. }), Coalesce::Floor(self.room)),
+            (matches!(message, ServerMessage::Emergency { .. }), Coalesce::Emergency(self.room)),
+            (matches!(message, ServerMessage::FloorQueued { .. }), Coalesce::Queue(self.room)),
+        ]
+        .into_iter()
+        .find_map(|(is_kind, coalesce)| is_kind.then_some(coalesce));
         let text = encode(&message);
         match audience {
             Audience::Device(device) => {
                 if let Some(member) = self.members.get(&device) {
-                    member.connection.out.floor(text, None);
+                    member.connection.out.floor(text, coalesce);
                 }
             }
             Audience::Room => {
