@@ -154,10 +154,9 @@ impl Person {
 
     async fn text(&mut self, text: &str) {
         self.until(text, |told| match told {
-            Told::Notice(Notice::Event(event)) => match &event.body {
-                EventBody::MessagePosted { text: found, .. } if found == text => Some(()),
-                _ => None,
-            },
+            Told::Notice(Notice::Event(event)) => {
+                matches!(&event.body, EventBody::MessagePosted { text: found, .. } if found == text).then_some(())
+            }
             Told::Notice(_) | Told::Received(_) => None,
         })
         .await;

@@ -176,7 +176,7 @@ impl Burst {
             } else if cx.now < self.pace_at && !newest {
                 break;
             }
-            self.pace_at = cx.now.max(self.pace_at) + pace;
+            self.pace_at = cx.now + pace;
             let times = &mut self.times[self.next];
             times.sent_at = Some(cx.now);
             let captured_at = times.captured_at;
