@@ -5,7 +5,6 @@
 //! written into a folder; the figures come from the JSON lines of the clients, whose clock (`CLOCK_BOOTTIME`) all processes of
 //! a machine share, and from the comparison of what was heard with what was said.
 
-mod process;
 mod verdict;
 
 use std::io::{Write, stderr, stdout};
@@ -14,8 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use self::process::{Running, Server};
 use self::verdict::{Burst, Hearing};
+use crate::programs::{Running, Server};
 
 /// What is said.
 const SPEECH: [&str; 2] = ["speech-a.wav", "speech-b.wav"];

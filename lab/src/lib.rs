@@ -2,4 +2,5 @@
 
 pub mod crash;
 pub mod demo;
+pub mod programs;
 pub mod similarity;

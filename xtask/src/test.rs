@@ -77,6 +77,7 @@ fn cargo_test() -> Result<Outcome> {
 
 /// The demo as it is, on the build that the tests have just made: what it asserts does not depend on speed.
 fn demo() -> Result<Outcome> {
+    sh::run(sh::cargo().args(["build", "--workspace", "--bins", "--locked", "--quiet"]))?;
     sh::run(sh::cargo().args(["run", "--locked", "--quiet", "-p", "holler-lab", "--bin", "holler-demo"]))?;
     Ok(Outcome::Passed)
 }

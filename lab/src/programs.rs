@@ -1,4 +1,4 @@
-//! The processes of the demo: a server and its clients. Each is killed when it is dropped.
+//! The real programs as processes: a server with data of its own, and clients. Each is killed when it is dropped.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use serde_json::Value;
 
 /// How long a server may take to start, or a command to end.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The users' password; the server lives as long as the demo.
-const PASSWORD: &str = "only for this demo";
+/// Every user's password; the server is gone with its scratch folder.
+pub const PASSWORD: &str = "only for this server";
 
 /// A child process that does not outlive its owner, with its standard output line by line and the end of its standard error.
-pub(super) struct Process {
+struct Process {
     child: Child,
     lines: Receiver<String>,
     errors: Option<std::thread::JoinHandle<String>>,
@@ -23,7 +23,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    fn start(name: &str, command: &mut Command, input: &str) -> Result<Self> {
+    fn start(name: &str, command: &mut Command, input: &[u8]) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -46,8 +46,9 @@ impl Process {
             text
         });
         let mut stdin = child.stdin.take().context("its standard input")?;
-        // A command that asks for nothing may be gone already.
-        let _ = stdin.write_all(input.as_bytes());
+        let input = input.to_vec();
+        // By a thread, for a pipe holds little; and a command that asks for nothing may be gone already.
+        std::thread::spawn(move || stdin.write_all(&input));
         Ok(Self { child, lines, errors: Some(errors), name: name.to_owned() })
     }
 
@@ -60,11 +61,17 @@ impl Process {
         }
     }
 
-    /// Waits for its end, which must be a good one. Its output must have ended.
-    fn end(mut self) -> Result<()> {
+    /// Waits for its end and gives its exit code and what it complained about. Its output must have ended.
+    fn end(mut self) -> Result<(Option<i32>, String)> {
         let status = self.child.wait().with_context(|| format!("waiting for {}", self.name))?;
-        let errors = self.errors.take().and_then(|errors| errors.join().ok()).unwrap_or_default();
-        ensure!(status.success(), "{} ended with {status}: {}", self.name, tail(&errors));
+        Ok((status.code(), self.errors.take().and_then(|errors| errors.join().ok()).unwrap_or_default()))
+    }
+
+    /// The same, where it must be a good end.
+    fn end_well(self) -> Result<()> {
+        let name = self.name.clone();
+        let (code, errors) = self.end()?;
+        ensure!(code == Some(0), "{name} ended with exit code {code:?}: {}", tail(&errors));
         Ok(())
     }
 }
@@ -83,8 +90,26 @@ fn tail(errors: &str) -> String {
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
+/// How a client ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; `None`: a signal.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub lines: Vec<Value>,
+    /// What it complained about.
+    pub errors: String,
+}
+
+impl Ended {
+    /// The first line of this type.
+    pub fn line(&self, kind: &str) -> Option<&Value> {
+        self.lines.iter().find(|line| line["type"] == kind)
+    }
+}
+
 /// A client that prints JSON lines.
-pub(super) struct Running {
+pub struct Running {
     process: Process,
     seen: Vec<Value>,
 }
@@ -98,7 +123,7 @@ impl Running {
     }
 
     /// Waits for a line; those before it are kept too.
-    pub(super) fn wait_for(&mut self, patience: Duration, wanted: impl Fn(&Value) -> bool) -> Result<()> {
+    pub fn wait_for(&mut self, patience: Duration, wanted: impl Fn(&Value) -> bool) -> Result<()> {
         let deadline = Instant::now() + patience;
         while let Some(at) = self.read(deadline)? {
             if wanted(&self.seen[at]) {
@@ -110,17 +135,25 @@ impl Running {
         bail!("{} ended before: {}", self.process.name, tail(&errors))
     }
 
-    /// Waits for its good end and gives every line.
-    pub(super) fn finish(mut self, patience: Duration) -> Result<Vec<Value>> {
+    /// Waits for its end, good or bad.
+    pub fn end(mut self, patience: Duration) -> Result<Ended> {
         let deadline = Instant::now() + patience;
         while self.read(deadline)?.is_some() {}
-        self.process.end()?;
+        let (code, errors) = self.process.end()?;
+        Ok(Ended { code, lines: self.seen, errors })
+    }
+
+    /// Waits for its good end and gives every line.
+    pub fn finish(mut self, patience: Duration) -> Result<Vec<Value>> {
+        let deadline = Instant::now() + patience;
+        while self.read(deadline)?.is_some() {}
+        self.process.end_well()?;
         Ok(self.seen)
     }
 }
 
 /// A server with data of its own.
-pub(super) struct Server {
+pub struct Server {
     process: Process,
     programs: PathBuf,
     scratch: PathBuf,
@@ -130,14 +163,14 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts a server on a port that the system chooses.
-    pub(super) fn start(programs: &Path, scratch: &Path) -> Result<Self> {
+    pub fn start(programs: &Path, scratch: &Path) -> Result<Self> {
         let mut command = hollerd(programs, scratch);
         command.args(["serve", "--listen", "127.0.0.1:0"]);
-        let process = Process::start("hollerd", &mut command, "")?;
+        let process = Process::start("hollerd", &mut command, b"")?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             let Some(line) = process.line(deadline)? else {
-                process.end()?;
+                process.end_well()?;
                 bail!("hollerd ended without saying how to sign in");
             };
             // Sign in:   holler login https://localhost:43210 --user admin --ca '/…/ca.pem'
@@ -150,28 +183,55 @@ impl Server {
     }
 
     /// Adds a user to a room and signs them in at a client of their own.
-    pub(super) fn add_user(&self, name: &str, room: &str) -> Result<()> {
+    pub fn add_user(&self, name: &str, room: &str) -> Result<()> {
         let mut add = hollerd(&self.programs, &self.scratch);
         add.args(["user", "add", name, "--room", room, "--password-stdin"]);
         self.done("hollerd user add", &mut add)?;
+        self.sign_in(name)
+    }
+
+    /// Signs a user in.
+    pub fn sign_in(&self, name: &str) -> Result<()> {
         let mut login = self.holler(name);
         login.args(["login", &self.url, "--user", name, "--password-stdin", "--ca"]).arg(&self.root);
         self.done("holler login", &mut login)
     }
 
     fn done(&self, name: &str, command: &mut Command) -> Result<()> {
-        let process = Process::start(name, command, &format!("{PASSWORD}\n"))?;
+        let process = Process::start(name, command, format!("{PASSWORD}\n").as_bytes())?;
         let deadline = Instant::now() + PATIENCE;
         while process.line(deadline)?.is_some() {}
-        process.end()
+        process.end_well()
     }
 
-    /// Starts a client command with `--json`.
-    pub(super) fn client(&self, name: &str, arguments: &[&str]) -> Result<Running> {
+    /// Sets the role of a user in a room.
+    pub fn set_role(&self, name: &str, room: &str, role: &str) -> Result<()> {
+        let mut member = hollerd(&self.programs, &self.scratch);
+        member.args(["room", "member", room, name, "--role", role]);
+        self.done("hollerd room member", &mut member)
+    }
+
+    /// Starts a client command with `--json`, as this user's profile.
+    pub fn client(&self, name: &str, arguments: &[&str]) -> Result<Running> {
+        self.client_with(name, arguments, &[])
+    }
+
+    /// The same with standard input.
+    pub fn client_with(&self, name: &str, arguments: &[&str], input: &[u8]) -> Result<Running> {
         let mut command = self.holler(name);
         command.arg("--json").args(arguments);
-        let process = Process::start(&format!("holler {} ({name})", arguments[0]), &mut command, "")?;
+        let process = Process::start(&format!("holler {} ({name})", arguments.join(" ")), &mut command, input)?;
         Ok(Running { process, seen: Vec::new() })
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its root certificate.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     fn holler(&self, name: &str) -> Command {
@@ -181,12 +241,12 @@ impl Server {
     }
 
     /// Asks the server to go down and waits until it has.
-    pub(super) fn stop(self) -> Result<()> {
+    pub fn stop(self) -> Result<()> {
         let pid = rustix::process::Pid::from_child(&self.process.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).context("stopping hollerd")?;
         let deadline = Instant::now() + PATIENCE;
         while self.process.line(deadline)?.is_some() {}
-        self.process.end()
+        self.process.end_well()
     }
 }
 
