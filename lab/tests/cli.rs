@@ -1,5 +1,7 @@
 //! `holler` and `hollerd` as they are: exit codes, JSON lines, and speech from one process to others.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a test that fails")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
