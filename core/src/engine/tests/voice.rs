@@ -144,7 +144,7 @@ fn record(bench: &mut Bench, n: u8, number: u16) {
     bench.input(Input::Captured { burst: burst(n), captured_at, payload: payload(burst(n), number) });
 }
 
-fn requests(bench: &mut Bench) -> Vec<crate::units::RequestId> {
+fn requests(bench: &mut Bench) -> Vec<RequestId> {
     let sent = bench.sent().into_iter();
     sent.filter_map(|m| if let ClientMessage::FloorRequest { request, .. } = m { Some(request) } else { None })
         .collect()
