@@ -3,8 +3,8 @@
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
 use holler_core::wire::problem::{Problem, ProblemKind};
-use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use tokio::sync::{Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 /// 19 MiB, two passes, one lane: OWASP's first recommendation for Argon2id. More memory would slow guessing further, and
@@ -16,10 +16,15 @@ const AT_ONCE_MAX: usize = 4;
 /// Hashes that wait or run; more are refused, so that a flood of sign-ins costs bounded memory.
 const WAITING_MAX: usize = 64;
 
+type Work = Box<dyn FnOnce() + Send>;
+
 /// Hashes and verifies passwords. A cheap clone.
+///
+/// The work is done by threads of its own. On the runtime's many blocking threads the system's allocator would keep 19 MiB for
+/// each thread that ever hashed: hundreds of megabytes after a busy morning.
 #[derive(Clone)]
 pub struct Passwords {
-    running: Arc<Semaphore>,
+    work: mpsc::Sender<Work>,
     waiting: Arc<Semaphore>,
     /// The hash of a password that nobody knows, verified for logins that don't exist.
     nobody: Arc<str>,
@@ -31,11 +36,21 @@ impl Passwords {
         let mut unknown = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *unknown).map_err(|error| fault(&error))?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self {
-            running: Arc::new(Semaphore::new((processors / 2).clamp(1, AT_ONCE_MAX))),
-            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
-            nobody: hash(&*unknown)?.into(),
-        })
+        let (work, queue) = mpsc::channel::<Work>();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..(processors / 2).clamp(1, AT_ONCE_MAX) {
+            let queue = Arc::clone(&queue);
+            let run = move || {
+                loop {
+                    // The lock is let go of before the work begins. The queue ends with the last `Passwords`.
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(work) = next else { return };
+                    work();
+                }
+            };
+            std::thread::Builder::new().name("passwords".to_owned()).spawn(run).map_err(|error| fault(&error))?;
+        }
+        Ok(Self { work, waiting: Arc::new(Semaphore::new(WAITING_MAX)), nobody: hash(&*unknown)?.into() })
     }
 
     /// The PHC string of a password.
@@ -63,14 +78,15 @@ impl Passwords {
         let busy =
             |_| Problem::new(ProblemKind::Unavailable, "too many sign-ins at the moment: try again").retry_after_s(2);
         let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(busy)?;
-        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|error| fault(&error))?;
-        // The permits go with the work: a caller that gives up does not make room for more than may run.
-        let done = tokio::task::spawn_blocking(move || {
+        let (answer, answered) = oneshot::channel();
+        // The permit goes with the work: a caller that gives up does not make room for more than may wait.
+        let job = move || {
             let value = work();
-            drop((waiting, running));
-            value
-        });
-        done.await.map_err(|error| fault(&error))
+            drop(waiting);
+            let _ = answer.send(value);
+        };
+        self.work.send(Box::new(job)).map_err(|error| fault(&error))?;
+        answered.await.map_err(|error| fault(&error))
     }
 }
 
