@@ -2,5 +2,6 @@
 
 pub mod crash;
 pub mod demo;
+pub mod fuzz;
 pub mod programs;
 pub mod similarity;

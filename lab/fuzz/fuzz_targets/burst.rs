@@ -1,0 +1,6 @@
+//! `burst` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    holler_fuzz::fuzz::burst(data);
+});

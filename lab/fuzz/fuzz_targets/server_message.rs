@@ -1,0 +1,6 @@
+//! `server_message` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    holler_fuzz::fuzz::server_message(data);
+});

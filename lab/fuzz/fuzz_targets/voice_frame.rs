@@ -1,0 +1,6 @@
+//! `voice_frame` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    holler_fuzz::fuzz::voice_frame(data);
+});
