@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use holler_core::session::{Inbound, Received};
 use holler_core::units::Mono;
+use holler_core::wire::limits::CONTROL_BYTES_MAX;
 use holler_core::wire::socket::{ClientMessage, ServerMessage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -101,6 +102,10 @@ fn text(data: &[u8], examples: &[Value]) -> (String, Option<Value>) {
         change(&mut reader, &mut value, examples);
     }
     let mut text = value.to_string();
+    if text.len() > CONTROL_BYTES_MAX {
+        // The socket takes no more.
+        return (text.chars().take(CONTROL_BYTES_MAX / 4).collect(), None);
+    }
     if reader.below(8) == 0 {
         let at = reader.below(text.len() + 1);
         if text.is_char_boundary(at) {
@@ -149,7 +154,10 @@ fn change(reader: &mut Reader<'_>, value: &mut Value, examples: &[Value]) {
             }
         }
         Value::Array(items) => match (reader.below(3), items.first().cloned()) {
-            (0, Some(first)) => items.extend(core::iter::repeat_n(first, reader.below(600))),
+            (0, Some(first)) => {
+                let room = CONTROL_BYTES_MAX / first.to_string().len().max(1);
+                items.extend(core::iter::repeat_n(first, reader.below(600).min(room)));
+            }
             (1, _) => items.clear(),
             _ => items.push(leaf(reader)),
         },
