@@ -71,6 +71,14 @@ async fn the_commands_work_beside_a_running_server() {
     assert!(run(dir.path(), &["room", "member", "Stage", "sam", "--role", "dispatcher"], "").0);
     let (_, rooms, _) = run(dir.path(), &["room", "list"], "");
     assert!(rooms.lines().any(|line| line.contains("\tchannel\t1\tStage")), "{rooms}");
+    // Nobody is refused what another process has just allowed them: the first request after it is answered.
+    let stage = rooms.lines().find(|line| line.ends_with("Stage")).unwrap().split('\t').next().unwrap();
+    for _ in 0..4 {
+        assert!(run(dir.path(), &["room", "member", "Stage", "sam", "--remove"], "").0);
+        until(&format!("/api/v1/rooms/{stage}"), &sam.access_token, 404).await;
+        assert!(run(dir.path(), &["room", "member", "Stage", "sam"], "").0);
+        assert_eq!(get(&format!("/api/v1/rooms/{stage}"), &sam.access_token).await.status(), 200);
+    }
     let (done, _, error) = run(dir.path(), &["room", "member", "Nowhere", "sam"], "");
     assert!(!done && error.contains("there is no room"), "{error}");
 

@@ -23,7 +23,7 @@ pub async fn handler(
     principal: Principal,
     Path(RoomPath { room }): Path<RoomPath>,
 ) -> Result<Json<Room>, ProblemResponse> {
-    visible(&app, &principal, room)?;
+    visible(&app, &principal, room).await?;
     let row = app.auth.read(move |accounts| Ok(accounts.room(room)?)).await?.ok_or_else(|| no_room(room))?;
     Ok(Json(seen_by(&app, &principal, row).await?))
 }

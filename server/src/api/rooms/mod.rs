@@ -30,9 +30,20 @@ fn no_room(room: RoomId) -> Problem {
     Problem::new(ProblemKind::NotFound, format!("there is no room {room} that you are a member of")).field("room")
 }
 
+/// The caller's role. Where they have none, another process may have given them one a moment ago: the list of rooms, which is
+/// read from the database, would show it already.
+async fn role(app: &App, principal: &Principal, room: RoomId) -> Result<Option<Role>, Problem> {
+    let role = app.auth.role_in(room, principal.user);
+    if role.is_none() {
+        app.auth.look().await.map_err(problem::store)?;
+        return Ok(app.auth.role_in(room, principal.user));
+    }
+    Ok(role)
+}
+
 /// The caller's role in a room whose content they want.
-fn member(app: &App, principal: &Principal, room: RoomId) -> Result<Role, Problem> {
-    match app.auth.role_in(room, principal.user) {
+async fn member(app: &App, principal: &Principal, room: RoomId) -> Result<Role, Problem> {
+    match role(app, principal, room).await? {
         Some(role) => Ok(role),
         None if principal.admin && app.auth.has_room(room) => {
             Err(Problem::new(ProblemKind::Forbidden, "you manage this room, but only its members see what is in it"))
@@ -42,14 +53,14 @@ fn member(app: &App, principal: &Principal, room: RoomId) -> Result<Role, Proble
 }
 
 /// The caller's role in a room that they may see; an admin of the workspace sees every room.
-fn visible(app: &App, principal: &Principal, room: RoomId) -> Result<Option<Role>, Problem> {
-    let role = app.auth.role_in(room, principal.user);
+async fn visible(app: &App, principal: &Principal, room: RoomId) -> Result<Option<Role>, Problem> {
+    let role = role(app, principal, room).await?;
     if role.is_some() || principal.admin && app.auth.has_room(room) { Ok(role) } else { Err(no_room(room)) }
 }
 
 /// Whether the caller may change the members of a room.
-fn manages(app: &App, principal: &Principal, room: RoomId) -> Result<(), Problem> {
-    let role = visible(app, principal, room)?;
+async fn manages(app: &App, principal: &Principal, room: RoomId) -> Result<(), Problem> {
+    let role = visible(app, principal, room).await?;
     if principal.admin || role == Some(Role::Admin) {
         return Ok(());
     }

@@ -48,7 +48,7 @@ pub async fn handler(
     Path(BurstPath { room, burst }): Path<BurstPath>,
     Query(range): Query<RangeQuery>,
 ) -> Result<Response, ProblemResponse> {
-    member(&app, &principal, room)?;
+    member(&app, &principal, room).await?;
     let (from, to) = (range.from.unwrap_or(1), range.to.unwrap_or(FRAMES_PER_BURST_MAX));
     for (field, number, lowest) in [("from", from, 1), ("to", to, from)] {
         if !(lowest..=FRAMES_PER_BURST_MAX).contains(&number) {

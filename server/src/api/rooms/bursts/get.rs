@@ -25,7 +25,7 @@ pub async fn handler(
     principal: Principal,
     Path(BurstPath { room, burst }): Path<BurstPath>,
 ) -> Result<Json<Burst>, ProblemResponse> {
-    member(&app, &principal, room)?;
+    member(&app, &principal, room).await?;
     let found = app.store.burst(room, burst).await.map_err(problem::store)?.ok_or_else(|| no_burst(burst))?;
     let (last, digest) = match found.end {
         End::Committed { last, digest } => (Some(last), Some(digest)),

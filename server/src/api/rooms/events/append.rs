@@ -35,7 +35,7 @@ pub async fn handler(
     Path(RoomPath { room }): Path<RoomPath>,
     Json(NewEvent { client_id, epoch, body }): Json<NewEvent>,
 ) -> Result<(StatusCode, Json<Sent>), ProblemResponse> {
-    let role = member(&app, &principal, room)?;
+    let role = member(&app, &principal, room).await?;
     if role < Role::Talker {
         let detail = "your role in this room is listener; writing needs talker";
         return Err(Problem::new(ProblemKind::Forbidden, detail).into());

@@ -47,7 +47,7 @@ pub async fn handler(
     Path(RoomPath { room }): Path<RoomPath>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<EventPage>, ProblemResponse> {
-    member(&app, &principal, room)?;
+    member(&app, &principal, room).await?;
     let limit = query.limit.unwrap_or(PAGE_EVENTS_DEFAULT);
     if !(1..=PAGE_EVENTS_MAX).contains(&limit) {
         let detail = format!("expected 1 to {PAGE_EVENTS_MAX} events; found {limit}");

@@ -23,7 +23,7 @@ pub async fn handler(
     principal: Principal,
     Path(RoomPath { room }): Path<RoomPath>,
 ) -> Result<Json<Vec<Member>>, ProblemResponse> {
-    visible(&app, &principal, room)?;
+    visible(&app, &principal, room).await?;
     let rows = app.auth.read(move |accounts| Ok(accounts.members(room)?)).await?;
     let (connected, now) = (app.connections.of_users(), app.clock.now());
     let members = rows.into_iter().map(|row| {

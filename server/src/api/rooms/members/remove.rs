@@ -27,9 +27,9 @@ pub async fn handler(
     Path(MemberPath { room, user }): Path<MemberPath>,
 ) -> Result<StatusCode, ProblemResponse> {
     if user == principal.user {
-        visible(&app, &principal, room)?;
+        visible(&app, &principal, room).await?;
     } else {
-        manages(&app, &principal, room)?;
+        manages(&app, &principal, room).await?;
     }
     app.auth.change(move |accounts, _| accounts.remove_member(room, user)).await?;
     tracing::info!(%room, %user, "member removed");

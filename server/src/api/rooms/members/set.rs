@@ -29,7 +29,7 @@ pub async fn handler(
     Path(MemberPath { room, user }): Path<MemberPath>,
     Json(SetMember { role }): Json<SetMember>,
 ) -> Result<StatusCode, ProblemResponse> {
-    manages(&app, &principal, room)?;
+    manages(&app, &principal, room).await?;
     app.auth.change(move |accounts, now| accounts.set_member(room, user, role, now)).await?;
     tracing::info!(%room, %user, %role, "member set");
     Ok(StatusCode::NO_CONTENT)
