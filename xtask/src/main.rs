@@ -6,6 +6,7 @@ mod check;
 mod clean;
 mod demo;
 mod fmt;
+mod generate;
 mod run;
 mod setup;
 mod sh;
@@ -54,6 +55,12 @@ const TASKS: &[Task] = &[
     },
     Task { name: "build", arguments: "", about: "release builds of hollerd and holler", run: build::run },
     Task { name: "check", arguments: "[NAME…]", about: "single checks: layout, docs, deny, pure", run: check::run },
+    Task {
+        name: "generate",
+        arguments: "",
+        about: "write docs/openapi.json and docs/socket.schema.json",
+        run: generate::run,
+    },
     Task { name: "fmt", arguments: "", about: "format every crate", run: fmt::run },
     Task { name: "clean", arguments: "", about: "remove what builds left behind (never ./data)", run: clean::run },
 ];

@@ -14,17 +14,17 @@ const DATA: &str = "./data";
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     setup::ensure(&[Purpose::Build])?;
     build::release()?;
-    let first = !Path::new(DATA).join("holler.db").exists();
-    println!("\nserver  {}", build::binary("hollerd").display());
-    println!("client  {}", build::binary("holler").display());
-    println!("data    {DATA} (keys are kept outside it; the server says where)");
-    if first {
+    let hollerd = build::binary("hollerd");
+    let folder = std::path::absolute(hollerd.parent().context("no folder of builds")?)?;
+    println!("\nholler and hollerd are in {}; for another terminal:", folder.display());
+    println!("    export PATH=\"{}:$PATH\"", folder.display());
+    if !Path::new(DATA).join("holler.db").exists() {
         println!(
-            "\nThis server makes its own root certificate. So that browsers and the command line client accept it without a\n\
-             warning, run this once in another terminal, when the server is up:\n\n    ./x trust\n"
+            "This server is about to make its own root certificate. When it is up, run `./x trust` there once, so that neither\n\
+             browsers nor the command line warn of it."
         );
     }
-    let mut server = sh::program(build::binary("hollerd"));
+    let mut server = sh::program(hollerd);
     server.args(["serve", "--data", DATA]).args(passed_on(arguments));
     println!("$ {}", sh::shown(&server));
     Err(server.exec()).context("the server did not start")
