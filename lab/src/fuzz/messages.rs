@@ -33,8 +33,15 @@ static EXAMPLES: LazyLock<Examples> = LazyLock::new(|| {
 /// Whatever a client sends is a message within its bounds, a refusal that says why, or a close; never a panic. What is read is
 /// written and read back the same.
 pub fn client_message(data: &[u8]) -> usize {
-    let (text, _) = text(data, &EXAMPLES.client);
+    let (text, changed) = text(data, &EXAMPLES.client);
     let parsed = round_trip::<ClientMessage>(&text);
+    if let Some(Value::Object(mut misspelt)) = changed {
+        misspelt.insert("misspelt".to_owned(), Value::from(7));
+        assert!(
+            serde_json::from_value::<ClientMessage>(Value::Object(misspelt)).is_err(),
+            "unknown fields are refused"
+        );
+    }
 
     let before_auth = Inbound::new(NOW).text(NOW, &text);
     assert!(
