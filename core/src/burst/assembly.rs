@@ -143,6 +143,11 @@ impl Assembly {
     /// Where storage had every frame but the log did not say so yet, `burst.completed` is to be appended now.
     pub fn restore(burst: BurstId, owner: DeviceId, mut frames: Frames, phase: Phase) -> Self {
         frames.mark_saved();
+        // What the log says is complete must be there to be called so.
+        let phase = match phase {
+            Phase::Complete { last, digest } if frames.digest(last) != Some(digest) => Phase::Ended { last, digest },
+            phase @ (Phase::Live | Phase::Interrupted | Phase::Ended { .. } | Phase::Complete { .. }) => phase,
+        };
         let mut assembly = Self { burst, owner, frames, phase, appends: VecDeque::new() };
         assembly.complete_if_full();
         assembly

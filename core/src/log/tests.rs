@@ -1,3 +1,5 @@
+#![expect(clippy::wildcard_enum_match_arm, reason = "tests look for one case among all")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

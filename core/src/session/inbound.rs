@@ -16,6 +16,13 @@ const CONTROL_RATE: Rate = Rate { per_s: 100, burst: 400 };
 /// for its grant or is being repaired comes faster.
 const VOICE_RATE: Rate = Rate { per_s: 500, burst: 1_000 };
 
+/// Bytes of one message that count as one.
+const LONG_BYTES: usize = 2 * 1024;
+/// An unreadable message up to this length is looked at again, to name its type and its request in the answer.
+const EXPLAINED_BYTES_MAX: usize = 4 * 1024;
+/// Characters of an explanation at most: it may quote what was sent.
+const DETAIL_CHARS_MAX: usize = 300;
+
 /// What the shell does with what came.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
@@ -82,10 +89,8 @@ impl Inbound {
             Ok(message) => message,
             Err(_) if !self.is_open() => return Received::Close(CloseCode::AuthExpected),
             Err(error) => {
-                return Received::Refuse {
-                    request: request_of(text),
-                    problem: Problem::new(ProblemKind::Malformed, explain(text, &error)),
-                };
+                let (request, detail) = explain(text, &error);
+                return Received::Refuse { request, problem: Problem::new(ProblemKind::Malformed, detail) };
             }
         };
         match (&self.state, message) {
@@ -137,8 +142,11 @@ impl Inbound {
     /// How long to leave the next message unread, so that a client can't send faster than its rate; zero for most.
     ///
     /// Not reading is the right brake: nothing is lost, and TCP slows the sender down.
-    pub fn brake(&mut self, now: Mono, voice: bool) -> Duration {
-        if voice { self.voice.take(now) } else { self.control.take(now) }
+    ///
+    /// A long message counts as several: reading it takes as long.
+    pub fn brake(&mut self, now: Mono, voice: bool, bytes: usize) -> Duration {
+        let messages = u32::try_from(1 + bytes / LONG_BYTES).unwrap_or(u32::MAX);
+        if voice { self.voice.take(now, messages) } else { self.control.take(now, messages) }
     }
 
     /// When to call [`Inbound::timeout`].
@@ -163,25 +171,20 @@ impl Inbound {
     }
 }
 
-/// The request number in a message that could not be read whole, so that the answer finds its request.
-fn request_of(text: &str) -> Option<RequestId> {
-    let value: serde_json::Value = serde_json::from_str(text).ok()?;
-    let number = value.get("request")?.as_u64()?;
-    u32::try_from(number).ok().map(RequestId)
-}
-
-/// What is wrong with a message, with its type where it has one.
-fn explain(text: &str, error: &serde_json::Error) -> String {
-    match serde_json::from_str::<serde_json::Value>(text) {
-        Err(syntax) => format!("expected a JSON object with a type; {syntax}"),
-        Ok(value) => match value.get("type").and_then(serde_json::Value::as_str) {
-            None => "expected a JSON object with a type, such as {\"type\": \"ping\", …}; found none".to_owned(),
-            Some(kind) => {
-                let kind: String = kind.chars().take(40).collect();
-                format!("in a message of type {kind:?}: {error}")
-            }
-        },
-    }
+/// What is wrong with a message that could not be read, with its type, and its request number so that the answer finds its
+/// request, as far as they can be told.
+fn explain(text: &str, error: &serde_json::Error) -> (Option<RequestId>, String) {
+    let value =
+        if text.len() <= EXPLAINED_BYTES_MAX { serde_json::from_str::<serde_json::Value>(text).ok() } else { None };
+    let request = value.as_ref().and_then(|value| value.get("request")?.as_u64());
+    let kind = value.as_ref().and_then(|value| value.get("type")?.as_str());
+    let detail = match (&value, kind) {
+        (None, _) => format!("expected a JSON object with a type; {error}"),
+        (Some(_), None) => "expected a JSON object with a type, such as {\"type\": \"ping\", …}; found none".to_owned(),
+        (Some(_), Some(kind)) => format!("in a message of type {kind:.40?}: {error}"),
+    };
+    let number = request.and_then(|number| u32::try_from(number).ok());
+    (number.map(RequestId), detail.chars().take(DETAIL_CHARS_MAX).collect())
 }
 
 /// So many a second in the long run, so many at once.
@@ -204,8 +207,8 @@ impl Bucket {
         Self { rate, free_at: now }
     }
 
-    fn take(&mut self, now: Mono) -> Duration {
-        let cost = Duration::from_micros(1_000_000 / self.rate.per_s);
+    fn take(&mut self, now: Mono, messages: u32) -> Duration {
+        let cost = Duration::from_micros(1_000_000 / self.rate.per_s) * messages;
         self.free_at = self.free_at.max(now) + cost;
         let credit = Duration::from_micros(1_000_000 * self.rate.burst / self.rate.per_s);
         self.free_at.since(now).saturating_sub(credit)
@@ -283,12 +286,25 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_of_something_long_is_short_and_counts_as_much() {
+        let mut session = open();
+        let text = format!(r#"{{"type":"{}"}}"#, "x".repeat(60_000));
+        let Received::Refuse { problem, .. } = session.text(START, &text) else { panic!("accepted") };
+        assert!(problem.detail.chars().count() <= DETAIL_CHARS_MAX);
+        let mut long = 0;
+        while session.brake(START, false, text.len()) == Duration::ZERO {
+            long += 1;
+        }
+        assert!(long < 20, "{long} messages of 60 KB at once");
+    }
+
+    #[test]
     fn a_flood_is_braked_to_its_rate() {
         let mut session = open();
         let mut now = START;
         let mut sent = 0_u64;
         while now < START + Duration::from_secs(20) {
-            let wait = session.brake(now, false);
+            let wait = session.brake(now, false, 60);
             now = now + wait;
             sent += 1;
             if sent > 100_000 {
@@ -304,7 +320,7 @@ mod tests {
         let mut session = open();
         for frame in 0..6_000_u64 {
             let now = START + Duration::from_millis(20 * frame);
-            assert_eq!(session.brake(now, true), Duration::ZERO);
+            assert_eq!(session.brake(now, true, 90), Duration::ZERO);
         }
     }
 

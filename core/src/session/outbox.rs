@@ -110,6 +110,9 @@ impl<T> Default for Outbox<T> {
 impl<T> Outbox<T> {
     /// A live voice frame. The oldest queued frames give way when there are too many.
     pub fn voice(&mut self, now: Mono, item: T, bytes: usize) {
+        if self.closing.is_some() {
+            return;
+        }
         self.voice_bytes += bytes;
         self.live.push_back(Entry { item, bytes, queued_at: now, voice: true, coalesce: None });
         while self.voice_bytes > QUEUE_VOICE_BYTES_MAX {
@@ -132,6 +135,9 @@ impl<T> Outbox<T> {
     }
 
     fn put(&mut self, now: Mono, item: T, bytes: usize, coalesce: Option<Coalesce>, live: bool) {
+        if self.closing.is_some() {
+            return;
+        }
         let queue = if live { &mut self.live } else { &mut self.control };
         if coalesce.is_some()
             && let Some(older) = queue.iter().position(|entry| entry.coalesce == coalesce)
@@ -180,9 +186,8 @@ impl<T> Outbox<T> {
         if let Some(follow) = self.follows.get_mut(&room)
             && (Cursor { incarnation: follow.incarnation, seq: follow.sent }) == after
         {
-            // Numbers of another history say nothing about this one.
-            let known = if follow.foreign { Seq(0) } else { follow.head };
-            *follow = Follow { incarnation, sent, head: known.max(head), foreign: false };
+            // `head` always counts in the log's own history, also where the client's cursor did not.
+            *follow = Follow { incarnation, sent, head: follow.head.max(head), foreign: false };
         }
     }
 
@@ -194,9 +199,19 @@ impl<T> Outbox<T> {
         }
     }
 
-    /// End the session once what is queued for the live and control lanes was sent.
+    /// End the session: with a resumable code once what is queued for the live and control lanes was sent, with a final one at
+    /// once. Nothing more is taken in.
     pub fn close(&mut self, code: CloseCode) {
-        self.closing.get_or_insert(code);
+        if self.closing.is_some() {
+            return;
+        }
+        self.closing = Some(code);
+        self.follows.clear();
+        if !code.resumable() {
+            self.live.clear();
+            self.control.clear();
+            (self.voice_bytes, self.control_bytes) = (0, 0);
+        }
     }
 
     /// What to do next: live voice, then control, then pages of the log.
@@ -348,7 +363,11 @@ mod tests {
             // A page that an earlier subscription asked for comes too late.
             outbox.fetched(room(1), cursor(1), HISTORY, Seq(2), Seq(2));
             assert_eq!(outbox.next(NOW), Next::Fetch { room: room(1), after: foreign });
+            // Event 3 comes while the page is read: it must not be forgotten.
+            outbox.events(NOW, room(1), Seq(3), Seq(3), Some("3"), 10);
             outbox.fetched(room(1), foreign, HISTORY, Seq(2), Seq(2));
+            assert_eq!(outbox.next(NOW), Next::Fetch { room: room(1), after: cursor(2) });
+            outbox.fetched(room(1), cursor(2), HISTORY, Seq(3), Seq(3));
             assert_eq!(outbox.next(NOW), Next::Idle);
         }
     }
@@ -366,6 +385,18 @@ mod tests {
             }
         }
         assert_eq!(order, [room(1), room(2), room(3), room(1), room(2), room(3)]);
+    }
+
+    #[test]
+    fn a_final_close_overtakes_everything_and_nothing_is_taken_in_after_it() {
+        let mut outbox = Outbox::default();
+        outbox.control(NOW, "ack", 10, None);
+        outbox.voice(NOW, "frame", 10);
+        outbox.close(CloseCode::Revoked);
+        outbox.voice(NOW, "frame", 10);
+        outbox.floor(NOW, "taken", 10, None);
+        assert_eq!(outbox.next(NOW), Next::Close(CloseCode::Revoked));
+        assert!(!outbox.is_full());
     }
 
     #[test]

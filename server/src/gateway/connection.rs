@@ -147,6 +147,11 @@ impl Outgoing {
         self.wake.notified().await;
     }
 
+    /// Whether so much is queued that nothing more should be read from the client.
+    pub fn is_full(&self) -> bool {
+        !self.ended.load(Ordering::Acquire) && self.outbox().is_full()
+    }
+
     /// The socket's writing half has ended.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Release);
@@ -160,7 +165,7 @@ impl Outgoing {
             tokio::pin!(drained);
             // Registered before the check, so that a wake between the two is not missed.
             drained.as_mut().enable();
-            if self.ended.load(Ordering::Acquire) || !self.outbox().is_full() {
+            if !self.is_full() {
                 return;
             }
             drained.await;

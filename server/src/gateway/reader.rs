@@ -47,6 +47,11 @@ pub(super) async fn run(
     let mut sends = Sends::new();
     let mut closing = false;
     loop {
+        if closing && let Some(session) = session.take() {
+            // From now on it neither speaks nor hears, however long its queue takes.
+            session.end().await;
+        }
+        let full = out.is_full();
         tokio::select! {
             biased;
             _ended = &mut writing => break,
@@ -54,9 +59,10 @@ pub(super) async fn run(
                 out.answer(&answer);
                 app.store.hooks().at(Point::Acked);
             }
-            _changed = changes.changed() => {
+            _changed = changes.changed(), if !closing => {
                 if let Some(session) = session.as_mut() && let Err(code) = session.recheck().await {
                     out.close(code);
+                    closing = true;
                 }
             }
             () = sleep_until(app.clock.instant(inbound.poll_timeout())), if !closing => {
@@ -65,11 +71,16 @@ pub(super) async fn run(
                     closing = true;
                 }
             }
-            message = stream.next(), if sends.len() < SENDS_IN_FLIGHT_MAX => {
+            // What is not read waits in the socket: nothing is lost, and TCP slows the client down.
+            () = out.room(), if full => {}
+            message = stream.next(), if !closing && !full && sends.len() < SENDS_IN_FLIGHT_MAX => {
                 let Some(message) = message else { break };
                 match received(&app, &mut inbound, &mut session, &mut sends, &out, message).await {
                     Ok(()) => {}
-                    Err(Stop::Close(code)) => out.close(code),
+                    Err(Stop::Close(code)) => {
+                        out.close(code);
+                        closing = true;
+                    }
                     Err(Stop::Unreadable) => {
                         out.close(CloseCode::Malformed);
                         let _ended = (&mut writing).await;
@@ -108,9 +119,9 @@ async fn received(
     message: Result<Message, axum::Error>,
 ) -> Result<(), Stop> {
     let now = app.clock.now();
-    let (received, voice) = match message {
-        Ok(Message::Text(text)) => (inbound.text(now, &text), false),
-        Ok(Message::Binary(bytes)) => (inbound.binary(now, &bytes), true),
+    let (received, voice, bytes) = match message {
+        Ok(Message::Text(text)) => (inbound.text(now, &text), false, text.len()),
+        Ok(Message::Binary(bytes)) => (inbound.binary(now, &bytes), true, bytes.len()),
         Ok(Message::Ping(_) | Message::Pong(_)) => {
             inbound.heard(now);
             return Ok(());
@@ -139,12 +150,11 @@ async fn received(
         }
         Received::Close(code) => return Err(Stop::Close(code)),
     }
-    // Both brakes leave the client's next message in its socket: nothing is lost, and TCP slows the client down.
-    let brake = inbound.brake(now, voice);
+    // The client's next message stays in its socket meanwhile.
+    let brake = inbound.brake(now, voice, bytes);
     if brake > Duration::ZERO {
         tokio::time::sleep(brake).await;
     }
-    out.room().await;
     Ok(())
 }
 

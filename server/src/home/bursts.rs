@@ -1,10 +1,10 @@
 //! The bursts that are not settled: being spoken, under repair, or not yet written.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use holler_core::burst::{Assembly, Frames, Inserted, Phase, Status};
+use holler_core::burst::{Assembly, EndRefused, Frames, Inserted, Phase, Status};
 use holler_core::log::End;
 use holler_core::model::{BurstDigest, EventBody};
 use holler_core::units::{BurstId, BurstStep, DeviceId, FrameNo, Mono, RoomId, UserId};
@@ -21,6 +21,8 @@ use crate::storage::{Store, StoreError};
 const RING_FRAMES: usize = 3;
 /// Bursts that a home keeps in memory. Beyond it the one that was quiet for longest is left to storage.
 const KEPT_MAX: usize = 64;
+/// Bursts that are read from storage at once: each may have 5 MiB.
+const LOADING_MAX: usize = 4;
 /// How often to look for bursts that were left.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -37,7 +39,7 @@ pub(super) struct Settled {
 pub(crate) struct Loaded {
     burst: BurstId,
     end: Stated,
-    found: Result<Option<(UserId, Assembly)>, StoreError>,
+    found: Result<Option<(UserId, Assembly)>, Problem>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,13 +70,23 @@ pub(super) struct Bursts {
     store: Store,
     home: WeakSender<Command>,
     kept: BTreeMap<BurstId, Kept>,
+    /// Those that are being read from storage.
+    loading: BTreeSet<BurstId>,
     settled: VecDeque<Settled>,
     look_at: Option<Mono>,
 }
 
 impl Bursts {
     pub(super) fn new(room: RoomId, store: Store, home: WeakSender<Command>) -> Self {
-        Self { room, store, home, kept: BTreeMap::new(), settled: VecDeque::new(), look_at: None }
+        Self {
+            room,
+            store,
+            home,
+            kept: BTreeMap::new(),
+            loading: BTreeSet::new(),
+            settled: VecDeque::new(),
+            look_at: None,
+        }
     }
 
     /// The floor was granted for a burst.
@@ -100,10 +112,11 @@ impl Bursts {
 
     fn make_room(&mut self, journal: &mut Journal) {
         while self.kept.len() >= KEPT_MAX {
-            let quiet = self.kept.iter().filter(|(_, kept)| kept.unwritten == 0).min_by_key(|(_, kept)| kept.active);
+            // One that is still spoken stays, whatever comes.
+            let may_go = |kept: &Kept| kept.unwritten == 0 && kept.assembly.phase() != Phase::Live;
+            let quiet = self.kept.iter().filter(|(_, kept)| may_go(kept)).min_by_key(|(_, kept)| kept.active);
             let Some((burst, _)) = quiet else { return };
             let burst = *burst;
-            self.interrupt(burst, journal);
             self.save_one(burst, journal);
             if self.kept.get(&burst).is_some_and(|kept| kept.unwritten == 0) {
                 self.kept.remove(&burst);
@@ -127,7 +140,10 @@ impl Bursts {
         frame: &VoiceFrame,
         journal: &mut Journal,
     ) -> Result<bool, Problem> {
-        let Some((burst, kept)) = self.kept.iter_mut().find(|(burst, _)| burst.tag() == frame.tag) else {
+        // Among bursts with the same tag, which somebody may have chosen on purpose, the sender's own is meant.
+        let tagged = |(burst, _): &(&BurstId, &mut Kept)| burst.tag() == frame.tag;
+        let own = self.kept.iter_mut().filter(tagged).max_by_key(|(_, kept)| kept.assembly.owner() == device);
+        let Some((burst, kept)) = own else {
             return Err(Problem::new(
                 ProblemKind::OutOfOrder,
                 "the burst that this frame belongs to is not open: send burst.end, then repair what burst.status names",
@@ -201,10 +217,18 @@ impl Bursts {
     }
 
     /// Reads a burst that is not in memory, and comes back with [`Command::Loaded`].
-    fn load(&self, burst: BurstId, end: Stated) {
+    fn load(&mut self, burst: BurstId, end: Stated) {
+        if self.loading.contains(&burst) || self.loading.len() >= LOADING_MAX || self.kept.len() >= KEPT_MAX {
+            let problem =
+                Problem::new(ProblemKind::Unavailable, "too many bursts are being settled: send burst.end again later");
+            let status = Err(problem.retry_after_s(1));
+            self.settled.push_back(Settled { device: end.device, burst, status });
+            return;
+        }
+        self.loading.insert(burst);
         let (store, room, home) = (self.store.clone(), self.room, self.home.clone());
         tokio::spawn(async move {
-            let found = read(&store, room, burst).await;
+            let found = read(&store, room, burst, end.device).await;
             if let Some(home) = home.upgrade() {
                 // The home may have ended meanwhile, as the server drains: the client asks again after its reconnect.
                 let _ended = home.send(Command::Loaded(Box::new(Loaded { burst, end, found }))).await;
@@ -214,6 +238,7 @@ impl Bursts {
 
     pub(super) fn loaded(&mut self, now: Mono, loaded: Loaded, journal: &mut Journal) {
         let Loaded { burst, end, found } = loaded;
+        self.loading.remove(&burst);
         let refused = match found {
             Ok(Some((user, assembly))) => {
                 self.make_room(journal);
@@ -223,7 +248,7 @@ impl Bursts {
             Ok(None) => {
                 Problem::new(ProblemKind::NotFound, format!("the room's log has no burst {burst}")).field("burst")
             }
-            Err(error) => error.into(),
+            Err(problem) => problem,
         };
         self.settled.push_back(Settled { device: end.device, burst, status: Err(refused) });
     }
@@ -274,13 +299,23 @@ impl Bursts {
         }
     }
 
+    /// Whether no further burst may begin.
+    pub(super) fn is_full(&self) -> bool {
+        self.kept.len() >= KEPT_MAX
+    }
+
+    /// The device that spoke a burst that is kept.
+    pub(super) fn owner(&self, burst: BurstId) -> Option<DeviceId> {
+        self.kept.get(&burst).map(|kept| kept.assembly.owner())
+    }
+
     /// Whether every frame is in the journal or in storage.
     pub(super) fn nothing_unsaved(&self) -> bool {
         self.kept.values().all(|kept| !kept.dirty)
     }
 
     /// An entry of the journal is done with.
-    pub(super) fn written(&mut self, entry: &Entry, outcome: &Outcome) {
+    pub(super) fn written(&mut self, entry: &Entry, outcome: &Outcome, journal: &mut Journal) {
         let Some(burst) = entry.burst() else { return };
         let Some(kept) = self.kept.get_mut(&burst) else { return };
         kept.unwritten = kept.unwritten.saturating_sub(1);
@@ -295,6 +330,7 @@ impl Bursts {
                 self.settled.push_back(Settled { device, burst, status: Err(problem) });
             }
             self.kept.remove(&burst);
+            journal.forget(burst);
             return;
         }
         self.settle(burst);
@@ -353,12 +389,20 @@ impl Bursts {
 }
 
 /// A burst from storage, as far as the log and the chunks have it.
-async fn read(store: &Store, room: RoomId, burst: BurstId) -> Result<Option<(UserId, Assembly)>, StoreError> {
+async fn read(
+    store: &Store,
+    room: RoomId,
+    burst: BurstId,
+    asker: DeviceId,
+) -> Result<Option<(UserId, Assembly)>, Problem> {
     let Some(record) = store.burst(room, burst).await? else { return Ok(None) };
+    if record.device != asker {
+        return Err(EndRefused::NotOwner.into());
+    }
     let mut frames = Frames::new();
     for (number, payload) in store.frames(room, burst, FrameNo::FIRST, FrameNo(FRAMES_PER_BURST_MAX)).await? {
         if let Err(error) = frames.insert(number, payload) {
-            return Err(StoreError::Damaged(format!("burst {burst}: {error}")));
+            return Err(StoreError::Damaged(format!("burst {burst}: {error}")).into());
         }
     }
     let phase = match record.end {

@@ -17,6 +17,9 @@ use crate::storage::{Append, AppendError, Store, StoreError};
 /// How long to wait before an entry is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 
+/// Entries that may wait before floor requests are denied.
+const ENTRIES_MAX: usize = 256;
+
 /// One thing to write.
 #[derive(Clone, Debug)]
 pub(super) enum Entry {
@@ -51,7 +54,13 @@ pub(super) enum Outcome {
 fn not_stored(error: &StoreError) -> Outcome {
     let passing = matches!(
         error,
-        StoreError::DiskFull | StoreError::Busy | StoreError::Unknown(_) | StoreError::Abandoned | StoreError::Panicked
+        StoreError::DiskFull
+            | StoreError::Busy
+            | StoreError::Unknown(_)
+            | StoreError::Abandoned
+            | StoreError::Panicked
+            | StoreError::Random(_)
+            | StoreError::Sqlite(_)
     );
     if passing { Outcome::Retry(error.to_string()) } else { Outcome::Refused(error.to_string()) }
 }
@@ -80,6 +89,17 @@ impl Journal {
     /// Whether few entries wait, so that frames may be taken from memory into chunks.
     pub(super) fn is_short(&self) -> bool {
         self.waiting.len() < 16
+    }
+
+    /// Whether so much waits that nothing more should be begun: the store takes nothing at the moment.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.waiting.len() >= ENTRIES_MAX
+    }
+
+    /// Forgets what waits for a burst, because something before it was refused: an event must not tell of frames that are not
+    /// stored. To be called while nothing is being written.
+    pub(super) fn forget(&mut self, burst: BurstId) {
+        self.waiting.retain(|entry| entry.burst() != Some(burst));
     }
 
     /// Whether nothing is left to write.

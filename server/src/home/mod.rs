@@ -21,6 +21,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use holler_core::floor;
 use holler_core::model::{BurstDigest, Event, Role};
@@ -36,6 +37,9 @@ use crate::storage::{AppendError, Store};
 const COMMANDS_MAX: usize = 1_024;
 /// Events that may wait for a home before only the head is kept.
 const EVENTS_MAX: usize = 1_024;
+
+/// How long homes may take to write what they hold once the server is going down.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// What a home is asked to do.
 #[derive(Debug)]
@@ -203,7 +207,12 @@ impl Homes {
             home.send(Command::Drain).await;
         }
         self.tasks.close();
-        self.tasks.wait().await;
+        if tokio::time::timeout(DRAIN_MAX, self.tasks.wait()).await.is_err() {
+            tracing::error!(
+                left = self.tasks.len(),
+                "homes could not write all they hold within 10 s: senders will repair it"
+            );
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use holler_core::session::Coalesce;
 use holler_core::units::{
     BurstStep, ClientId, Cursor, DeviceId, Epoch, Incarnation, Mono, RequestId, RoomId, Seq, UserId,
 };
-use holler_core::wire::socket::{FloorState, RevokeReason, ServerMessage};
+use holler_core::wire::socket::{DenyReason, FloorState, RevokeReason, ServerMessage};
 use holler_core::wire::voice::{VoiceFrame, VoiceKind};
 
 use tokio::sync::mpsc::WeakSender;
@@ -21,7 +21,7 @@ use super::journal::{Entry, Journal, Outcome};
 use super::{Command, Committed};
 use crate::clock::Clock;
 use crate::gateway::{Connection, encode};
-use crate::storage::{AppendError, BurstRecord, Point, Store};
+use crate::storage::{Append, AppendError, BurstRecord, Point, Store};
 
 /// How often frames are taken from memory into a chunk.
 const CHUNK: Duration = Duration::from_secs(1);
@@ -62,20 +62,25 @@ impl Room {
         home: WeakSender<Command>,
     ) -> Result<Self, AppendError> {
         let term = store.take_home(room).await?;
-        let log = store.log_head(room).await?.ok_or(AppendError::NoSuchRoom(room))?;
         let emergencies = store.emergencies(room).await?;
-        let mut journal = Journal::new(room, store.clone(), clock);
+        let journal = Journal::new(room, store.clone(), clock);
         for burst in store.open_bursts(room).await? {
             let Some(BurstRecord { user, device, present, .. }) = store.burst(room, burst).await? else { continue };
             let last_received = present.last().map(|range| range.to).unwrap_or_default();
-            journal.push(Entry::Event {
-                burst: Some(burst),
+            // Written before anybody can ask about the burst: its sender may come back with a burst.end at once.
+            let interrupted = Append {
+                room,
                 user,
                 device,
+                role: Role::Talker,
                 client_id: burst.client_id(BurstStep::Ended),
+                epoch: None,
                 body: EventBody::BurstInterrupted { burst, last_received },
-            });
+                received_at: clock.unix(),
+            };
+            store.append(interrupted).await?;
         }
+        let log = store.log_head(room).await?.ok_or(AppendError::NoSuchRoom(room))?;
         Ok(Self {
             room,
             clock,
@@ -147,7 +152,7 @@ impl Room {
     /// An entry of the journal was written, or not.
     pub(super) fn written(&mut self, outcome: &Outcome) {
         if let Some(entry) = self.journal.settled(outcome) {
-            self.bursts.written(&entry, outcome);
+            self.bursts.written(&entry, outcome, &mut self.journal);
         }
     }
 
@@ -183,6 +188,7 @@ impl Room {
                 self.join(now, connection, role, request, cursor, voice);
             }
             Command::Leave { device, connection } => self.leave(now, device, connection),
+            Command::Floor(floor::Input::Request(request)) => self.request(now, request),
             Command::Floor(input) => self.floor.handle(now, input),
             Command::Role { user, role } => {
                 for member in self.members.values_mut().filter(|member| member.connection.user == user) {
@@ -204,6 +210,20 @@ impl Room {
                 self.floor.handle(now, floor::Input::Drain);
                 self.bursts.save(&mut self.journal);
             }
+        }
+    }
+
+    /// A floor request. Denied where the burst could not be kept: too many are unsettled, or the store takes nothing; or where
+    /// the burst's name is another device's.
+    fn request(&mut self, now: Mono, request: floor::Request) {
+        let taken = self.bursts.owner(request.header.burst).is_some_and(|owner| owner != request.device);
+        if !taken && !self.journal.is_stuck() && !self.bursts.is_full() {
+            return self.floor.handle(now, floor::Input::Request(request));
+        }
+        if let Some(member) = self.members.get(&request.device) {
+            let reason = if taken { DenyReason::NotAllowed } else { DenyReason::HomeUnavailable };
+            let denied = ServerMessage::FloorDenied { request: request.request, room: self.room, reason };
+            member.connection.out.floor(encode(&denied), None);
         }
     }
 
