@@ -193,7 +193,7 @@ pub struct CommonFlags {
 /// The flags of `serve`.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ServeFlags {
-    /// Address for HTTPS, may be given several times [default: 127.0.0.1:8443 and [::1]:8443]
+    /// Address for HTTPS, may be given several times [default: 127.0.0.1:8443 and `[::1]:8443`]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Vec<String>,
     /// Name or IP address that clients reach the server by, may be given several times

@@ -5,7 +5,7 @@
 //! become durable to the store, in order, one at a time. Everything reaches the task as a [`Command`] through a bounded queue; a
 //! gateway whose command finds the queue full waits, and with it its client.
 //!
-//! What was committed comes back from the store through [`Homes::fanout`], which never blocks the store's writer: where a home
+//! What was committed comes back through the fan-out that [`Homes::new`] gives the store, which never blocks the store's writer: where a home
 //! is slower than the log, events are dropped from the fan-out and only the log's new head is passed on, and every follower
 //! reads them from the log.
 //!
