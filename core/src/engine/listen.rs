@@ -1,7 +1,7 @@
 //! Others' bursts: which of them plays, when each frame is played, and how each ends up complete.
 //!
 //! A burst becomes known by the floor message of its grant, or by its `burst.started` in the log, whichever comes first. Its
-//! live frames go two ways: into [`Jitter`], which says what to play when, and into [`Frames`], from which the complete
+//! live frames go two ways: into [`Jitter`], which says what to play when, and into [`Frames`](crate::burst::Frames), from which the complete
 //! burst is made. What did not come live is fetched over REST once the sender ended the burst, so that in the end a listener
 //! has every frame, whatever the link did meanwhile.
 

@@ -21,7 +21,7 @@
 //!                            └────────────────┘   a renewed lease leads back to Idle; a drain never ends
 //! ```
 //!
-//! **Weight.** A request of strictly higher [`Priority`](crate::model::Priority) pre-empts the holder; an equal one waits. An
+//! **Weight.** A request of strictly higher [`Priority`] pre-empts the holder; an equal one waits. An
 //! emergency pre-empts everything but an emergency, and then it waits, whether it asked to or not. Nobody who waits ever
 //! outweighs the holder. The queue is ordered by priority, then by arrival. It holds
 //! [`FLOOR_QUEUE_MAX`](crate::wire::limits::FLOOR_QUEUE_MAX) requests; when it is full, a request that outweighs the last one

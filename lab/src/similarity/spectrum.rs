@@ -41,7 +41,7 @@ fn index(at: f64) -> usize {
     at as usize
 }
 
-/// The correlation of `part` with `whole` at every place: element `k` is Σ part[i] · whole[i + k − (part.len() − 1)], so that
+/// The correlation of `part` with `whole` at every place: element `k` is `Σ part[i] · whole[i + k − (part.len() − 1)]`, so that
 /// element `part.len() − 1` is that of their beginnings.
 pub(super) fn correlate(part: &[f64], whole: &[f64]) -> Vec<f64> {
     let length = part.len() + whole.len();
