@@ -1,4 +1,4 @@
-//! People, devices, sign-ins, rooms and members: every statement on the tables of `schema/accounts.sql`.
+//! People, devices, sign-ins, rooms and members: every statement on the tables of `schema/1/accounts.sql`.
 //!
 //! [`Accounts`] works on one workspace inside a closure of [`Store::write`](super::Store::write) or
 //! [`Store::read`](super::Store::read). Names and logins are sealed; a login is found by its keyed hash. A change that running

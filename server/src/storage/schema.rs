@@ -14,7 +14,15 @@ pub(super) const APPLICATION_ID: u32 = 0x486c_6c72;
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// What each version adds to the one before it; `PRAGMA user_version` counts those that are in.
-const VERSIONS: &[&[&str]] = &[&[include_str!("schema/log.sql"), include_str!("schema/accounts.sql")]];
+#[rustfmt::skip] // One line a script.
+const VERSIONS: &[&[&str]] = &[
+    &[
+        include_str!("schema/1/log.sql"),
+        include_str!("schema/1/accounts.sql"),
+    ],
+    &[
+    ],
+];
 
 /// A connection that may write.
 pub(super) fn writer(path: &Path) -> Result<Connection, OpenStoreError> {
