@@ -1,7 +1,9 @@
 //! The proving ground: what shows that Holler does what it promises, and how well.
 
+pub mod chance;
 pub mod crash;
 pub mod demo;
 pub mod fuzz;
 pub mod programs;
 pub mod similarity;
+pub mod tasks;

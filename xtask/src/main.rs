@@ -7,6 +7,7 @@ mod clean;
 mod demo;
 mod fmt;
 mod generate;
+mod lab;
 mod run;
 mod setup;
 mod sh;
@@ -40,6 +41,12 @@ const TASKS: &[Task] = &[
         arguments: "[-- DEMO-ARGS]",
         about: "speech through a real server to three listeners, measured",
         run: demo::run,
+    },
+    Task {
+        name: "lab",
+        arguments: "[NAME [ARGUMENTS]]",
+        about: "the long proofs and measurements; without a name: lists them",
+        run: lab::run,
     },
     Task {
         name: "setup",

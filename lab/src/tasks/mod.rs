@@ -1,0 +1,46 @@
+//! What `./x lab NAME` runs: proofs and measurements that take longer than a test may, one module each.
+//!
+//! A task prints what it found. It ends with exit code 0 when everything held, 1 when something did not, and 2 when it could
+//! not be run.
+
+mod fuzz;
+
+use std::io::Write;
+
+use anyhow::Result;
+
+/// The command line of `holler-lab`.
+#[derive(Debug, clap::Parser)]
+#[command(name = "./x lab", bin_name = "./x lab", about = "The long proofs and measurements", version)]
+pub struct Lab {
+    /// Without one, the tasks are listed.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+}
+
+/// One task.
+#[derive(Debug, clap::Subcommand)]
+pub enum Task {
+    /// Random inputs to every fuzz target, for as long as wanted
+    Fuzz(fuzz::Options),
+}
+
+impl Task {
+    /// Runs it. `false`: something that must hold does not.
+    pub fn run(&self) -> Result<bool> {
+        match self {
+            Self::Fuzz(options) => fuzz::run(options),
+        }
+    }
+}
+
+/// Prints a line of a task's report.
+pub(crate) fn say(line: &str) {
+    // Nobody is left to be told when standard output is gone.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Says why a task could not be run.
+pub fn complain(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "lab: {error:#}");
+}
