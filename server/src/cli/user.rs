@@ -58,6 +58,7 @@ pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<ExitC
                 let role = if admin { UserRole::Admin } else { UserRole::Member };
                 let user = UserRow { id: UserId::from_bytes(random()?), login, name, role };
                 let (id, login) = (user.id, user.login.clone());
+                let alone = rooms.is_empty();
                 desk.auth
                     .change(move |accounts, now| {
                         let mut generation = accounts.add_user(&user, &hash, now)?;
@@ -67,7 +68,13 @@ pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<ExitC
                         Ok(generation)
                     })
                     .await?;
-                say(format_args!("added {login} ({id})"))
+                say(format_args!("added {login} ({id})"))?;
+                if alone {
+                    say(format_args!(
+                        "{login} is in no room yet: put them into one with `hollerd room member ROOM {login}`"
+                    ))?;
+                }
+                Ok(())
             })?;
         }
         UserCommand::Passwd { login, password_stdin } => {

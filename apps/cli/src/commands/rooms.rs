@@ -22,7 +22,8 @@ pub(crate) async fn run(common: &Common, out: Out) -> Result<(), Failure> {
         });
         out.say("room", value, || {
             let role = role.unwrap_or("not a member");
-            format!("{}  {:<24} {:<8} {:<10} {:>4} members", room.id, room.name, room.kind, role, room.members)
+            let members = if room.members == 1 { "member" } else { "members" };
+            format!("{}  {:<24} {:<8} {:<10} {:>4} {members}", room.id, room.name, room.kind, role, room.members)
         });
     }
     Ok(())
