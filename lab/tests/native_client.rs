@@ -18,16 +18,10 @@ use holler_core::engine::{HeardState, LinkState, Notice, Received, SendState, Ta
 use holler_core::model::{EventBody, Role, UserRole};
 use holler_core::units::{BurstId, ClientId, RoomId};
 use holler_core::wire::rest::NewUser;
-use holler_server::app::AppState;
-use holler_server::clock::Clock;
-use holler_server::config::{Config, LogFormat};
-use holler_server::keys::KeyRing;
-use holler_server::pki::Identity;
-use holler_server::storage::{NoHooks, ServeLock};
-use holler_server::{api, first_start, gateway, serve, storage};
+use holler_server::config::{CommonFlags, Config, ServeFlags};
+use holler_server::running::Running;
+use holler_server::storage::NoHooks;
 use tokio::sync::mpsc::Receiver;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 /// Nothing here takes nearly this long; beyond it something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,51 +31,19 @@ const PASSWORD: &str = "correct horse battery";
 struct Server {
     address: SocketAddr,
     password: Option<String>,
-    stop: CancellationToken,
-    app: holler_server::app::App,
-    task: JoinHandle<()>,
+    running: Running,
 }
 
 impl Server {
     async fn start(top: &Path, address: SocketAddr) -> Self {
-        let mut config = Config {
-            listen: vec![address],
-            public_names: vec![],
-            data: top.join("data"),
-            keys: top.join("keys"),
-            connections_max: 100,
-            tls: None,
-            metrics: None,
-            log_format: LogFormat::Text,
-            log_filter: "warn".into(),
-            access_lifetime: Duration::from_secs(600),
-            refresh_lifetime: Duration::from_secs(36_000),
-        };
-        let lock = ServeLock::acquire(&config.data).unwrap();
-        let ring = KeyRing::load_or_create(&config.keys, &config.data).unwrap();
-        let store = storage::Store::open(&config.data, ring, Arc::new(NoHooks)).unwrap();
-        let clock = Clock::default();
-        let identity = Identity::load(&config, Duration::from_millis(clock.unix().0)).unwrap();
-        let tls = identity.server_config().unwrap();
-        let listeners = serve::listen(&config.listen).unwrap();
-        let address = listeners[0].local_addr().unwrap();
-        config.listen = vec![address];
-        let workspace = first_start::workspace(&store, clock).await.unwrap();
-        let auth = first_start::auth(&store, workspace.id, clock, &config).await.unwrap();
-        let stop = CancellationToken::new();
-        let watching = tokio::spawn(auth.clone().watch(stop.clone()));
-        let app = AppState::new(config, clock, store.clone(), auth);
-        let (ended, served) = (stop.clone(), Arc::clone(&app));
-        let task = tokio::spawn(async move {
-            let router = api::router(Arc::clone(&served)).merge(gateway::router(Arc::clone(&served)));
-            serve::serve(listeners, tls, router, 100, ended).await;
-            watching.await.unwrap();
-            drop(served);
-            store.close().await;
-            drop(lock);
-        });
-        let password = workspace.fresh_password.map(|password| password.to_string());
-        Self { address, password, stop, app, task }
+        let common =
+            CommonFlags { data: Some(top.join("data")), keys: Some(top.join("keys")), ..CommonFlags::default() };
+        let serve =
+            ServeFlags { listen: vec![address.to_string()], metrics: Some("off".to_owned()), ..ServeFlags::default() };
+        let config = Config::load(&common, &serve, []).unwrap();
+        let running = Running::start(config, Arc::new(NoHooks)).await.unwrap();
+        let password = running.started.password.as_deref().cloned();
+        Self { address: running.addresses[0], password, running }
     }
 
     fn url(&self) -> String {
@@ -90,11 +52,7 @@ impl Server {
 
     /// As `hollerd serve` goes down on a signal.
     async fn end(self) {
-        self.app.drain();
-        self.stop.cancel();
-        gateway::drain(&self.app).await;
-        drop(self.app);
-        tokio::time::timeout(PATIENCE, self.task).await.expect("the server goes down").unwrap();
+        tokio::time::timeout(PATIENCE, self.running.stop()).await.expect("the server goes down");
     }
 }
 

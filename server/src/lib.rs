@@ -12,6 +12,7 @@ pub mod home;
 pub mod keys;
 pub mod metrics;
 pub mod pki;
+pub mod running;
 pub mod serve;
 pub mod storage;
 pub mod trust;

@@ -1,7 +1,7 @@
 //! What the server measures, for `/metrics` on a private listener in the Prometheus text format.
 
 use std::future::IntoFuture as _;
-use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -28,8 +28,15 @@ const REQUEST_BUCKETS_S: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 
 /// How often old values are let go of.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Starts measuring for this process, and gives what renders the figures.
+/// The figures of this process. They are counted together where it runs several servers, as tests do.
+static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+
+/// Starts measuring for this process where nobody has, and gives what renders the figures.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*installed {
+        return Ok(handle.clone());
+    }
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Prefix("holler_floor_".into()), ACCESS_BUCKETS_S)?
         .set_buckets_for_metric(Matcher::Full("holler_mouth_to_ear_seconds".into()), MOUTH_TO_EAR_BUCKETS_S)?
@@ -38,18 +45,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Full("holler_request_seconds".into()), REQUEST_BUCKETS_S)?
         .install_recorder()?;
     describe();
-    Ok(handle)
+    Ok(installed.insert(handle).clone())
 }
 
-/// Serves `/metrics` on `address` until `stop`. Where the address is taken, the server runs without it, and says so.
-pub async fn serve(address: SocketAddr, handle: PrometheusHandle, stop: CancellationToken) {
-    let listener = match TcpListener::bind(address).await {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::warn!(%address, %error, "no metrics are served: name another address with --metrics, or off");
-            return;
-        }
-    };
+/// Serves `/metrics` on `listener` until `stop`.
+pub async fn serve(listener: TcpListener, handle: PrometheusHandle, stop: CancellationToken) {
     let upkeep = handle.clone();
     let media_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let router = Router::new().route("/metrics", get(move || async move { (media_type, handle.render()) }));

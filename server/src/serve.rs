@@ -38,10 +38,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen on {address}: {source}")]
+#[error("can't listen on {address}: {source}. {}", remedy(*.address, .source, .flag))]
 pub struct ListenError {
     address: SocketAddr,
     source: io::Error,
+    flag: &'static str,
+}
+
+fn remedy(address: SocketAddr, error: &io::Error, flag: &str) -> String {
+    let kind = error.kind();
+    if kind == io::ErrorKind::AddrInUse {
+        format!("Another program has it: `ss -ltnp` shows which. Stop that, or name another address with {flag}.")
+    } else if kind == io::ErrorKind::PermissionDenied && address.port() < 1024 {
+        format!(
+            "Ports below 1024 need the capability CAP_NET_BIND_SERVICE: grant it, or name a higher one with {flag}."
+        )
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        format!("This machine does not have it: `ip address` shows what it has. Name one of those with {flag}.")
+    } else {
+        format!("Name another address with {flag}.")
+    }
 }
 
 /// Keeps a connection's place among those that the server takes. A handler that goes on after its response, as a socket does,
@@ -54,12 +70,13 @@ pub fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError>
     let mut listeners = Vec::new();
     let mut missing = None;
     for address in addresses {
+        let error = |source| ListenError { address: *address, source, flag: "--listen" };
         match bind(*address) {
             Ok(listener) => listeners.push(listener),
             Err(source) if address.ip() == Ipv6Addr::LOCALHOST && no_such_address(&source) => {
-                missing = Some(ListenError { address: *address, source });
+                missing = Some(error(source));
             }
-            Err(source) => return Err(ListenError { address: *address, source }),
+            Err(source) => return Err(error(source)),
         }
     }
     match missing {
@@ -70,6 +87,11 @@ pub fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError>
         }
         None => Ok(listeners),
     }
+}
+
+/// Binds the address of the private listener.
+pub fn listen_private(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    bind(address).map_err(|source| ListenError { address, source, flag: "--metrics (or `off`)" })
 }
 
 fn no_such_address(error: &io::Error) -> bool {
@@ -91,7 +113,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves `router` on `listeners` until `stop`; then answers what is under way, for at most 10 s.
+/// Serves `router` on `listeners` until `stop`; then answers what is under way, for at most 10 s or until `cut`.
 ///
 /// At most `connections_max` at once: further ones wait in the kernel. Requests carry [`ConnectInfo`] and [`ConnectionSlot`].
 pub async fn serve(
@@ -100,6 +122,7 @@ pub async fn serve(
     router: Router,
     connections_max: usize,
     stop: CancellationToken,
+    cut: CancellationToken,
 ) {
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let slots = Arc::new(Semaphore::new(connections_max));
@@ -112,14 +135,18 @@ pub async fn serve(
             slots: Arc::clone(&slots),
             connections: connections.clone(),
             stop: stop.clone(),
+            cut: cut.clone(),
         };
         accepting.spawn(server.accept(listener));
     }
     accepting.close();
     accepting.wait().await;
     connections.close();
-    if tokio::time::timeout(DRAIN_MAX, connections.wait()).await.is_err() {
-        tracing::warn!(left = connections.len(), "connections were cut: they did not end within 10 s");
+    let drained = cut.run_until_cancelled(tokio::time::timeout(DRAIN_MAX, connections.wait())).await;
+    if !matches!(drained, Some(Ok(()))) && !connections.is_empty() {
+        tracing::warn!(left = connections.len(), "connections were cut: they had not ended");
+        cut.cancel();
+        connections.wait().await;
     }
 }
 
@@ -129,6 +156,7 @@ struct Server {
     slots: Arc<Semaphore>,
     connections: TaskTracker,
     stop: CancellationToken,
+    cut: CancellationToken,
 }
 
 impl Server {
@@ -142,7 +170,9 @@ impl Server {
                 Ok((stream, peer)) => {
                     let (acceptor, router, stop) = (self.acceptor.clone(), self.router.clone(), self.stop.clone());
                     let slot = ConnectionSlot(Arc::new(slot));
-                    self.connections.spawn(connection(stream, peer, acceptor, router, slot, stop));
+                    let connection = connection(stream, peer, acceptor, router, slot, stop);
+                    let cut = self.cut.clone();
+                    self.connections.spawn(async move { cut.run_until_cancelled(connection).await });
                 }
                 Err(error) => {
                     metrics::counter!("holler_accept_errors_total").increment(1);

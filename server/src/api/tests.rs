@@ -66,7 +66,8 @@ async fn start() -> Server {
     let listeners = serve::listen(&app.config.listen).unwrap();
     let address = listeners[0].local_addr().unwrap();
     let stop = CancellationToken::new();
-    let running = tokio::spawn(serve::serve(listeners, tls, super::router(Arc::clone(&app)), 100, stop.clone()));
+    let running =
+        tokio::spawn(serve::serve(listeners, tls, super::router(Arc::clone(&app)), 100, stop.clone(), stop.clone()));
     let client = client(&app.config.keys);
     let url = format!("https://localhost:{}", address.port());
     let request = json!({"login": "admin", "password": *password, "device_name": "desk"});

@@ -1,7 +1,8 @@
 //! The command line of `hollerd`.
 //!
 //! `serve` runs the server; the other commands work on the same data folder, also while a server runs: it notices what they
-//! change within a second. Exit codes: 0 done, 1 it did not work (the reason is on standard error), 2 wrong usage.
+//! change within a second. Exit codes: 0 done, 1 it did not work (the reason is on standard error), 2 wrong usage, 3 the server
+//! went down at once because it was told to a second time.
 
 mod access;
 mod room;

@@ -29,7 +29,8 @@ pub fn has_data(data: &Path) -> bool {
 /// The right to serve a data folder. It ends with the value or with the process, however that ends.
 #[derive(Debug)]
 pub struct ServeLock {
-    _file: File,
+    data: PathBuf,
+    file: File,
 }
 
 impl ServeLock {
@@ -37,7 +38,7 @@ impl ServeLock {
     pub fn acquire(data: &Path) -> Result<Self, OpenStoreError> {
         create_folder(data)?;
         let path = data.join(LOCK_FILE);
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -55,13 +56,19 @@ impl ServeLock {
             }
             Err(error) => return Err(io_at(&path)(error.into())),
         }
+        Ok(Self { data: data.to_owned(), file })
+    }
+
+    /// Leaves this process's number for a second server to name, once it is sure that `ring` fits the data: until then nothing
+    /// is written.
+    pub fn sign(&mut self, ring: &KeyRing) -> Result<(), OpenStoreError> {
+        check(&self.data, ring)?;
         let written = (|| {
-            file.set_len(0)?;
-            file.rewind()?;
-            file.write_all(format!("{}\n", std::process::id()).as_bytes())
+            self.file.set_len(0)?;
+            self.file.rewind()?;
+            self.file.write_all(format!("{}\n", std::process::id()).as_bytes())
         })();
-        written.map_err(io_at(&path))?;
-        Ok(Self { _file: file })
+        written.map_err(io_at(&self.data.join(LOCK_FILE)))
     }
 }
 
@@ -79,12 +86,16 @@ struct RememberedKey {
     check: String,
 }
 
-/// Makes sure that `data` is there, is ours, and is sealed with keys that `ring` has. Gives the database's path.
-pub(super) fn prepare(data: &Path, ring: &KeyRing) -> Result<PathBuf, OpenStoreError> {
+/// Whether `data`, where it is there, is ours and sealed with keys that `ring` has. Touches nothing.
+pub fn check(data: &Path, ring: &KeyRing) -> Result<(), OpenStoreError> {
+    remembered(data, ring).map(drop)
+}
+
+/// The keys that `data` remembers, after everything that refuses.
+fn remembered(data: &Path, ring: &KeyRing) -> Result<KeysFile, OpenStoreError> {
     let database = data.join(DATABASE_FILE);
     let keys_path = data.join(KEYS_FILE);
-    // First everything that refuses, then everything that writes.
-    let mut remembered = match fs::read_to_string(&keys_path) {
+    let remembered = match fs::read_to_string(&keys_path) {
         Ok(text) => parse(&text).map_err(|fault| OpenStoreError::KeysFile { path: keys_path.clone(), fault })?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if database.exists() {
@@ -108,7 +119,13 @@ pub(super) fn prepare(data: &Path, ring: &KeyRing) -> Result<PathBuf, OpenStoreE
         }
     }
     is_ours(&database)?;
+    Ok(remembered)
+}
 
+/// Makes sure that `data` is there, is ours, and is sealed with keys that `ring` has. Gives the database's path.
+pub(super) fn prepare(data: &Path, ring: &KeyRing) -> Result<PathBuf, OpenStoreError> {
+    let mut remembered = remembered(data, ring)?;
+    let (database, keys_path) = (data.join(DATABASE_FILE), data.join(KEYS_FILE));
     create_folder(data)?;
     if !remembered.ring_key.iter().any(|key| key.id == ring.active().0) {
         let first = remembered.ring_key.is_empty();

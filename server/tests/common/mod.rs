@@ -57,10 +57,17 @@ impl Hollerd {
     }
 
     /// Ends it as an operator does, and gives what it logged.
-    pub(crate) fn end(mut self) -> String {
+    pub(crate) fn end(self) -> String {
         self.terminate();
-        assert!(self.child.wait().unwrap().success());
-        self.log.take().unwrap().join().unwrap()
+        let (code, log) = self.wait();
+        assert_eq!(code, Some(0), "{log}");
+        log
+    }
+
+    /// Waits for its end, and gives its exit code and what it logged.
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
+        (code, self.log.take().unwrap().join().unwrap())
     }
 }
 

@@ -141,6 +141,7 @@ async fn a_wrong_or_missing_ring_is_refused_and_nothing_is_touched() {
     for (path, bytes) in folders.bytes() {
         fs::write(copied.data().join(path.file_name().unwrap()), bytes).unwrap();
     }
+    fs::write(copied.data().join("LOCK"), "1\n").unwrap();
     let before = copied.bytes();
     assert!(before.iter().any(|(path, bytes)| path.ends_with("holler.db-wal") && !bytes.is_empty()));
 
@@ -157,6 +158,8 @@ async fn a_wrong_or_missing_ring_is_refused_and_nothing_is_touched() {
     fs::set_permissions(two.join("ring.toml"), fs::Permissions::from_mode(0o600)).unwrap();
     let refused = refusal(&copied.data(), KeyRing::load(&two).unwrap());
     assert!(matches!(refused, OpenStoreError::RingKeyMissing { .. }), "{refused}");
+    let mut lock = ServeLock::acquire(&copied.data()).unwrap();
+    assert!(matches!(lock.sign(&KeyRing::ephemeral().unwrap()), Err(OpenStoreError::RingKeyOther { .. })));
     assert_eq!(copied.bytes(), before);
 
     // With the right ring, the same bytes open and hold what was acked.
@@ -210,7 +213,8 @@ async fn foreign_damaged_and_newer_files_are_refused_and_told_apart() {
 #[test]
 fn a_second_server_is_refused_and_told_who_is_first() {
     let folders = Folders::new();
-    let first = ServeLock::acquire(&folders.data()).unwrap();
+    let mut first = ServeLock::acquire(&folders.data()).unwrap();
+    first.sign(&folders.ring()).unwrap();
     let refused = ServeLock::acquire(&folders.data()).unwrap_err();
     assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
     drop(first);
