@@ -14,9 +14,10 @@
 //! | [`burst`] | the frames of one press of the talk button: gaps, digest, repair |
 //! | [`log`] | the ordered, durable, idempotent log of a room |
 //! | [`session`] | one socket's session on the server: order of messages, cursors, send queue |
+//! | [`presence`] | who is here: states with their ages and leases |
 //! | [`engine`] | the client: composes the machines above behind ports |
 //!
-//! The machines (`floor`, `burst`, `log`, `session`) do not import each other; `engine` and the server's shells compose
+//! The machines (`floor`, `burst`, `log`, `session`, `presence`) do not import each other; `engine` and the server's shells compose
 //! them. `./x check layout` enforces it.
 
 pub mod burst;
@@ -24,6 +25,7 @@ pub mod engine;
 pub mod floor;
 pub mod log;
 pub mod model;
+pub mod presence;
 pub mod seal;
 pub mod session;
 pub mod units;

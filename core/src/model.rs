@@ -104,6 +104,22 @@ words! {
         Admin = "admin",
     }
 
+    /// Whether a person can be reached, from the weakest to the strongest: of several devices the strongest counts.
+    PresenceState {
+        /// Nobody can say: the lease ran out, or the server that knew was restarted.
+        Unknown = "unknown",
+        /// No device is connected.
+        Offline = "offline",
+        /// Connected, but not looking.
+        Away = "away",
+        /// Ready to be talked to.
+        Available = "available",
+        /// Hears one room only.
+        Solo = "solo",
+        /// Connected, but not to be disturbed.
+        Busy = "busy",
+    }
+
     /// How a burst's frames are coded.
     Codec {
         /// Opus (RFC 6716), one channel, 48 kHz.

@@ -45,8 +45,17 @@ pub const SPOKEN_AGO_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const AUTH_WAIT: Duration = Duration::from_secs(5);
 /// How often a client sends `ping` while nothing else is sent.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
-/// A socket from which nothing came for this long is lost.
-pub const SILENCE_MAX: Duration = Duration::from_secs(40);
+/// Longest wait between signs of life that an idle client may promise in `ping`: a phone's radio then works for a few seconds in
+/// two minutes. Longer, and the tables of mobile networks forget the connection.
+pub const HEARTBEAT_IDLE_MAX: Duration = Duration::from_secs(120);
+/// How much later than promised a sign of life may come: a radio that wakes, a packet that is sent three times.
+pub const HEARTBEAT_SLACK: Duration = Duration::from_secs(25);
+/// A socket from which nothing came for this long is lost, unless its client promised its next sign of life for later.
+pub const SILENCE_MAX: Duration = Duration::from_secs(HEARTBEAT.as_secs() + HEARTBEAT_SLACK.as_secs());
+/// How long after a socket closed its device still counts as it was, so that a reconnect does not flicker.
+pub const PRESENCE_GRACE: Duration = Duration::from_secs(5);
+/// Largest room of which every member's presence is told; of a larger one only how many are in which state.
+pub const PRESENCE_LIST_MAX: usize = 100;
 /// How often a client that has or awaits the floor sends `ping` while it sends no voice.
 pub const HEARTBEAT_TALKING: Duration = Duration::from_millis(500);
 /// A floor holder from whom nothing came for this long loses the floor.
