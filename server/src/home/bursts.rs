@@ -7,15 +7,13 @@ use bytes::Bytes;
 use holler_core::burst::{Assembly, EndRefused, Frames, Inserted, Phase, Status};
 use holler_core::log::End;
 use holler_core::model::{BurstDigest, EventBody};
-use holler_core::units::{BurstId, BurstStep, DeviceId, FrameNo, Mono, RoomId, UserId};
+use holler_core::units::{BurstId, BurstStep, DeviceId, FrameNo, Mono, UserId};
 use holler_core::wire::limits::{FRAMES_PER_BURST_MAX, HOLDER_SILENCE_MAX, REPAIR_WAIT};
 use holler_core::wire::problem::{Problem, ProblemKind};
 use holler_core::wire::voice::{VoiceFrame, VoiceKind};
-use tokio::sync::mpsc::WeakSender;
 
-use super::Command;
 use super::journal::{Entry, Journal, Outcome};
-use crate::storage::{Store, StoreError};
+use crate::storage::{BurstRecord, StoreError};
 
 /// Live frames that one who joins mid-burst is sent at once: enough to prime a decoder, too few to be late by.
 const RING_FRAMES: usize = 3;
@@ -34,9 +32,37 @@ pub(super) struct Settled {
     pub(super) status: Result<Status, Problem>,
 }
 
+/// A burst that is to be read from storage, with the `burst.end` that asked for it. It comes back as
+/// [`Command::Loaded`](super::Command::Loaded).
+#[derive(Debug)]
+pub struct Load {
+    /// Which burst.
+    pub burst: BurstId,
+    end: Stated,
+}
+
+/// What storage has of a burst.
+pub type Stored = (BurstRecord, Vec<(FrameNo, Bytes)>);
+
+impl Load {
+    /// The numbers of the frames to read.
+    pub const FRAMES: (FrameNo, FrameNo) = (FrameNo::FIRST, FrameNo(FRAMES_PER_BURST_MAX));
+
+    /// What storage has: the record, and its frames where there is one.
+    pub fn found(self, found: Result<Option<Stored>, StoreError>) -> Loaded {
+        let Self { burst, end } = self;
+        let found = match found {
+            Ok(Some((record, frames))) => assembled(burst, end.device, &record, frames).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error.into()),
+        };
+        Loaded { burst, end, found }
+    }
+}
+
 /// A burst that was read from storage, with the `burst.end` that asked for it.
 #[derive(Debug)]
-pub(crate) struct Loaded {
+pub struct Loaded {
     burst: BurstId,
     end: Stated,
     found: Result<Option<(UserId, Assembly)>, Problem>,
@@ -66,24 +92,21 @@ struct Kept {
 
 /// The bursts of one room.
 pub(super) struct Bursts {
-    room: RoomId,
-    store: Store,
-    home: WeakSender<Command>,
     kept: BTreeMap<BurstId, Kept>,
     /// Those that are being read from storage.
     loading: BTreeSet<BurstId>,
+    /// Those of them that nobody reads yet.
+    loads: VecDeque<Load>,
     settled: VecDeque<Settled>,
     look_at: Option<Mono>,
 }
 
 impl Bursts {
-    pub(super) fn new(room: RoomId, store: Store, home: WeakSender<Command>) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            room,
-            store,
-            home,
             kept: BTreeMap::new(),
             loading: BTreeSet::new(),
+            loads: VecDeque::new(),
             settled: VecDeque::new(),
             look_at: None,
         }
@@ -216,7 +239,7 @@ impl Bursts {
         }
     }
 
-    /// Reads a burst that is not in memory, and comes back with [`Command::Loaded`].
+    /// Has a burst read that is not in memory.
     fn load(&mut self, burst: BurstId, end: Stated) {
         if self.loading.contains(&burst) || self.loading.len() >= LOADING_MAX || self.kept.len() >= KEPT_MAX {
             let problem =
@@ -226,14 +249,12 @@ impl Bursts {
             return;
         }
         self.loading.insert(burst);
-        let (store, room, home) = (self.store.clone(), self.room, self.home.clone());
-        tokio::spawn(async move {
-            let found = read(&store, room, burst, end.device).await;
-            if let Some(home) = home.upgrade() {
-                // The home may have ended meanwhile, as the server drains: the client asks again after its reconnect.
-                let _ended = home.send(Command::Loaded(Box::new(Loaded { burst, end, found }))).await;
-            }
-        });
+        self.loads.push_back(Load { burst, end });
+    }
+
+    /// What is to be read from storage.
+    pub(super) fn poll_load(&mut self) -> Option<Load> {
+        self.loads.pop_front()
     }
 
     pub(super) fn loaded(&mut self, now: Mono, loaded: Loaded, journal: &mut Journal) {
@@ -389,18 +410,17 @@ impl Bursts {
 }
 
 /// A burst from storage, as far as the log and the chunks have it.
-async fn read(
-    store: &Store,
-    room: RoomId,
+fn assembled(
     burst: BurstId,
     asker: DeviceId,
-) -> Result<Option<(UserId, Assembly)>, Problem> {
-    let Some(record) = store.burst(room, burst).await? else { return Ok(None) };
+    record: &BurstRecord,
+    stored: Vec<(FrameNo, Bytes)>,
+) -> Result<(UserId, Assembly), Problem> {
     if record.device != asker {
         return Err(EndRefused::NotOwner.into());
     }
     let mut frames = Frames::new();
-    for (number, payload) in store.frames(room, burst, FrameNo::FIRST, FrameNo(FRAMES_PER_BURST_MAX)).await? {
+    for (number, payload) in stored {
         if let Err(error) = frames.insert(number, payload) {
             return Err(StoreError::Damaged(format!("burst {burst}: {error}")).into());
         }
@@ -411,5 +431,5 @@ async fn read(
         End::Committed { last, digest } if record.complete => Phase::Complete { last, digest },
         End::Committed { last, digest } => Phase::Ended { last, digest },
     };
-    Ok(Some((record.user, Assembly::restore(burst, record.device, frames, phase))))
+    Ok((record.user, Assembly::restore(burst, record.device, frames, phase)))
 }

@@ -8,11 +8,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use holler_core::model::{EventBody, Role};
+use holler_core::model::EventBody;
 use holler_core::units::{BurstId, ClientId, DeviceId, FrameNo, Mono, RoomId, UserId};
 
 use crate::clock::Clock;
-use crate::storage::{Append, AppendError, Store, StoreError};
+use crate::storage::{AppendError, StoreError};
 
 /// How long to wait before an entry is tried again.
 const RETRY: Duration = Duration::from_millis(250);
@@ -22,16 +22,32 @@ const ENTRIES_MAX: usize = 256;
 
 /// One thing to write.
 #[derive(Clone, Debug)]
-pub(super) enum Entry {
+pub enum Entry {
     /// Frames of a burst.
-    Chunk { burst: BurstId, frames: Vec<(FrameNo, Bytes)> },
+    Chunk {
+        /// The burst.
+        burst: BurstId,
+        /// Its frames.
+        frames: Vec<(FrameNo, Bytes)>,
+    },
     /// An event.
-    Event { burst: Option<BurstId>, user: UserId, device: DeviceId, client_id: ClientId, body: EventBody },
+    Event {
+        /// The burst that it is about, if any.
+        burst: Option<BurstId>,
+        /// Who made it.
+        user: UserId,
+        /// From which device.
+        device: DeviceId,
+        /// Its name, so that writing it twice stores it once.
+        client_id: ClientId,
+        /// What happened.
+        body: EventBody,
+    },
 }
 
 impl Entry {
     /// The burst that it is about.
-    pub(super) fn burst(&self) -> Option<BurstId> {
+    pub fn burst(&self) -> Option<BurstId> {
         match self {
             Self::Chunk { burst, .. } => Some(*burst),
             Self::Event { burst, .. } => *burst,
@@ -41,13 +57,28 @@ impl Entry {
 
 /// How writing an entry ended.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// It is committed and synced.
     Written,
     /// Not now, or not known: try again.
     Retry(String),
     /// Never: it would be refused again.
     Refused(String),
+}
+
+impl From<&AppendError> for Outcome {
+    fn from(error: &AppendError) -> Self {
+        match error {
+            AppendError::Store(error) => not_stored(error),
+            AppendError::Refused(_) | AppendError::NoSuchRoom(_) => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl From<&StoreError> for Outcome {
+    fn from(error: &StoreError) -> Self {
+        not_stored(error)
+    }
 }
 
 /// Whether what the store did not do may succeed later.
@@ -68,7 +99,6 @@ fn not_stored(error: &StoreError) -> Outcome {
 /// The queue of entries, and the one that is being written.
 pub(super) struct Journal {
     room: RoomId,
-    store: Store,
     clock: Clock,
     waiting: VecDeque<Entry>,
     retry_at: Option<Mono>,
@@ -76,8 +106,8 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    pub(super) fn new(room: RoomId, store: Store, clock: Clock) -> Self {
-        Self { room, store, clock, waiting: VecDeque::new(), retry_at: None, writing: false }
+    pub(super) fn new(room: RoomId, clock: Clock) -> Self {
+        Self { room, clock, waiting: VecDeque::new(), retry_at: None, writing: false }
     }
 
     /// Adds an entry. Their number is bounded by the bursts a home keeps: three events each, and chunks only while
@@ -112,30 +142,11 @@ impl Journal {
         (!self.writing && !self.waiting.is_empty()).then(|| self.retry_at.unwrap_or_default())
     }
 
-    /// Writes the first entry; [`Journal::settled`] must be called with what the future gives.
-    pub(super) fn write(&mut self) -> Option<impl Future<Output = Outcome> + Send + 'static> {
+    /// The first entry, to be written; [`Journal::settled`] must be called with what came of it.
+    pub(super) fn write(&mut self) -> Option<Entry> {
         let entry = self.waiting.front()?.clone();
         self.writing = true;
-        let (room, store, clock) = (self.room, self.store.clone(), self.clock);
-        Some(async move {
-            match entry {
-                Entry::Chunk { burst, frames } => match store.put_frames(room, burst, frames).await {
-                    Ok(_new) => Outcome::Written,
-                    Err(error) => not_stored(&error),
-                },
-                Entry::Event { burst: _, user, device, client_id, body } => {
-                    let received_at = clock.unix();
-                    // The role matters for deleting what others wrote, which a home never does.
-                    let role = Role::Talker;
-                    let append = Append { room, user, device, role, client_id, epoch: None, body, received_at };
-                    match store.append(append).await {
-                        Ok(_appended) => Outcome::Written,
-                        Err(AppendError::Store(error)) => not_stored(&error),
-                        Err(error) => Outcome::Refused(error.to_string()),
-                    }
-                }
-            }
-        })
+        Some(entry)
     }
 
     /// The entry that was being written has an outcome. Gives the entry when it is done with.

@@ -1,8 +1,8 @@
 //! The home of a room: the one place that arbitrates its floor and forwards its voice.
 //!
-//! A [`Home`] is a handle to a task that owns the room's machines: [`holler_core::floor`] decides who talks,
-//! [`holler_core::burst`] keeps the frames of bursts that are not settled, and a queue of [`journal`] entries takes what must
-//! become durable to the store, in order, one at a time. Everything reaches the task as a [`Command`] through a bounded queue; a
+//! A [`Home`] is a handle to a task that owns a [`Room`], which is a machine without I/O and composes the room's others:
+//! [`holler_core::floor`] decides who talks, [`holler_core::burst`] keeps the frames of bursts that are not settled, and a queue
+//! of [`journal`] entries takes what must become durable to the store, in order, one at a time. Everything reaches the task as a [`Command`] through a bounded queue; a
 //! gateway whose command finds the queue full waits, and with it its client.
 //!
 //! What was committed comes back through the fan-out that [`Homes::new`] gives the store, which never blocks the store's writer: where a home
@@ -18,6 +18,10 @@ mod room;
 mod task;
 #[cfg(test)]
 mod tests;
+
+pub use bursts::{Load, Loaded, Stored};
+pub use journal::{Entry, Outcome};
+pub use room::{Draw, Opening, Room, interruption};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,7 +47,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// What a home is asked to do.
 #[derive(Debug)]
-pub(crate) enum Command {
+pub enum Command {
     /// A socket follows the room.
     Join {
         /// The socket.
@@ -92,17 +96,18 @@ pub(crate) enum Command {
         digest: BurstDigest,
     },
     /// A burst was read from storage.
-    Loaded(Box<bursts::Loaded>),
+    Loaded(Box<Loaded>),
     /// The server is going down: write what is held, then end.
     Drain,
 }
 
 /// What was committed and not yet passed on.
 #[derive(Debug, Default)]
-struct Committed {
-    events: Vec<Arc<Event>>,
+pub struct Committed {
+    /// In order.
+    pub events: Vec<Arc<Event>>,
     /// The log's head, where `events` had to be dropped.
-    overflow: Option<Seq>,
+    pub overflow: Option<Seq>,
 }
 
 /// A handle to the home of a room.
@@ -182,9 +187,9 @@ impl Homes {
         let home = Home { room, commands, committed: Arc::default() };
         // In the map before the log's head is read: an event committed between the two is seen by one or both, never by none.
         lock(&self.rooms).insert(room, home.clone());
-        match room::Room::open(room, &self.store, self.clock, weak).await {
+        match task::open(room, &self.store, self.clock).await {
             Ok(state) => {
-                self.tasks.spawn(task::run(state, inbox, Arc::clone(&home.committed)));
+                self.tasks.spawn(task::run(state, self.store.clone(), weak, inbox, Arc::clone(&home.committed)));
                 Ok(Some(home))
             }
             Err(error) => {

@@ -6,22 +6,21 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use holler_core::floor::{self, Audience, Floor};
+use holler_core::log::LogHead;
 use holler_core::model::{Event, EventBody, Role};
 use holler_core::session::Coalesce;
 use holler_core::units::{
-    BurstStep, ClientId, Cursor, DeviceId, Epoch, Incarnation, Mono, RequestId, RoomId, Seq, UserId,
+    BurstId, BurstStep, ClientId, Cursor, DeviceId, Epoch, Incarnation, Mono, RequestId, RoomId, Seq, UnixMs, UserId,
 };
 use holler_core::wire::socket::{DenyReason, FloorState, RevokeReason, ServerMessage};
 use holler_core::wire::voice::{VoiceFrame, VoiceKind};
 
-use tokio::sync::mpsc::WeakSender;
-
-use super::bursts::{Bursts, Settled};
+use super::bursts::{Bursts, Load, Settled};
 use super::journal::{Entry, Journal, Outcome};
 use super::{Command, Committed};
 use crate::clock::Clock;
 use crate::gateway::{Connection, encode};
-use crate::storage::{Append, AppendError, BurstRecord, Point, Store};
+use crate::storage::{Append, BurstRecord};
 
 /// How often frames are taken from memory into a chunk.
 const CHUNK: Duration = Duration::from_secs(1);
@@ -36,11 +35,47 @@ struct Member {
     voice: bool,
 }
 
-/// One room.
-pub(super) struct Room {
+/// Draws 16 random bytes.
+pub type Draw = Box<dyn FnMut() -> Result<[u8; 16], getrandom::Error> + Send>;
+
+/// What a home starts from.
+pub struct Opening {
+    /// The room.
+    pub room: RoomId,
+    /// Above that of every home before.
+    pub term: u32,
+    /// Whose emergencies are on.
+    pub emergencies: Vec<UserId>,
+    /// Where the log stands, after the [`interruption`] of every burst that an earlier home left open.
+    pub log: LogHead,
+    /// Names the events that have no other name.
+    pub draw: Draw,
+}
+
+/// The event that ends a burst which an earlier home left open. It is to be written before anybody can ask about the burst: its
+/// sender may come back with a `burst.end` at once.
+pub fn interruption(room: RoomId, burst: BurstId, record: &BurstRecord, received_at: UnixMs) -> Append {
+    Append {
+        room,
+        user: record.user,
+        device: record.device,
+        role: Role::Talker,
+        client_id: burst.client_id(BurstStep::Ended),
+        epoch: None,
+        body: EventBody::BurstInterrupted {
+            burst,
+            last_received: record.present.last().map(|range| range.to).unwrap_or_default(),
+        },
+        received_at,
+    }
+}
+
+/// One room: a machine. After every call, its shell calls [`Room::settle`], does what [`Room::write`] and [`Room::poll_load`]
+/// ask for, and waits until [`Room::poll_timeout`] at most.
+pub struct Room {
     room: RoomId,
     clock: Clock,
-    store: Store,
+    draw: Draw,
     floor: Floor,
     bursts: Bursts,
     journal: Journal,
@@ -54,40 +89,16 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Takes the room's next term, and reads what an earlier home left unfinished.
-    pub(super) async fn open(
-        room: RoomId,
-        store: &Store,
-        clock: Clock,
-        home: WeakSender<Command>,
-    ) -> Result<Self, AppendError> {
-        let term = store.take_home(room).await?;
-        let emergencies = store.emergencies(room).await?;
-        let journal = Journal::new(room, store.clone(), clock);
-        for burst in store.open_bursts(room).await? {
-            let Some(BurstRecord { user, device, present, .. }) = store.burst(room, burst).await? else { continue };
-            let last_received = present.last().map(|range| range.to).unwrap_or_default();
-            // Written before anybody can ask about the burst: its sender may come back with a burst.end at once.
-            let interrupted = Append {
-                room,
-                user,
-                device,
-                role: Role::Talker,
-                client_id: burst.client_id(BurstStep::Ended),
-                epoch: None,
-                body: EventBody::BurstInterrupted { burst, last_received },
-                received_at: clock.unix(),
-            };
-            store.append(interrupted).await?;
-        }
-        let log = store.log_head(room).await?.ok_or(AppendError::NoSuchRoom(room))?;
-        Ok(Self {
+    /// A home that nobody follows yet.
+    pub fn new(opening: Opening, clock: Clock) -> Self {
+        let Opening { room, term, emergencies, log, draw } = opening;
+        Self {
             room,
             clock,
-            store: store.clone(),
+            draw,
             floor: Floor::new(floor::Config::default(), term, NO_LEASE_END, emergencies),
-            bursts: Bursts::new(room, store.clone(), home),
-            journal,
+            bursts: Bursts::new(),
+            journal: Journal::new(room, clock),
             members: BTreeMap::new(),
             incarnation: log.incarnation,
             first_seq: log.first_seq,
@@ -95,7 +106,12 @@ impl Room {
             epoch: log.epoch,
             chunk_at: None,
             draining: false,
-        })
+        }
+    }
+
+    /// The room.
+    pub fn id(&self) -> RoomId {
+        self.room
     }
 
     pub(super) fn clock(&self) -> Clock {
@@ -103,28 +119,31 @@ impl Room {
     }
 
     /// Whether the server drains and nothing is left to write.
-    pub(super) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.draining && self.journal.is_empty() && self.bursts.nothing_unsaved()
     }
 
-    /// Whether an entry of the journal may be written now.
-    pub(super) fn may_write(&self) -> bool {
-        self.journal.due().is_some_and(|at| at <= self.clock.now())
+    /// The entry to write now, if there is one; [`Room::written`] must be called with what came of it.
+    pub fn write(&mut self) -> Option<Entry> {
+        let due = self.journal.due().is_some_and(|at| at <= self.clock.now());
+        if due { self.journal.write() } else { None }
     }
 
-    pub(super) fn write(&mut self) -> Option<impl Future<Output = Outcome> + Send + 'static> {
-        self.journal.write()
+    /// What to read from storage.
+    pub fn poll_load(&mut self) -> Option<Load> {
+        self.bursts.poll_load()
     }
 
     /// When to call [`Room::timeout`].
-    pub(super) fn poll_timeout(&self) -> Option<Mono> {
+    pub fn poll_timeout(&self) -> Option<Mono> {
         [self.floor.poll_timeout(), self.chunk_at, self.journal.due(), self.bursts.poll_timeout()]
             .into_iter()
             .flatten()
             .min()
     }
 
-    pub(super) fn timeout(&mut self) {
+    /// The time of [`Room::poll_timeout`] has come.
+    pub fn timeout(&mut self) {
         let now = self.clock.now();
         self.floor.handle(now, floor::Input::Timeout);
         if self.chunk_at.is_some_and(|at| at <= now) {
@@ -137,7 +156,7 @@ impl Room {
     }
 
     /// Runs the machines' outputs, and plans the next chunk.
-    pub(super) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         while let Some(output) = self.floor.poll_output() {
             self.floor_output(&output);
         }
@@ -150,14 +169,14 @@ impl Room {
     }
 
     /// An entry of the journal was written, or not.
-    pub(super) fn written(&mut self, outcome: &Outcome) {
+    pub fn written(&mut self, outcome: &Outcome) {
         if let Some(entry) = self.journal.settled(outcome) {
             self.bursts.written(&entry, outcome, &mut self.journal);
         }
     }
 
     /// Events were committed: everyone who follows is told; the message is serialised once.
-    pub(super) fn committed(&mut self, batch: Committed) {
+    pub fn committed(&mut self, batch: Committed) {
         let Committed { events, overflow } = batch;
         if let (Some(first), Some(last)) = (events.first(), events.last()) {
             let (first, last) = (first.seq, last.seq);
@@ -166,7 +185,6 @@ impl Room {
             for member in self.members.values() {
                 member.connection.out.events(self.room, first, last, Some(text.clone()));
             }
-            self.store.hooks().at(Point::FannedOut);
         }
         if let Some(head) = overflow {
             self.head = self.head.max(head);
@@ -181,7 +199,8 @@ impl Room {
         encode(&ServerMessage::Events { room: self.room, incarnation: self.incarnation, events })
     }
 
-    pub(super) fn command(&mut self, command: Command) {
+    /// Does what is asked.
+    pub fn command(&mut self, command: Command) {
         let now = self.clock.now();
         match command {
             Command::Join { connection, role, request, cursor, voice } => {
@@ -377,8 +396,11 @@ impl Room {
     }
 
     fn log_emergency(&mut self, user: UserId, device: DeviceId, body: EventBody) {
-        match client_id_at_random() {
-            Ok(client_id) => self.journal.push(Entry::Event { burst: None, user, device, client_id, body }),
+        match (self.draw)() {
+            Ok(bytes) => {
+                let client_id = ClientId::from_bytes(bytes);
+                self.journal.push(Entry::Event { burst: None, user, device, client_id, body });
+            }
             Err(error) => tracing::error!(%error, "an emergency could not be logged: no random bytes"),
         }
     }
@@ -401,10 +423,4 @@ impl Room {
             },
         });
     }
-}
-
-fn client_id_at_random() -> Result<ClientId, getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(ClientId::from_bytes(bytes))
 }
