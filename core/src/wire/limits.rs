@@ -23,6 +23,10 @@ pub const REST_BODY_BYTES_MAX: usize = 256 * 1024;
 pub const PAGE_EVENTS_MAX: u32 = 500;
 /// A page of a room's log when the client names no size, in events.
 pub const PAGE_EVENTS_DEFAULT: u32 = 100;
+/// Longest sync token of the roster, in characters.
+pub const SYNC_TOKEN_CHARS_MAX: usize = 256;
+/// Days for which a sync token of the roster is good.
+pub const SYNC_TOKEN_DAYS: u32 = 30;
 /// Rooms that one socket may be subscribed to.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 /// Sends of one socket that may be waiting for their answer.

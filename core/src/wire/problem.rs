@@ -61,6 +61,8 @@ problems! {
     StaleEpoch = "stale-epoch", 409, "The room's key changed";
     /// The cursor belongs to another incarnation of the log.
     WrongIncarnation = "wrong-incarnation", 410, "The log's history changed";
+    /// The sync token is too old, or of another view.
+    SyncTokenExpired = "sync-token-expired", 410, "Too much changed since; take a snapshot";
     /// The body is larger than allowed.
     TooLarge = "too-large", 413, "Too large";
     /// The body has another media type than the one expected.

@@ -140,6 +140,61 @@ bodies! {
         last_heard_ms: Option<u64>,
     }
 
+    /// `GET /roster`: the people and rooms that the caller sees, or what changed of them.
+    ///
+    /// Apply the answers in their order. After a delta a client has exactly what a snapshot would have given it.
+    #[derive(Default)]
+    pub struct Roster {
+        /// For the next `GET /roster?since=`. Keep it with the data that it belongs to.
+        sync_token: String,
+        /// Whether this is everything: forget what was known before. Else only what changed is in it.
+        snapshot: bool,
+        /// People who are new or changed, in the order of their identifiers.
+        users: Vec<Person>,
+        /// People who are no longer seen: they share no room with the caller any more, or are gone.
+        removed_users: Vec<UserId>,
+        /// Rooms that are new or changed, in the order of their identifiers.
+        rooms: Vec<RosterRoom>,
+        /// Rooms that are no longer seen.
+        removed_rooms: Vec<RoomId>,
+    }
+
+    /// A person in the roster.
+    pub struct Person {
+        /// Names the person.
+        id: UserId,
+        /// The name that others see.
+        name: String,
+        /// What they may do in the workspace.
+        role: UserRole,
+    }
+
+    /// A room in the roster.
+    pub struct RosterRoom {
+        /// Names the room.
+        id: RoomId,
+        /// The name that people see.
+        name: String,
+        /// Direct, group or channel.
+        kind: RoomKind,
+        /// What you may do in it; absent for an admin of the workspace who is no member.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<Role>,
+        /// Its members. In a delta, of a room that is known already: only those who are new or whose role changed.
+        members: Vec<RosterMember>,
+        /// In a delta: who left.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        removed_members: Vec<UserId>,
+    }
+
+    /// A member of a room in the roster.
+    pub struct RosterMember {
+        /// Who.
+        user: UserId,
+        /// What they may do here.
+        role: Role,
+    }
+
     /// `PUT /rooms/{room}/members/{user}`
     #[serde(deny_unknown_fields)]
     pub struct SetMember {

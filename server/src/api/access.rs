@@ -42,6 +42,7 @@ pub const TABLE: &[(Method, &str, Need)] = &[
     (Method::GET, "/api/v1/me", Need::SignedIn),
     (Method::GET, "/api/v1/users", Need::Scope(Scope::Roster)),
     (Method::POST, "/api/v1/users", Need::Admin),
+    (Method::GET, "/api/v1/roster", Need::Scope(Scope::Roster)),
     (Method::GET, "/api/v1/devices", Need::SignedIn),
     (Method::DELETE, "/api/v1/devices/{device}", Need::Session),
     (Method::GET, "/api/v1/rooms", Need::Scope(Scope::Roster)),

@@ -17,6 +17,7 @@ pub mod openapi;
 pub mod page;
 pub mod problem;
 pub mod rooms;
+pub mod roster;
 pub mod users;
 
 use std::time::Duration;
@@ -50,6 +51,7 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(auth::sign_out::handler))
         .routes(routes!(me::handler))
         .routes(routes!(users::list::handler, users::create::handler))
+        .routes(routes!(roster::handler))
         .routes(routes!(devices::list::handler))
         .routes(routes!(devices::revoke::handler))
         .routes(routes!(rooms::list::handler, rooms::create::handler))

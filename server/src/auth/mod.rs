@@ -341,6 +341,8 @@ impl From<AccountError> for Problem {
             AccountError::NoMember => Self::new(ProblemKind::NotFound, detail).field("user"),
             AccountError::DirectFull => Self::new(ProblemKind::Conflict, detail),
             AccountError::NoDevice => Self::new(ProblemKind::NotFound, detail).field("device"),
+            AccountError::SyncTokenExpired => Self::new(ProblemKind::SyncTokenExpired, detail).field("since"),
+            AccountError::SyncTokenMalformed => Self::new(ProblemKind::Malformed, detail).field("since"),
             AccountError::Store(error) => Self::from(error),
         }
     }

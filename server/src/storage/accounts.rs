@@ -7,6 +7,7 @@
 
 mod devices;
 mod rooms;
+mod roster;
 mod users;
 
 use holler_core::model::{Role, RoomKind, UserRole};
@@ -16,6 +17,8 @@ use rusqlite::{Connection, Row, params};
 use zeroize::Zeroizing;
 
 use super::{Sealer, StoreError, Vault};
+
+pub use roster::View;
 
 /// Devices of one user that are not revoked; a further one replaces the one that was unused for longest.
 pub const DEVICES_MAX: usize = 64;
@@ -46,6 +49,12 @@ pub enum AccountError {
     /// No such device, or it is revoked already.
     #[error("there is no such device")]
     NoDevice,
+    /// The client was away for too long, or what it sees is another view now.
+    #[error("this sync token is too old, or not of this view: take a snapshot by leaving out since")]
+    SyncTokenExpired,
+    /// No sync token at all.
+    #[error("expected the sync_token of an earlier answer")]
+    SyncTokenMalformed,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -21,6 +21,7 @@ const VERSIONS: &[&[&str]] = &[
         include_str!("schema/1/accounts.sql"),
     ],
     &[
+        include_str!("schema/2/roster.sql"),
     ],
 ];
 
