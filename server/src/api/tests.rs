@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::{CommonFlags, Config, ServeFlags};
 use crate::keys::KeyRing;
 use crate::pki::{self, Identity};
+use crate::storage::audit::Actor;
 use crate::storage::{Append, NoHooks, Store};
 use crate::{first_start, serve};
 
@@ -136,7 +137,7 @@ impl Server {
     }
 
     async fn script(&self, scopes: &[Scope]) -> String {
-        self.app.auth.script_token(self.admin.user, "script".into(), scopes.to_vec(), 1).await.unwrap().1
+        self.app.auth.script_token(Actor::Cli, self.admin.user, "script".into(), scopes.to_vec(), 1).await.unwrap().1
     }
 
     async fn end(self) {
@@ -213,7 +214,7 @@ async fn each_endpoint_asks_for_what_the_table_says() {
     let member = server.add_user("sam").await;
     let room = server.room("Everyone").await;
     let member_admin_scope =
-        server.app.auth.script_token(member.user, "x".into(), vec![Scope::Admin], 1).await.unwrap().1;
+        server.app.auth.script_token(Actor::Cli, member.user, "x".into(), vec![Scope::Admin], 1).await.unwrap().1;
     for (method, path, need) in TABLE {
         let filled = path
             .replace("{room}", &room.to_string())

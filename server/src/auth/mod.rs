@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::storage::accounts::{self, AccountError, Accounts, Rights};
+use crate::storage::audit::Actor;
 use crate::storage::{Store, StoreError};
 use limits::SignInLimits;
 use password::Passwords;
@@ -67,6 +68,12 @@ impl Principal {
             return Ok(());
         }
         Err(Problem::new(ProblemKind::Forbidden, format!("this needs a token with the scope {scope}")))
+    }
+}
+
+impl From<&Principal> for Actor {
+    fn from(principal: &Principal) -> Self {
+        Self::User(principal.user, principal.device)
     }
 }
 
@@ -160,7 +167,7 @@ impl Auth {
         let fresh = tokens::generate()?;
         let keys = store
             .write(move |db| {
-                let accounts = Accounts::open(db, &vault, workspace)?;
+                let accounts = Accounts::open(db, &vault, workspace)?.acting(Actor::Server, now);
                 if accounts.signing_keys()?.is_empty() {
                     accounts.add_signing_key(&fresh.0, &fresh.1, now)?;
                 }
@@ -253,16 +260,19 @@ impl Auth {
         self.0.passwords.hash(password).await
     }
 
-    /// Runs a change of accounts and returns when this process goes by it. `change` gives the new generation.
+    /// Runs a change of accounts by `actor` and returns when this process goes by it. `change` gives the new generation. The audit
+    /// log is told in the same transaction: by the methods of [`Accounts`], or with [`Accounts::record`].
     pub async fn change(
         &self,
+        actor: impl Into<Actor>,
         change: impl FnOnce(&Accounts<'_>, UnixMs) -> Result<u64, AccountError> + Send + 'static,
     ) -> Result<(), Problem> {
         let (vault, workspace, now) = (self.0.store.vault().clone(), self.0.workspace, self.0.clock.unix());
+        let actor = actor.into();
         let generation = self
             .0
             .store
-            .write(move |db| change(&Accounts::open(db, &vault, workspace)?, now))
+            .write(move |db| change(&Accounts::open(db, &vault, workspace)?.acting(actor, now), now))
             .await
             .map_err(Problem::from)?;
         Ok(self.reach(generation).await?)

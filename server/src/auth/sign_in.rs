@@ -14,6 +14,7 @@ use super::tokens::Subject;
 use super::{Auth, Principal};
 use crate::storage::StoreError;
 use crate::storage::accounts::{Accounts, Ended};
+use crate::storage::audit::{Action, Actor};
 
 /// The most days that a token for a script may live.
 pub const SCRIPT_DAYS_MAX: u32 = 366;
@@ -69,14 +70,16 @@ impl Auth {
             .store
             .write(move |db| {
                 let accounts = Accounts::open(db, &vault, workspace)?;
-                let mut generation = None;
-                let device = match device {
-                    Some(device) if accounts.reuse_device(device, user, &device_name, now)? => device,
+                let known = match device {
+                    Some(device) if accounts.reuse_device(device, user, &device_name, now)? => Some(device),
                     // Unknown, revoked or somebody else's: the right password still makes a device of their own.
-                    Some(_) | None => {
-                        generation = accounts.add_device(fresh, user, &device_name, now)?;
-                        fresh
-                    }
+                    Some(_) | None => None,
+                };
+                let device = known.unwrap_or(fresh);
+                let accounts = accounts.acting(Actor::User(user, device), now);
+                let generation = match known {
+                    Some(_) => None,
+                    None => accounts.add_device(device, user, &device_name, now)?,
                 };
                 accounts.begin_sign_in(family, device, user, &*key, now, after(now, lives))?;
                 Ok::<_, StoreError>((device, generation))
@@ -104,7 +107,7 @@ impl Auth {
             .0
             .store
             .write(move |db| {
-                let accounts = Accounts::open(db, &vault, workspace)?;
+                let accounts = Accounts::open(db, &vault, workspace)?.acting(Actor::Server, now);
                 let Some(row) = accounts.sign_in(family)? else { return Ok(Refreshed::Unknown) };
                 let seen = auth.seen(row.device, family);
                 let Some(verdict) = token.judge(&row.secret, row.rotation, row.rotated_at, seen, now) else {
@@ -159,7 +162,7 @@ impl Auth {
     /// Ends the sign-in that `principal` came with.
     pub async fn sign_out(&self, principal: &Principal) -> Result<(), Problem> {
         let device = principal.device;
-        self.change(move |accounts, _| {
+        self.change(principal, move |accounts, _| {
             accounts.end_sign_ins(device, Ended::SignedOut)?;
             Ok(accounts.changed()?)
         })
@@ -171,6 +174,7 @@ impl Auth {
     /// Makes a token for a script: a device of its own, so that it can be listed and revoked, and no refresh token.
     pub async fn script_token(
         &self,
+        actor: impl Into<Actor>,
         user: UserId,
         name: String,
         scopes: Vec<Scope>,
@@ -181,8 +185,13 @@ impl Auth {
             return Err(Problem::new(ProblemKind::OutOfBounds, detail).field("days"));
         }
         let device = DeviceId::from_bytes(random()?);
-        self.change(move |accounts, now| {
+        let told: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+        let told = told.join(" ");
+        self.change(actor, move |accounts, now| {
             accounts.add_device(device, user, &name, now)?;
+            accounts.record(Action::TokenMade, |entry| {
+                entry.target(device).target(user).detail("scopes", told).detail("days", days)
+            })?;
             Ok(accounts.changed()?)
         })
         .await?;

@@ -28,7 +28,7 @@ async fn bench() -> Bench {
     store.write(move |db| Accounts::create(db, &vault, WORKSPACE, "Harbour", UnixMs(1)).map(|_| ())).await.unwrap();
     let auth = open(&store).await;
     let password = auth.hash_password(Zeroizing::new("right password".to_owned())).await.unwrap();
-    auth.change(move |accounts, now| {
+    auth.change(Actor::Cli, move |accounts, now| {
         let sam = UserRow { id: SAM, login: "sam".into(), name: "Sam".into(), role: UserRole::Member };
         accounts.add_user(&sam, &password, now)?;
         Ok(accounts.add_room(ROOM, holler_core::model::RoomKind::Group, "Room", now)?)
@@ -119,7 +119,7 @@ async fn what_another_process_changes_is_noticed() {
     let began = std::time::Instant::now();
     other
         .write(move |db| {
-            let accounts = Accounts::open(db, &vault, WORKSPACE)?;
+            let accounts = Accounts::open(db, &vault, WORKSPACE)?.acting(Actor::Cli, UnixMs(2));
             accounts.set_member(ROOM, SAM, Role::Dispatcher, UnixMs(2))
         })
         .await
@@ -128,7 +128,12 @@ async fn what_another_process_changes_is_noticed() {
     assert_eq!(bench.auth.role_in(ROOM, SAM), Some(Role::Dispatcher));
     let vault = other.vault().clone();
     let device = tokens.device;
-    other.write(move |db| Accounts::open(db, &vault, WORKSPACE)?.revoke_device(device, UnixMs(3))).await.unwrap();
+    other
+        .write(move |db| {
+            Accounts::open(db, &vault, WORKSPACE)?.acting(Actor::Cli, UnixMs(3)).revoke_device(device, UnixMs(3))
+        })
+        .await
+        .unwrap();
     changes.changed().await.unwrap();
     assert!(!bench.auth.is_current(&principal));
     assert!(bench.auth.verify(&tokens.access_token).unwrap_err().is(ProblemKind::Revoked));
@@ -140,12 +145,20 @@ async fn what_another_process_changes_is_noticed() {
 #[tokio::test]
 async fn a_script_token_has_its_scopes_and_ends_with_its_device() {
     let bench = bench().await;
-    let (device, token) = bench.auth.script_token(SAM, "backup".into(), vec![Scope::Messages], 30).await.unwrap();
+    let (device, token) =
+        bench.auth.script_token(Actor::Cli, SAM, "backup".into(), vec![Scope::Messages], 30).await.unwrap();
     let principal = bench.auth.verify(&token).unwrap();
     assert_eq!((principal.scopes, principal.sign_in), (vec![Scope::Messages], None));
-    bench.auth.change(move |accounts, now| accounts.revoke_device(device, now)).await.unwrap();
+    bench.auth.change(Actor::Cli, move |accounts, now| accounts.revoke_device(device, now)).await.unwrap();
     assert!(bench.auth.verify(&token).unwrap_err().is(ProblemKind::Revoked));
-    assert!(bench.auth.script_token(SAM, "x".into(), vec![], 367).await.unwrap_err().is(ProblemKind::OutOfBounds));
+    assert!(
+        bench
+            .auth
+            .script_token(Actor::Cli, SAM, "x".into(), vec![], 367)
+            .await
+            .unwrap_err()
+            .is(ProblemKind::OutOfBounds)
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! What the commands share: looking up people and rooms, and changing accounts.
 
 use anyhow::Context as _;
-use holler_core::units::RoomId;
+use holler_core::units::{RoomId, UnixMs};
+use holler_core::wire::problem::Problem;
 
 use super::only_workspace;
 use crate::auth::Auth;
@@ -9,7 +10,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::first_start;
 use crate::storage::Store;
-use crate::storage::accounts::{RoomRow, UserRow};
+use crate::storage::accounts::{AccountError, Accounts, RoomRow, UserRow};
+use crate::storage::audit::Actor;
 
 /// The accounts of the workspace.
 pub(super) struct Desk {
@@ -20,6 +22,14 @@ impl Desk {
     pub(super) async fn open(store: Store, config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let workspace = only_workspace(first_start::find(&store).await?)?;
         Ok(Self { auth: first_start::auth(&store, workspace, clock, config).await? })
+    }
+
+    /// Runs a change of accounts, told in the audit log as made at the command line.
+    pub(super) async fn change(
+        &self,
+        change: impl FnOnce(&Accounts<'_>, UnixMs) -> Result<u64, AccountError> + Send + 'static,
+    ) -> Result<(), Problem> {
+        self.auth.change(Actor::Cli, change).await
     }
 
     /// The user with this login.

@@ -43,7 +43,7 @@ pub(super) fn run(config: &Config, command: RoomCommand) -> anyhow::Result<ExitC
             bounds::name("name", &name)?;
             let room = RoomId::from_bytes(random()?);
             beside(config, async |desk| {
-                desk.auth.change(move |accounts, now| Ok(accounts.add_room(room, kind, &name, now)?)).await?;
+                desk.change(move |accounts, now| Ok(accounts.add_room(room, kind, &name, now)?)).await?;
                 say(format_args!("added {room}"))
             })?;
         }
@@ -51,10 +51,10 @@ pub(super) fn run(config: &Config, command: RoomCommand) -> anyhow::Result<ExitC
             let (room, user) = (desk.room(&room).await?, desk.user(&login).await?);
             let (id, who) = (room.id, user.id);
             if remove {
-                desk.auth.change(move |accounts, _| accounts.remove_member(id, who)).await?;
+                desk.change(move |accounts, _| accounts.remove_member(id, who)).await?;
                 return say(format_args!("{login} is no member of {} any more", room.name));
             }
-            desk.auth.change(move |accounts, now| accounts.set_member(id, who, role, now)).await?;
+            desk.change(move |accounts, now| accounts.set_member(id, who, role, now)).await?;
             say(format_args!("{login} is {role} in {}", room.name))
         })?,
         RoomCommand::List => beside(config, async |desk| {

@@ -9,6 +9,7 @@ use super::{beside, say};
 use crate::api::bounds;
 use crate::auth::sign_in::SCRIPT_DAYS_MAX;
 use crate::config::Config;
+use crate::storage::audit::Actor;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum TokenCommand {
@@ -50,7 +51,7 @@ pub(super) fn run(config: &Config, command: TokenCommand) -> anyhow::Result<Exit
                     user.role == UserRole::Admin || !scope.contains(&Scope::Admin),
                     "{login} is no admin: the scope admin would have no effect"
                 );
-                let (_, token) = desk.auth.script_token(user.id, name, scope, days).await?;
+                let (_, token) = desk.auth.script_token(Actor::Cli, user.id, name, scope, days).await?;
                 say(token)
             })?;
         }
@@ -63,7 +64,7 @@ pub(super) fn run(config: &Config, command: TokenCommand) -> anyhow::Result<Exit
             Ok(())
         })?,
         TokenCommand::Revoke { device } => beside(config, async |desk| {
-            desk.auth.change(move |accounts, now| accounts.revoke_device(device, now)).await?;
+            desk.change(move |accounts, now| accounts.revoke_device(device, now)).await?;
             say(format_args!("revoked {device}"))
         })?,
     }

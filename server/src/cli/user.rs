@@ -59,15 +59,14 @@ pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<ExitC
                 let user = UserRow { id: UserId::from_bytes(random()?), login, name, role };
                 let (id, login) = (user.id, user.login.clone());
                 let alone = rooms.is_empty();
-                desk.auth
-                    .change(move |accounts, now| {
-                        let mut generation = accounts.add_user(&user, &hash, now)?;
-                        for room in rooms {
-                            generation = accounts.set_member(room, user.id, Role::Talker, now)?;
-                        }
-                        Ok(generation)
-                    })
-                    .await?;
+                desk.change(move |accounts, now| {
+                    let mut generation = accounts.add_user(&user, &hash, now)?;
+                    for room in rooms {
+                        generation = accounts.set_member(room, user.id, Role::Talker, now)?;
+                    }
+                    Ok(generation)
+                })
+                .await?;
                 say(format_args!("added {login} ({id})"))?;
                 if alone {
                     say(format_args!(
@@ -82,7 +81,7 @@ pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<ExitC
             beside(config, async |desk| {
                 let user = desk.user(&login).await?.id;
                 let hash = desk.auth.hash_password(password).await?;
-                desk.auth.change(move |accounts, _| accounts.set_password(user, &hash)).await?;
+                desk.change(move |accounts, _| accounts.set_password(user, &hash)).await?;
                 say(format_args!("{login} has a new password; all their devices must sign in again"))
             })?;
         }

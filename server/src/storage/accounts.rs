@@ -16,6 +16,7 @@ use holler_core::units::{DeviceId, FamilyId, RoomId, UnixMs, UserId, WorkspaceId
 use rusqlite::{Connection, Row, params};
 use zeroize::Zeroizing;
 
+use super::audit::{self, Action, Actor, Entry, Target};
 use super::{Sealer, StoreError, Vault};
 
 pub use roster::View;
@@ -211,10 +212,11 @@ pub struct Accounts<'a> {
     sealer: Sealer,
     vault: Vault,
     workspace: WorkspaceId,
+    acting: Option<(Actor, UnixMs)>,
 }
 
 impl<'a> Accounts<'a> {
-    /// Makes a workspace with its data key.
+    /// Makes a workspace with its data key, for `actor`.
     pub fn create(
         db: &'a Connection,
         vault: &Vault,
@@ -222,18 +224,33 @@ impl<'a> Accounts<'a> {
         name: &str,
         now: UnixMs,
     ) -> Result<Self, StoreError> {
-        let accounts = Self { db, sealer: vault.create_workspace(db, workspace)?, vault: vault.clone(), workspace };
+        let (sealer, acting) = (vault.create_workspace(db, workspace)?, Some((Actor::Server, now)));
+        let accounts = Self { db, sealer, vault: vault.clone(), workspace, acting };
         let name = accounts.seal("workspaces", "name", workspace.bytes(), name.as_bytes())?;
         db.prepare_cached(
             "INSERT INTO workspaces (workspace_id, name, created_at, generation) VALUES (?1, ?2, ?3, 1)",
         )?
         .execute(params![workspace.bytes(), name, ms(now)])?;
+        accounts.record(Action::WorkspaceMade, |entry| entry.target(workspace))?;
         Ok(accounts)
     }
 
-    /// Opens a workspace.
+    /// Opens a workspace, for reading; for changing it, say who does that with [`Accounts::acting`].
     pub fn open(db: &'a Connection, vault: &Vault, workspace: WorkspaceId) -> Result<Self, StoreError> {
-        Ok(Self { db, sealer: vault.workspace(db, workspace)?, vault: vault.clone(), workspace })
+        Ok(Self { db, sealer: vault.workspace(db, workspace)?, vault: vault.clone(), workspace, acting: None })
+    }
+
+    /// Whose changes, and when, the audit log is told from now on.
+    #[must_use]
+    pub fn acting(self, actor: Actor, now: UnixMs) -> Self {
+        Self { acting: Some((actor, now)), ..self }
+    }
+
+    /// Tells the audit log, in the transaction of the change. `fill` adds the targets and what else is to be said.
+    pub fn record(&self, action: Action, fill: impl FnOnce(Entry) -> Entry) -> Result<(), StoreError> {
+        let (actor, now) = self.acting.ok_or(StoreError::NoActor)?;
+        audit::record(self.db, &self.vault, self.workspace, now, fill(Entry::new(actor, action)))?;
+        Ok(())
     }
 
     fn seal(&self, table: &str, column: &str, row: &[u8; 16], value: &[u8]) -> Result<Vec<u8>, StoreError> {
@@ -328,7 +345,7 @@ impl<'a> Accounts<'a> {
                 "INSERT INTO signing_keys (workspace_id, key_id, private, created_at) VALUES (?1, ?2, ?3, ?4)",
             )?
             .execute(params![self.ws(), id, sealed, ms(now)])?;
-        Ok(())
+        self.record(Action::SigningKeyRotated, |entry| entry.target(Target::named("signing_key", id)))
     }
 }
 

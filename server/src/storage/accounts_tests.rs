@@ -19,7 +19,7 @@ async fn run<T: Send + 'static>(
     work: impl FnOnce(&Accounts<'_>) -> Result<T, AccountError> + Send + 'static,
 ) -> Result<T, AccountError> {
     let vault = store.vault().clone();
-    store.write(move |db| work(&Accounts::open(db, &vault, WORKSPACE)?)).await
+    store.write(move |db| work(&Accounts::open(db, &vault, WORKSPACE)?.acting(Actor::Cli, NOW))).await
 }
 
 fn user(byte: u8, login: &str) -> UserRow {
@@ -161,4 +161,57 @@ async fn every_change_that_servers_must_notice_raises_the_generation() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn every_change_is_in_the_audit_log_and_none_is_made_by_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir).await;
+    let (sam, room, phone) = (user(1, "sam"), RoomId::from_bytes([5; 16]), device(1));
+    let id = sam.id;
+    let nobody = {
+        let (vault, row) = (store.vault().clone(), sam.clone());
+        store.write(move |db| Accounts::open(db, &vault, WORKSPACE)?.add_user(&row, "$phc", NOW)).await
+    };
+    assert!(matches!(nobody, Err(AccountError::Store(StoreError::NoActor))));
+    run(&store, move |accounts| {
+        accounts.add_user(&sam, "$phc", NOW)?;
+        accounts.add_room(room, RoomKind::Group, "Harbour watch", NOW)?;
+        accounts.set_member(room, id, Role::Talker, NOW)?;
+        accounts.add_device(phone, id, "Sam's phone", NOW)?;
+        accounts.begin_sign_in(FamilyId::from_bytes([7; 16]), phone, id, &[0; 32], NOW, NOW)?;
+        accounts.end_sign_ins(phone, Ended::Reused)?;
+        accounts.end_sign_ins(phone, Ended::SignedOut)?;
+        accounts.set_password(id, "$other")?;
+        accounts.revoke_device(phone, NOW)?;
+        accounts.remove_member(room, id)?;
+        accounts.add_signing_key("key", b"secret", NOW)?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let vault = store.vault().clone();
+    let query = audit::Query { limit: 100, ..audit::Query::default() };
+    let page = store.read(move |db| audit::page(db, &vault, WORKSPACE, &query)).await.unwrap();
+    let told: Vec<_> = page.entries.iter().rev().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "workspace.made",
+            "user.added",
+            "room.added",
+            "member.set",
+            "device.added",
+            "sign_in.begun",
+            "sign_in.reused",
+            "sign_in.ended",
+            "user.password_set",
+            "device.revoked",
+            "member.removed",
+            "signing_key.rotated"
+        ]
+    );
+    let added = &page.entries[page.entries.len() - 2];
+    assert_eq!(added.details.as_ref().unwrap()["login"], "sam");
+    assert!(store.read(|db| audit::verify(db, WORKSPACE, Vec::new())).await.unwrap().is_ok());
 }

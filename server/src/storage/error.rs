@@ -42,6 +42,9 @@ pub enum StoreError {
     /// The closure panicked; its transaction was rolled back.
     #[error("an operation on the database failed unexpectedly: nothing was stored")]
     Panicked,
+    /// A change of accounts without anybody who makes it.
+    #[error("a change needs an actor: open the accounts with `acting`")]
+    NoActor,
     /// The system gave no random bytes.
     #[error("the system gave no random bytes: {0}")]
     Random(#[from] getrandom::Error),
@@ -78,6 +81,7 @@ impl From<StoreError> for Problem {
             | StoreError::Sealed(_)
             | StoreError::Damaged(_)
             | StoreError::Panicked
+            | StoreError::NoActor
             | StoreError::Random(_)
             | StoreError::Sqlite(_) => {
                 Self::new(ProblemKind::Internal, "the database reported a fault; see the server's log")

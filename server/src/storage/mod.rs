@@ -14,8 +14,10 @@
 //! | [`bursts`] | what is known of each burst, and its frames |
 //! | [`hooks`] | where tests stop the process |
 //! | [`accounts`] | people, devices, sign-ins, rooms, members |
+//! | [`audit`] | who changed what, as a chain |
 
 pub mod accounts;
+pub mod audit;
 pub mod bursts;
 mod columns;
 pub mod error;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use holler_core::seal::{Key, KeyId, Place, SealingKey};
-use holler_core::units::{RoomId, WorkspaceId};
+use holler_core::units::{RoomId, UserId, WorkspaceId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::StoreError;
@@ -104,6 +104,49 @@ impl Vault {
         self.open(&Place { table: "room_keys", column: "wrapped", row: &row }, wrapped, &room)
     }
 
+    /// The sealer of what the audit log says about a person, made where there is none yet. `None`: they were erased.
+    pub(super) fn person(
+        &self,
+        db: &Connection,
+        workspace: WorkspaceId,
+        user: UserId,
+    ) -> Result<Option<Sealer>, StoreError> {
+        if let Some(kept) = self.person_row(db, workspace, user)? {
+            return kept
+                .map(|wrapped| self.open(&person_place(&[workspace.bytes(), user.bytes()]), Some(wrapped), &user))
+                .transpose();
+        }
+        let (sealer, wrapped) = self.create(&person_place(&[workspace.bytes(), user.bytes()]))?;
+        db.prepare_cached("INSERT INTO audit_keys (workspace_id, user_id, wrapped) VALUES (?1, ?2, ?3)")?
+            .execute(params![workspace.bytes(), user.bytes(), wrapped])?;
+        Ok(Some(sealer))
+    }
+
+    /// The sealer of what the audit log says about a person. `None`: they were erased.
+    pub(super) fn person_if_kept(
+        &self,
+        db: &Connection,
+        workspace: WorkspaceId,
+        user: UserId,
+    ) -> Result<Option<Sealer>, StoreError> {
+        let kept = self.person_row(db, workspace, user)?.flatten();
+        kept.map(|wrapped| self.open(&person_place(&[workspace.bytes(), user.bytes()]), Some(wrapped), &user))
+            .transpose()
+    }
+
+    /// The row of a person's key; in it `None` once they were erased.
+    fn person_row(
+        &self,
+        db: &Connection,
+        workspace: WorkspaceId,
+        user: UserId,
+    ) -> Result<Option<Option<Vec<u8>>>, StoreError> {
+        Ok(db
+            .prepare_cached("SELECT wrapped FROM audit_keys WHERE workspace_id = ?1 AND user_id = ?2")?
+            .query_row(params![workspace.bytes(), user.bytes()], |row| row.get(0))
+            .optional()?)
+    }
+
     fn create(&self, place: &Place<'_>) -> Result<(Sealer, Vec<u8>), StoreError> {
         let key = random_key()?;
         Ok((Sealer::new(&key), self.ring.wrap(place, &key)?))
@@ -118,4 +161,8 @@ impl Vault {
         let wrapped = wrapped.ok_or_else(|| StoreError::NoKey(whose.to_string()))?;
         Ok(Sealer::new(&self.ring.unwrap(place, &wrapped)?))
     }
+}
+
+fn person_place<'a>(row: &'a [&'a [u8]; 2]) -> Place<'a> {
+    Place { table: "audit_keys", column: "wrapped", row }
 }

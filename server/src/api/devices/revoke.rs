@@ -35,7 +35,7 @@ pub async fn handler(
     Path(DevicePath { device }): Path<DevicePath>,
 ) -> Result<StatusCode, ProblemResponse> {
     app.auth
-        .change(move |accounts, now| {
+        .change(&principal.clone(), move |accounts, now| {
             // Somebody else's device looks like none at all.
             let visible = |row: &crate::storage::accounts::DeviceRow| principal.admin || row.user == principal.user;
             accounts.device(device)?.filter(visible).ok_or(AccountError::NoDevice)?;

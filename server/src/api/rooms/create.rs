@@ -31,7 +31,7 @@ pub async fn handler(
     bounds::name("name", &request.name)?;
     let (room, owner) = (RoomId::from_bytes(random()?), principal.user);
     app.auth
-        .change(move |accounts, now| {
+        .change(&principal, move |accounts, now| {
             accounts.add_room(room, request.kind, &request.name, now)?;
             accounts.set_member(room, owner, Role::Admin, now)
         })

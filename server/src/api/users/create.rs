@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use crate::api::extract::Json;
 use crate::api::{ProblemResponse, bounds, random};
 use crate::app::App;
+use crate::auth::Principal;
 use crate::storage::accounts::UserRow;
 
 /// Add a user.
@@ -23,6 +24,7 @@ use crate::storage::accounts::UserRow;
 )]
 pub async fn handler(
     State(app): State<App>,
+    principal: Principal,
     Json(request): Json<NewUser>,
 ) -> Result<(StatusCode, Json<User>), ProblemResponse> {
     let NewUser { login, name, password, role } = request;
@@ -33,7 +35,7 @@ pub async fn handler(
     let hash = app.auth.hash_password(password).await?;
     let user = UserRow { id: UserId::from_bytes(random()?), login, name, role };
     let row = user.clone();
-    app.auth.change(move |accounts, now| accounts.add_user(&row, &hash, now)).await?;
+    app.auth.change(&principal, move |accounts, now| accounts.add_user(&row, &hash, now)).await?;
     tracing::info!(user = %user.id, "user added");
     let UserRow { id, login, name, role } = user;
     Ok((StatusCode::CREATED, Json(User { id, login: Some(login), name, role })))

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{AccountError, Accounts, DEVICE_KEPT_MS, DEVICES_MAX, DeviceRow, Ended, SignInRow, ms, time, word};
 use crate::storage::StoreError;
+use crate::storage::audit::Action;
 
 impl Accounts<'_> {
     /// Adds a device. Beyond [`DEVICES_MAX`] the one that was unused for longest is revoked; then a generation is given.
@@ -36,6 +37,7 @@ impl Accounts<'_> {
                 self.seal("devices", "name", device.bytes(), name.as_bytes())?,
                 ms(now)
             ])?;
+        self.record(Action::DeviceAdded, |entry| entry.target(device).target(user).about(user).detail("name", name))?;
         Ok(generation)
     }
 
@@ -118,6 +120,7 @@ impl Accounts<'_> {
             .prepare_cached("UPDATE devices SET revoked_at = ?3 WHERE workspace_id = ?1 AND device_id = ?2")?
             .execute(params![self.ws(), device.bytes(), ms(now)])?;
         self.end_sign_ins(device, Ended::Revoked)?;
+        self.record(Action::DeviceRevoked, |entry| entry.target(device))?;
         self.changed()
     }
 
@@ -128,7 +131,12 @@ impl Accounts<'_> {
                 "UPDATE sign_ins SET ended = ?3 WHERE workspace_id = ?1 AND device_id = ?2 AND ended IS NULL",
             )?
             .execute(params![self.ws(), device.bytes(), why.as_str()])?;
-        Ok(())
+        match why {
+            Ended::SignedOut => self.record(Action::SignedOut, |entry| entry.target(device)),
+            Ended::Reused => self.record(Action::SignInReused, |entry| entry.target(device)),
+            // Told as what brought it about.
+            Ended::Revoked | Ended::Password => Ok(()),
+        }
     }
 
     /// Begins a sign-in in place of the one that the device may have: `secret` is the key of its tokens' MAC, the first token
@@ -159,7 +167,7 @@ impl Accounts<'_> {
                 ms(now),
                 ms(expires_at)
             ])?;
-        Ok(())
+        self.record(Action::SignInBegun, |entry| entry.target(device).target(user).target(family))
     }
 
     /// A sign-in, good or ended.

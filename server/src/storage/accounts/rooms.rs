@@ -5,6 +5,7 @@ use holler_core::units::{RoomId, UnixMs, UserId};
 use rusqlite::params;
 
 use super::{AccountError, Accounts, DIRECT_MEMBERS_MAX, MemberRow, RoomRow, ms, word};
+use crate::storage::audit::Action;
 use crate::storage::{StoreError, log};
 
 impl Accounts<'_> {
@@ -22,6 +23,7 @@ impl Accounts<'_> {
                 ms(now)
             ])?;
         log::create(self.db, &self.vault, room)?;
+        self.record(Action::RoomAdded, |entry| entry.target(room).detail("kind", kind.as_str()))?;
         self.changed()
     }
 
@@ -100,6 +102,7 @@ impl Accounts<'_> {
                  ON CONFLICT (workspace_id, room_id, user_id) DO UPDATE SET role = excluded.role",
             )?
             .execute(params![self.ws(), room.bytes(), user.bytes(), role.as_str(), ms(now)])?;
+        self.record(Action::MemberSet, |entry| entry.target(room).target(user).detail("role", role.as_str()))?;
         Ok(self.changed()?)
     }
 
@@ -109,6 +112,10 @@ impl Accounts<'_> {
             .db
             .prepare_cached("DELETE FROM members WHERE workspace_id = ?1 AND room_id = ?2 AND user_id = ?3")?
             .execute(params![self.ws(), room.bytes(), user.bytes()])?;
-        if removed == 0 { Err(AccountError::NoMember) } else { Ok(self.changed()?) }
+        if removed == 0 {
+            return Err(AccountError::NoMember);
+        }
+        self.record(Action::MemberRemoved, |entry| entry.target(room).target(user))?;
+        Ok(self.changed()?)
     }
 }

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{AccountError, Accounts, Credentials, Ended, UserRow, ms, word};
 use crate::storage::StoreError;
+use crate::storage::audit::Action;
 
 impl Accounts<'_> {
     fn login_hash(&self, login: &str) -> [u8; 32] {
@@ -31,7 +32,14 @@ impl Accounts<'_> {
                 user.role.as_str(),
                 ms(now),
             ])?;
-        if added == 0 { Err(AccountError::LoginTaken) } else { Ok(self.changed()?) }
+        if added == 0 {
+            return Err(AccountError::LoginTaken);
+        }
+        self.record(Action::UserAdded, |entry| {
+            let entry = entry.target(user.id).about(user.id).detail("role", user.role.as_str());
+            entry.detail("login", user.login.as_str()).detail("name", user.name.as_str())
+        })?;
+        Ok(self.changed()?)
     }
 
     /// What sign-in needs to know of the user with this login.
@@ -65,6 +73,7 @@ impl Accounts<'_> {
                 "UPDATE sign_ins SET ended = ?3 WHERE workspace_id = ?1 AND user_id = ?2 AND ended IS NULL",
             )?
             .execute(params![self.ws(), user.bytes(), Ended::Password.as_str()])?;
+        self.record(Action::PasswordSet, |entry| entry.target(user))?;
         Ok(self.changed()?)
     }
 

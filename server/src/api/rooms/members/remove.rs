@@ -31,7 +31,7 @@ pub async fn handler(
     } else {
         manages(&app, &principal, room).await?;
     }
-    app.auth.change(move |accounts, _| accounts.remove_member(room, user)).await?;
+    app.auth.change(&principal, move |accounts, _| accounts.remove_member(room, user)).await?;
     tracing::info!(%room, %user, "member removed");
     Ok(StatusCode::NO_CONTENT)
 }

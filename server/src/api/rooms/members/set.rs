@@ -30,7 +30,7 @@ pub async fn handler(
     Json(SetMember { role }): Json<SetMember>,
 ) -> Result<StatusCode, ProblemResponse> {
     manages(&app, &principal, room).await?;
-    app.auth.change(move |accounts, now| accounts.set_member(room, user, role, now)).await?;
+    app.auth.change(&principal, move |accounts, now| accounts.set_member(room, user, role, now)).await?;
     tracing::info!(%room, %user, %role, "member set");
     Ok(StatusCode::NO_CONTENT)
 }
