@@ -288,6 +288,9 @@ pub enum EventBody {
         priority: Priority,
         /// How long before `received_at` it was spoken, ms.
         spoken_ago_ms: u64,
+        /// How far `spoken_ago_ms` may be off in either direction, ms; absent: the speaker's clock ran through, 0.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        uncertainty_ms: u64,
     },
     /// The sender ended a burst.
     #[serde(rename = "burst.committed")]
@@ -328,6 +331,11 @@ pub enum EventBody {
         /// Whose emergency.
         raised_by: UserId,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl EventBody {

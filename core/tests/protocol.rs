@@ -143,6 +143,7 @@ fn the_limits_are_the_limits() {
         ("bit rate of a burst", format!("{} to {} bit/s", limits::BURST_BITRATE.start(), limits::BURST_BITRATE.end())),
         ("ranges of missing frames told at once", limits::MISSING_RANGES_MAX.to_string()),
         ("a burst is sent at the latest after", s(limits::SPOKEN_AGO_MAX)),
+        ("bursts of one device that are offered and not settled", limits::OFFERS_OPEN_MAX.to_string()),
         ("time for `auth`", s(limits::AUTH_WAIT)),
         ("heartbeat when idle", s(limits::HEARTBEAT)),
         ("heartbeat while talking or waiting", ms(limits::HEARTBEAT_TALKING)),

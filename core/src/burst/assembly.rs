@@ -208,6 +208,22 @@ impl Assembly {
 
     /// The sender ended the burst, perhaps not for the first time.
     pub fn end(&mut self, device: DeviceId, last: FrameNo, digest: BurstDigest) -> Result<Status, EndRefused> {
+        self.state(device, last, digest, false)
+    }
+
+    /// The sender offers the burst, perhaps not for the first time: what is missing of it? As long as it is [`Phase::Live`]
+    /// and not full, that does not end it; otherwise the same as [`Self::end`].
+    pub fn offer(&mut self, device: DeviceId, last: FrameNo, digest: BurstDigest) -> Result<Status, EndRefused> {
+        self.state(device, last, digest, true)
+    }
+
+    fn state(
+        &mut self,
+        device: DeviceId,
+        last: FrameNo,
+        digest: BurstDigest,
+        asking: bool,
+    ) -> Result<Status, EndRefused> {
         if device != self.owner {
             return Err(EndRefused::NotOwner);
         }
@@ -230,6 +246,9 @@ impl Assembly {
             return Err(EndRefused::DigestDiffers { last, received, stated: digest });
         }
         let missing = self.frames.missing(last, MISSING_RANGES_MAX);
+        if received.is_none() && asking && self.phase == Phase::Live {
+            return Ok(Status { complete: false, missing });
+        }
         self.phase = match (self.phase, received) {
             (Phase::Live, _) => {
                 let missing = missing.clone();

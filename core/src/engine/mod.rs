@@ -334,7 +334,7 @@ impl Engine {
             ServerMessage::HistoryGap { room, incarnation, first_seq } => {
                 self.rooms.history_gap(&mut cx, room, incarnation, first_seq);
             }
-            ServerMessage::Ack { room: _, client_id, seq, received_at } => {
+            ServerMessage::Ack { room: _, client_id, seq, incarnation: _, received_at } => {
                 self.sends.acked(&mut cx, client_id, seq, received_at);
             }
             ServerMessage::Refused { room, client_id, request, burst, problem } => {
@@ -355,7 +355,7 @@ impl Engine {
             ServerMessage::FloorWarning { request, room: _, remaining_ms } => {
                 self.talk.warned(&mut cx, request, from_ms(remaining_ms));
             }
-            ServerMessage::BurstStatus { room: _, burst, complete, missing } => {
+            ServerMessage::BurstStatus { room: _, burst, incarnation: _, complete, missing } => {
                 self.talk.status(&mut cx, &self.rooms, burst, complete, &missing);
             }
             ServerMessage::Floor { room, floor } => {

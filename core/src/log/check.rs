@@ -17,16 +17,17 @@ fn out_of_bounds(field: &'static str, detail: String) -> Refusal {
 pub(super) fn check(client_id: ClientId, body: &EventBody) -> Result<(), Refusal> {
     match body {
         EventBody::MessagePosted { text: words, .. } | EventBody::MessageEdited { text: words, .. } => text(words),
-        EventBody::BurstStarted { header, spoken_ago_ms, .. } => {
+        EventBody::BurstStarted { header, spoken_ago_ms, uncertainty_ms, .. } => {
             if !BURST_BITRATE.contains(&header.bitrate.0) {
                 let (low, high) = (BURST_BITRATE.start(), BURST_BITRATE.end());
                 let detail = format!("expected {low} to {high} bit/s, found {}", header.bitrate);
                 return Err(out_of_bounds("body.header.bitrate", detail));
             }
             let longest = SPOKEN_AGO_MAX.as_millis();
-            if u128::from(*spoken_ago_ms) > longest {
-                let detail = format!("expected at most {longest} ms, found {spoken_ago_ms}");
-                return Err(out_of_bounds("body.spoken_ago_ms", detail));
+            for (field, found) in [("body.spoken_ago_ms", spoken_ago_ms), ("body.uncertainty_ms", uncertainty_ms)] {
+                if u128::from(*found) > longest {
+                    return Err(out_of_bounds(field, format!("expected at most {longest} ms, found {found}")));
+                }
             }
             named(client_id, header.burst.client_id(BurstStep::Started))
         }

@@ -39,7 +39,13 @@ fn header(n: u8) -> BurstHeader {
 }
 
 fn started(n: u8, spoken_ago_ms: u64) -> EventBody {
-    EventBody::BurstStarted { header: header(n), token: None, priority: Priority::Normal, spoken_ago_ms }
+    EventBody::BurstStarted {
+        header: header(n),
+        token: None,
+        priority: Priority::Normal,
+        spoken_ago_ms,
+        uncertainty_ms: 0,
+    }
 }
 
 fn committed(n: u8, last: u16, digest: u8, missing: Vec<FrameRange>) -> EventBody {
@@ -471,6 +477,7 @@ fn burst_events_have_the_shape_of_their_burst() {
         token: None,
         priority: Priority::Normal,
         spoken_ago_ms: 0,
+        uncertainty_ms: 0,
     };
     for (step, body, field) in [
         (start, started(1, 0), ""),

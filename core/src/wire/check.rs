@@ -4,7 +4,7 @@ use super::limits::{BURST_BITRATE, FRAMES_PER_BURST_MAX, NAME_CHARS_MAX, SPOKEN_
 use super::problem::{Problem, ProblemKind};
 use super::socket::ClientMessage;
 use crate::model::BurstHeader;
-use crate::units::RequestId;
+use crate::units::{FrameNo, RequestId};
 
 /// The longest round trip that a client may report, µs: 60 s.
 const RTT_US_MAX: u32 = 60_000_000;
@@ -19,6 +19,24 @@ fn check_header(header: &BurstHeader) -> Result<(), Problem> {
         return Err(out_of_bounds(
             "header.bitrate",
             format!("expected {low} to {high} bit/s, found {}", header.bitrate),
+        ));
+    }
+    Ok(())
+}
+
+fn check_span(field: &'static str, found: u64) -> Result<(), Problem> {
+    let longest = SPOKEN_AGO_MAX.as_millis();
+    if u128::from(found) > longest {
+        return Err(out_of_bounds(field, format!("expected at most {longest} ms, found {found}")));
+    }
+    Ok(())
+}
+
+fn check_last(last: FrameNo) -> Result<(), Problem> {
+    if !(1..=FRAMES_PER_BURST_MAX).contains(&last.0) {
+        return Err(out_of_bounds(
+            "last",
+            format!("expected the number of the last frame, 1 to {FRAMES_PER_BURST_MAX}, found {last}"),
         ));
     }
     Ok(())
@@ -39,23 +57,15 @@ impl ClientMessage {
                 Ok(())
             }
             Self::FloorRequest { header, spoken_ago_ms, .. } => {
-                let longest = SPOKEN_AGO_MAX.as_millis();
-                if u128::from(*spoken_ago_ms) > longest {
-                    return Err(out_of_bounds(
-                        "spoken_ago_ms",
-                        format!("expected at most {longest} ms, found {spoken_ago_ms}"),
-                    ));
-                }
+                check_span("spoken_ago_ms", *spoken_ago_ms)?;
                 check_header(header)
             }
-            Self::BurstEnd { last, .. } => {
-                if !(1..=FRAMES_PER_BURST_MAX).contains(&last.0) {
-                    return Err(out_of_bounds(
-                        "last",
-                        format!("expected the number of the last frame, 1 to {FRAMES_PER_BURST_MAX}, found {last}"),
-                    ));
-                }
-                Ok(())
+            Self::BurstEnd { last, .. } => check_last(*last),
+            Self::BurstOffer { header, spoken_ago_ms, uncertainty_ms, last, .. } => {
+                check_span("spoken_ago_ms", *spoken_ago_ms)?;
+                check_span("uncertainty_ms", uncertainty_ms.unwrap_or(0))?;
+                check_header(header)?;
+                check_last(*last)
             }
             Self::Ping { rtt_us: Some(rtt), .. } if *rtt > RTT_US_MAX => {
                 Err(out_of_bounds("rtt_us", format!("expected at most {RTT_US_MAX} µs, found {rtt}")))
@@ -76,6 +86,7 @@ impl ClientMessage {
             Self::Subscribe { request, .. }
             | Self::FloorRequest { request, .. }
             | Self::FloorRelease { request, .. }
+            | Self::BurstOffer { request, .. }
             | Self::EmergencyClear { request, .. } => Some(*request),
             Self::Auth { .. }
             | Self::Unsubscribe { .. }

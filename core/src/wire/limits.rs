@@ -44,6 +44,8 @@ pub const MISSING_RANGES_MAX: usize = 64;
 pub const BURST_BITRATE: core::ops::RangeInclusive<u32> = 6_000..=128_000;
 /// Latest that an offline burst may be uploaded after it was spoken.
 pub const SPOKEN_AGO_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Bursts of one device that were offered and are not settled; a further offer is put off.
+pub const OFFERS_OPEN_MAX: usize = 8;
 
 /// Time that a new socket has for its `auth` message.
 pub const AUTH_WAIT: Duration = Duration::from_secs(5);

@@ -99,6 +99,28 @@ pub enum ClientMessage {
         /// Over all its frames.
         digest: BurstDigest,
     },
+    /// Bring a burst that was spoken offline, or without the floor. Needs no floor. Answered by `burst.status`, once its
+    /// `burst.started` is committed, or by `refused`. May be sent again; one that the log has is not begun anew.
+    #[serde(rename = "burst.offer")]
+    BurstOffer {
+        /// Echoed in a refusal.
+        request: RequestId,
+        /// The room; a subscription is needed.
+        room: RoomId,
+        /// The burst.
+        header: BurstHeader,
+        /// The weight that it was spoken with. It raises no emergency.
+        priority: Priority,
+        /// How long ago it was spoken, ms: at most 30 days.
+        spoken_ago_ms: u64,
+        /// How far that may be off in either direction, ms; absent: not at all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uncertainty_ms: Option<u64>,
+        /// Its last frame.
+        last: FrameNo,
+        /// Over all its frames.
+        digest: BurstDigest,
+    },
     /// Clear an emergency: one's own, or any as a dispatcher. Answered by `emergency` to the room, or `refused`.
     #[serde(rename = "emergency.clear")]
     EmergencyClear {
@@ -205,6 +227,8 @@ pub enum ServerMessage {
         client_id: ClientId,
         /// Its place in the log.
         seq: Seq,
+        /// The history that the place counts in.
+        incarnation: Incarnation,
         /// When the server first received it.
         received_at: UnixMs,
     },
@@ -219,7 +243,7 @@ pub enum ServerMessage {
         /// From a request.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<RequestId>,
-        /// From a `burst.end`.
+        /// From a `burst.end` or a `burst.offer`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         burst: Option<BurstId>,
         /// Why.
@@ -296,6 +320,8 @@ pub enum ServerMessage {
         room: RoomId,
         /// The burst.
         burst: BurstId,
+        /// The history that it is in.
+        incarnation: Incarnation,
         /// Whether every frame is there and the digest agrees.
         complete: bool,
         /// What is missing, at most 64 ranges: send those as repair frames, then `burst.end` again.

@@ -397,7 +397,13 @@ async fn a_bursts_frames_come_by_range() {
         bitrate: Bitrate(24_000),
         key_epoch: Epoch(0),
     };
-    let body = EventBody::BurstStarted { header, token: None, priority: Priority::Normal, spoken_ago_ms: 0 };
+    let body = EventBody::BurstStarted {
+        header,
+        token: None,
+        priority: Priority::Normal,
+        spoken_ago_ms: 0,
+        uncertainty_ms: 0,
+    };
     let append = Append {
         room,
         user: server.admin.user,

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, SplitStream};
 use holler_core::floor;
-use holler_core::model::{Role, Scope};
+use holler_core::model::{Priority, Role, Scope};
 use holler_core::session::{Inbound, Received};
 use holler_core::units::{BurstId, BurstTag, ClientId, RequestId, RoomId};
 use holler_core::wire::limits::{HEARTBEAT, SENDS_IN_FLIGHT_MAX, SUBSCRIPTIONS_MAX};
@@ -25,7 +25,7 @@ use super::{Connection, Outgoing};
 use crate::api::{append_problem, check_body};
 use crate::app::App;
 use crate::auth::Principal;
-use crate::home::{Command, Home};
+use crate::home::{Command, Home, Offer};
 use crate::storage::{Append, Point};
 
 /// Bursts of one socket whose frames may still come: the one that is spoken and those under repair.
@@ -388,6 +388,34 @@ impl Session {
                     }
                 }
             }
+            ClientMessage::BurstOffer {
+                request,
+                room,
+                header,
+                priority,
+                spoken_ago_ms,
+                uncertainty_ms,
+                last,
+                digest,
+            } => {
+                let followed = self.principal.require(Scope::Floor).and_then(|()| self.followed(room, "burst.offer"));
+                match followed.and_then(|subscription| may_bring(subscription.role, priority).map(|()| subscription)) {
+                    Err(problem) => {
+                        let burst = Some(header.burst);
+                        metrics::counter!("holler_socket_refused_total", "problem" => problem.kind.to_string())
+                            .increment(1);
+                        let request = Some(request);
+                        self.answer(&ServerMessage::Refused { room, client_id: None, request, burst, problem });
+                    }
+                    Ok(subscription) => {
+                        let connection = Arc::clone(&self.connection);
+                        let uncertainty_ms = uncertainty_ms.unwrap_or(0);
+                        let offer = Offer { request, header, priority, spoken_ago_ms, uncertainty_ms, last, digest };
+                        subscription.home.send(Command::BurstOffer { connection, offer: Box::new(offer) }).await;
+                        self.remember(header.burst.tag(), room);
+                    }
+                }
+            }
             ClientMessage::EmergencyClear { request, room, raised_by } => {
                 match self.principal.require(Scope::Floor).and_then(|()| self.followed(room, "emergency.clear")) {
                     Err(problem) => self.refuse(room, About::Request(request), problem),
@@ -494,6 +522,15 @@ fn no_room(room: RoomId) -> Problem {
     Problem::new(ProblemKind::NotFound, format!("there is no room {room} that you are a member of")).field("room")
 }
 
+/// Whether a role may bring a burst of this weight: the same as may have spoken it live.
+fn may_bring(role: Role, priority: Priority) -> Result<(), Problem> {
+    if role.may_talk_at(priority) {
+        return Ok(());
+    }
+    let detail = format!("your role in this room is {role}; it may not talk with priority {priority}");
+    Err(Problem::new(ProblemKind::Forbidden, detail).field("priority"))
+}
+
 fn may_write(role: Role) -> Result<Role, Problem> {
     if role >= Role::Talker {
         return Ok(role);
@@ -505,7 +542,8 @@ async fn send(app: App, append: Append) -> ServerMessage {
     let (room, client_id) = (append.room, append.client_id);
     match app.store.append(append).await {
         Ok(appended) => {
-            ServerMessage::Ack { room, client_id, seq: appended.event.seq, received_at: appended.event.received_at }
+            let (seq, received_at) = (appended.event.seq, appended.event.received_at);
+            ServerMessage::Ack { room, client_id, seq, incarnation: appended.incarnation, received_at }
         }
         Err(error) => About::Send(client_id).refused(room, append_problem(&error)),
     }

@@ -1,14 +1,14 @@
 //! The bursts that are not settled: being spoken, under repair, or not yet written.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use holler_core::burst::{Assembly, EndRefused, Frames, Inserted, Phase, Status};
 use holler_core::log::End;
-use holler_core::model::{BurstDigest, EventBody};
-use holler_core::units::{BurstId, BurstStep, DeviceId, FrameNo, Mono, UserId};
-use holler_core::wire::limits::{FRAMES_PER_BURST_MAX, HOLDER_SILENCE_MAX, REPAIR_WAIT};
+use holler_core::model::{BurstDigest, BurstHeader, EventBody, Priority};
+use holler_core::units::{BurstId, BurstStep, DeviceId, FrameNo, Mono, RequestId, UserId};
+use holler_core::wire::limits::{FRAMES_PER_BURST_MAX, HOLDER_SILENCE_MAX, OFFERS_OPEN_MAX, REPAIR_WAIT};
 use holler_core::wire::problem::{Problem, ProblemKind};
 use holler_core::wire::voice::{VoiceFrame, VoiceKind};
 
@@ -21,6 +21,8 @@ const RING_FRAMES: usize = 3;
 const KEPT_MAX: usize = 64;
 /// Bursts that are read from storage at once: each may have 5 MiB.
 const LOADING_MAX: usize = 4;
+/// Offers that wait for an earlier one of their device; of all devices together.
+const OFFERS_WAITING_MAX: usize = 64;
 /// How often to look for bursts that were left.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -29,10 +31,31 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Settled {
     pub(super) device: DeviceId,
     pub(super) burst: BurstId,
+    /// Of the `burst.offer` that is refused.
+    pub(super) request: Option<RequestId>,
     pub(super) status: Result<Status, Problem>,
 }
 
-/// A burst that is to be read from storage, with the `burst.end` that asked for it. It comes back as
+/// A burst that was spoken offline, or without the floor.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// To be named in a refusal.
+    pub request: RequestId,
+    /// The burst.
+    pub header: BurstHeader,
+    /// The weight that it was spoken with.
+    pub priority: Priority,
+    /// How long ago, ms.
+    pub spoken_ago_ms: u64,
+    /// How far that may be off, ms.
+    pub uncertainty_ms: u64,
+    /// Its last frame.
+    pub last: FrameNo,
+    /// Over all its frames.
+    pub digest: BurstDigest,
+}
+
+/// A burst that is to be read from storage, with the `burst.end` or `burst.offer` that asked for it. It comes back as
 /// [`Command::Loaded`](super::Command::Loaded).
 #[derive(Debug)]
 pub struct Load {
@@ -58,9 +81,21 @@ impl Load {
         };
         Loaded { burst, end, found }
     }
+
+    /// For an offer of a burst that is not there: the device, as which it may have begun the burst before.
+    pub fn offered_by(&self) -> Option<DeviceId> {
+        self.end.offer.map(|_| self.end.device)
+    }
+
+    /// The burst was in the log until retention removed it.
+    pub fn removed(self) -> Loaded {
+        let Self { burst, end } = self;
+        let detail = format!("burst {burst} was in the room's log until retention removed it");
+        Loaded { burst, end, found: Err(Problem::new(ProblemKind::NotFound, detail).field("header.burst")) }
+    }
 }
 
-/// A burst that was read from storage, with the `burst.end` that asked for it.
+/// A burst that was read from storage, with the `burst.end` or `burst.offer` that asked for it.
 #[derive(Debug)]
 pub struct Loaded {
     burst: BurstId,
@@ -73,6 +108,14 @@ struct Stated {
     device: DeviceId,
     last: FrameNo,
     digest: BurstDigest,
+    /// Of a `burst.offer`: who speaks, and what begins where the log has no such burst.
+    offer: Option<(UserId, Offer)>,
+}
+
+impl Stated {
+    fn settled(&self, burst: BurstId, status: Result<Status, Problem>) -> Settled {
+        Settled { device: self.device, burst, request: self.offer.map(|(_, offer)| offer.request), status }
+    }
 }
 
 struct Kept {
@@ -84,6 +127,10 @@ struct Kept {
     unwritten: usize,
     /// Whether its sender waits for `burst.status`.
     telling: bool,
+    /// An offer that is answered once `burst.started` is committed.
+    offered: Option<Stated>,
+    /// Whether it was begun by an offer.
+    by_offer: bool,
     /// When something last came for it.
     active: Mono,
     /// The newest live frames and when they came.
@@ -93,10 +140,12 @@ struct Kept {
 /// The bursts of one room.
 pub(super) struct Bursts {
     kept: BTreeMap<BurstId, Kept>,
-    /// Those that are being read from storage.
-    loading: BTreeSet<BurstId>,
+    /// Those that are being read from storage, and for which device.
+    loading: BTreeMap<BurstId, DeviceId>,
     /// Those of them that nobody reads yet.
     loads: VecDeque<Load>,
+    /// Offers that wait for an earlier one of the same device to be looked up: they begin in the order in which they came.
+    offers: VecDeque<Stated>,
     settled: VecDeque<Settled>,
     look_at: Option<Mono>,
 }
@@ -105,8 +154,9 @@ impl Bursts {
     pub(super) fn new() -> Self {
         Self {
             kept: BTreeMap::new(),
-            loading: BTreeSet::new(),
+            loading: BTreeMap::new(),
             loads: VecDeque::new(),
+            offers: VecDeque::new(),
             settled: VecDeque::new(),
             look_at: None,
         }
@@ -128,6 +178,8 @@ impl Bursts {
             dirty: false,
             unwritten: 0,
             telling: false,
+            offered: None,
+            by_offer: false,
             active: now,
             ring: VecDeque::with_capacity(RING_FRAMES),
         })
@@ -211,7 +263,7 @@ impl Bursts {
         digest: BurstDigest,
         journal: &mut Journal,
     ) {
-        let end = Stated { device, last, digest };
+        let end = Stated { device, last, digest, offer: None };
         if self.kept.contains_key(&burst) {
             self.end_kept(now, burst, end, journal);
         } else {
@@ -219,21 +271,73 @@ impl Bursts {
         }
     }
 
+    /// A device brings a burst. Those of one device take their places in the log in the order in which they were offered.
+    pub(super) fn offer(&mut self, now: Mono, device: DeviceId, user: UserId, offer: Offer, journal: &mut Journal) {
+        let (burst, Offer { last, digest, .. }) = (offer.header.burst, offer);
+        let stated = Stated { device, last, digest, offer: Some((user, offer)) };
+        if self.kept.contains_key(&burst) {
+            self.end_kept(now, burst, stated, journal);
+        } else if !self.loading.values().any(|loading| *loading == device) {
+            self.load(burst, stated);
+        } else if self.offers.len() < OFFERS_WAITING_MAX {
+            self.offers.push_back(stated);
+        } else {
+            self.settled.push_back(stated.settled(burst, Err(put_off())));
+        }
+    }
+
+    /// Begins a burst that the log does not have, for an offer.
+    fn begin_offered(&mut self, now: Mono, stated: Stated, user: UserId, offer: Offer, journal: &mut Journal) {
+        let Stated { device, .. } = stated;
+        self.make_room(journal);
+        let open = self.kept.values().filter(|kept| kept.by_offer && kept.assembly.owner() == device).count();
+        if open >= OFFERS_OPEN_MAX || self.is_full() || journal.is_stuck() {
+            self.settled.push_back(stated.settled(offer.header.burst, Err(put_off())));
+            return;
+        }
+        let burst = offer.header.burst;
+        let kept = self.keep(now, user, Assembly::new(burst, device));
+        kept.by_offer = true;
+        kept.offered = Some(stated);
+        kept.unwritten += 1;
+        journal.push(Entry::Event {
+            burst: Some(burst),
+            user,
+            device,
+            client_id: burst.client_id(BurstStep::Started),
+            body: EventBody::BurstStarted {
+                header: offer.header,
+                token: None,
+                priority: offer.priority,
+                spoken_ago_ms: offer.spoken_ago_ms,
+                uncertainty_ms: offer.uncertainty_ms,
+            },
+        });
+    }
+
     fn end_kept(&mut self, now: Mono, burst: BurstId, end: Stated, journal: &mut Journal) {
         let Some(kept) = self.kept.get_mut(&burst) else { return };
         kept.active = now;
-        match kept.assembly.end(end.device, end.last, end.digest) {
-            Err(refused) => {
-                self.settled.push_back(Settled { device: end.device, burst, status: Err(refused.into()) });
-            }
+        if end.offer.is_some() && kept.offered.is_some() && kept.assembly.owner() == end.device {
+            // The answer to the first one is on its way to the log.
+            kept.offered = Some(end);
+            return;
+        }
+        let status = match end.offer {
+            Some(_) => kept.assembly.offer(end.device, end.last, end.digest),
+            None => kept.assembly.end(end.device, end.last, end.digest),
+        };
+        match status {
+            Err(refused) => self.settled.push_back(end.settled(burst, Err(refused.into()))),
             Ok(status) if status.complete => {
                 kept.telling = true;
                 self.append(burst, journal);
                 self.settle(burst);
             }
             Ok(status) => {
-                self.settled.push_back(Settled { device: end.device, burst, status: Ok(status) });
-                kept.telling = true;
+                self.settled.push_back(end.settled(burst, Ok(status)));
+                // An offer does not end a burst that is still open: its completion comes with its `burst.end`.
+                kept.telling |= kept.assembly.phase() != Phase::Live;
                 self.append(burst, journal);
             }
         }
@@ -241,14 +345,11 @@ impl Bursts {
 
     /// Has a burst read that is not in memory.
     fn load(&mut self, burst: BurstId, end: Stated) {
-        if self.loading.contains(&burst) || self.loading.len() >= LOADING_MAX || self.kept.len() >= KEPT_MAX {
-            let problem =
-                Problem::new(ProblemKind::Unavailable, "too many bursts are being settled: send burst.end again later");
-            let status = Err(problem.retry_after_s(1));
-            self.settled.push_back(Settled { device: end.device, burst, status });
+        if self.loading.contains_key(&burst) || self.loading.len() >= LOADING_MAX || self.kept.len() >= KEPT_MAX {
+            self.settled.push_back(end.settled(burst, Err(put_off())));
             return;
         }
-        self.loading.insert(burst);
+        self.loading.insert(burst, end.device);
         self.loads.push_back(Load { burst, end });
     }
 
@@ -260,18 +361,27 @@ impl Bursts {
     pub(super) fn loaded(&mut self, now: Mono, loaded: Loaded, journal: &mut Journal) {
         let Loaded { burst, end, found } = loaded;
         self.loading.remove(&burst);
-        let refused = match found {
-            Ok(Some((user, assembly))) => {
+        match (found, end.offer) {
+            (Ok(Some((user, assembly))), _) => {
                 self.make_room(journal);
                 self.keep(now, user, assembly);
-                return self.end_kept(now, burst, end, journal);
+                self.end_kept(now, burst, end, journal);
             }
-            Ok(None) => {
-                Problem::new(ProblemKind::NotFound, format!("the room's log has no burst {burst}")).field("burst")
+            (Ok(None), Some((user, offer))) => self.begin_offered(now, end, user, offer, journal),
+            (Ok(None), None) => {
+                let detail = format!("the room's log has no burst {burst}");
+                let problem = Problem::new(ProblemKind::NotFound, detail).field("burst");
+                self.settled.push_back(end.settled(burst, Err(problem)));
             }
-            Err(problem) => problem,
-        };
-        self.settled.push_back(Settled { device: end.device, burst, status: Err(refused) });
+            (Err(problem), _) => self.settled.push_back(end.settled(burst, Err(problem))),
+        }
+        // The next of those that waited.
+        if let Some(at) = self.offers.iter().position(|offer| offer.device == end.device)
+            && let Some(stated) = self.offers.remove(at)
+            && let Some((user, offer)) = stated.offer
+        {
+            self.offer(now, stated.device, user, offer, journal);
+        }
     }
 
     /// The sender's link died.
@@ -347,12 +457,19 @@ impl Bursts {
                 "the server could not store this burst: send burst.end again later",
             );
             let device = kept.assembly.owner();
-            if std::mem::take(&mut kept.telling) {
-                self.settled.push_back(Settled { device, burst, status: Err(problem) });
+            let request = kept.offered.take().and_then(|stated| stated.offer).map(|(_, offer)| offer.request);
+            if std::mem::take(&mut kept.telling) || request.is_some() {
+                self.settled.push_back(Settled { device, burst, request, status: Err(problem) });
             }
             self.kept.remove(&burst);
             journal.forget(burst);
             return;
+        }
+        if let Entry::Event { body: EventBody::BurstStarted { .. }, .. } = entry
+            && let Some(stated) = kept.offered.take()
+        {
+            let status = kept.assembly.offer(stated.device, stated.last, stated.digest).map_err(Problem::from);
+            self.settled.push_back(stated.settled(burst, status));
         }
         self.settle(burst);
     }
@@ -366,7 +483,8 @@ impl Bursts {
         if std::mem::take(&mut kept.telling)
             && let Some(status) = kept.assembly.status()
         {
-            self.settled.push_back(Settled { device: kept.assembly.owner(), burst, status: Ok(status) });
+            let device = kept.assembly.owner();
+            self.settled.push_back(Settled { device, burst, request: None, status: Ok(status) });
         }
         self.kept.remove(&burst);
     }
@@ -407,6 +525,11 @@ impl Bursts {
         }
         self.look_at = (!self.kept.is_empty()).then(|| now + LOOK);
     }
+}
+
+fn put_off() -> Problem {
+    Problem::new(ProblemKind::Unavailable, "too many bursts are being settled: send the same again later")
+        .retry_after_s(1)
 }
 
 /// A burst from storage, as far as the log and the chunks have it.

@@ -19,7 +19,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub use bursts::{Load, Loaded, Stored};
+pub use bursts::{Load, Loaded, Offer, Stored};
 pub use journal::{Entry, Outcome};
 pub use room::{Draw, Opening, Room, interruption};
 
@@ -94,6 +94,13 @@ pub enum Command {
         last: FrameNo,
         /// Over all its frames.
         digest: BurstDigest,
+    },
+    /// A device brings a burst that was spoken offline, or without the floor.
+    BurstOffer {
+        /// The socket to answer.
+        connection: Arc<Connection>,
+        /// The burst.
+        offer: Box<Offer>,
     },
     /// A burst was read from storage.
     Loaded(Box<Loaded>),

@@ -223,6 +223,13 @@ impl Room {
                 self.floor.handle(now, floor::Input::Ended { device: connection.device, burst });
                 self.bursts.end(now, connection.device, burst, last, digest, &mut self.journal);
             }
+            Command::BurstOffer { connection, offer } => {
+                let (device, burst) = (connection.device, offer.header.burst);
+                self.floor.handle(now, floor::Input::Heard { device });
+                // Where a grant was given that its asker never heard of.
+                self.floor.handle(now, floor::Input::Ended { device, burst });
+                self.bursts.offer(now, device, connection.user, *offer, &mut self.journal);
+            }
             Command::Loaded(loaded) => self.bursts.loaded(now, *loaded, &mut self.journal),
             Command::Drain => {
                 self.draining = true;
@@ -345,6 +352,7 @@ impl Room {
                             token: Some(*token),
                             priority: *priority,
                             spoken_ago_ms: u64::try_from(spoken_ago.as_millis()).unwrap_or(u64::MAX),
+                            uncertainty_ms: 0,
                         },
                     });
                 }
@@ -411,13 +419,14 @@ impl Room {
             Ok(status) => ServerMessage::BurstStatus {
                 room: self.room,
                 burst: settled.burst,
+                incarnation: self.incarnation,
                 complete: status.complete,
                 missing: status.missing.clone(),
             },
             Err(problem) => ServerMessage::Refused {
                 room: self.room,
                 client_id: None,
-                request: None,
+                request: settled.request,
                 burst: Some(settled.burst),
                 problem: problem.clone(),
             },

@@ -116,9 +116,17 @@ async fn answer(store: Store, room: RoomId, load: Load, home: WeakSender<Command
         let (from, to) = Load::FRAMES;
         Ok(Some((record, store.frames(room, load.burst, from, to).await?)))
     };
-    let found = found.await;
+    let mut found = found.await;
+    let mut removed = false;
+    if let (Ok(None), Some(device)) = (&found, load.offered_by()) {
+        match store.was_begun(room, device, load.burst).await {
+            Ok(begun) => removed = begun,
+            Err(error) => found = Err(error),
+        }
+    }
     if let Some(home) = home.upgrade() {
+        let loaded = if removed { load.removed() } else { load.found(found) };
         // The home may have ended meanwhile, as the server drains: the client asks again after its reconnect.
-        let _ended = home.send(Command::Loaded(Box::new(load.found(found)))).await;
+        let _ended = home.send(Command::Loaded(Box::new(loaded))).await;
     }
 }

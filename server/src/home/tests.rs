@@ -1,6 +1,8 @@
 //! A home with the real store and real outboxes; only the sockets are absent.
 #![expect(clippy::wildcard_enum_match_arm, reason = "tests look for one message among all")]
 
+mod offers;
+
 use std::path::Path;
 use std::time::Duration;
 

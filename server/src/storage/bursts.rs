@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use holler_core::log::{BurstFacts, End};
 use holler_core::model::{BurstDigest, BurstHeader, Event, EventBody, FrameRange, Priority};
 use holler_core::seal::Place;
-use holler_core::units::{Bitrate, BurstId, DeviceId, FrameMs, FrameNo, RoomId, Seq, UnixMs, UserId};
+use holler_core::units::{Bitrate, BurstId, BurstStep, DeviceId, FrameMs, FrameNo, RoomId, Seq, UnixMs, UserId};
 use holler_core::wire::frames;
 use holler_core::wire::limits::{BURST_BYTES_MAX, FRAME_BYTES_MAX, FRAMES_PER_BURST_MAX};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -47,6 +47,18 @@ impl Store {
     /// What is known of a burst.
     pub async fn burst(&self, room: RoomId, burst: BurstId) -> Result<Option<BurstRecord>, StoreError> {
         self.read(move |db| find(db, room, burst)).await
+    }
+
+    /// Whether a burst of this device was once begun in the room, as far as the answers to sends are kept: retention may have
+    /// removed it since.
+    pub async fn was_begun(&self, room: RoomId, device: DeviceId, burst: BurstId) -> Result<bool, StoreError> {
+        self.read(move |db| {
+            let client_id = burst.client_id(BurstStep::Started);
+            let mut select =
+                db.prepare_cached("SELECT 1 FROM sends WHERE room_id = ?1 AND device_id = ?2 AND client_id = ?3")?;
+            Ok(select.exists(params![room.bytes(), device.bytes(), client_id.bytes()])?)
+        })
+        .await
     }
 
     /// Stores frames of a burst that has started, as one chunk. Frames that are there already stay as they are. Gives how many

@@ -52,6 +52,8 @@ pub struct Append {
 pub struct Appended {
     /// The event in its place.
     pub event: Arc<Event>,
+    /// The history that the place counts in.
+    pub incarnation: Incarnation,
     /// Whether it had that place before this send.
     pub replayed: bool,
 }
@@ -379,6 +381,7 @@ fn tell(
         Err(_) => Outcome::Failed,
     };
     let failure = || outcome.clone().err().unwrap_or(StoreError::Abandoned);
+    let incarnation = prepared.head().incarnation;
     let finished = prepared.finish(became);
     for (answer, sender) in finished.answers.into_iter().zip(senders) {
         if became == Outcome::Committed {
@@ -386,8 +389,8 @@ fn tell(
         }
         // A sender that no longer waits finds its answer when it sends again.
         let _ = sender.send(match answer {
-            Told::Stored(event) => Ok(Appended { event, replayed: false }),
-            Told::Replayed(event) => Ok(Appended { event, replayed: true }),
+            Told::Stored(event) => Ok(Appended { event, incarnation, replayed: false }),
+            Told::Replayed(event) => Ok(Appended { event, incarnation, replayed: true }),
             Told::Refused(refusal) => Err(refusal.into()),
             Told::Failed | Told::Unknown => Err(failure().into()),
         });

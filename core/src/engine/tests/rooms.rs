@@ -152,7 +152,13 @@ fn a_send_without_an_answer_is_sent_again_with_the_same_name_after_a_reconnect()
     bench.input(Input::Command(text(1)));
     bench.input(Input::Command(text(2)));
     assert_eq!(sends(&mut bench), [id(1), id(2)]);
-    bench.say(&ServerMessage::Ack { room: id(3), client_id: id(1), seq: Seq(1), received_at: UnixMs(0) });
+    bench.say(&ServerMessage::Ack {
+        room: id(3),
+        client_id: id(1),
+        seq: Seq(1),
+        incarnation: id(9),
+        received_at: UnixMs(0),
+    });
     bench.input(Input::Closed { link: bench.link, code: None, detail: String::new() });
     bench.input(Input::Command(text(3)));
     assert_eq!(sends(&mut bench), []);
@@ -170,11 +176,23 @@ fn a_send_is_kept_before_it_is_sent_and_forgotten_when_it_is_answered() {
     let kept = outputs.iter().position(|o| matches!(o, Output::Store(Store::Send { .. }))).expect("kept");
     let sent = outputs.iter().position(|o| matches!(o, Output::Send { .. })).expect("sent");
     assert!(kept < sent);
-    bench.say(&ServerMessage::Ack { room: id(3), client_id: id(1), seq: Seq(1), received_at: UnixMs(5) });
+    bench.say(&ServerMessage::Ack {
+        room: id(3),
+        client_id: id(1),
+        seq: Seq(1),
+        incarnation: id(9),
+        received_at: UnixMs(5),
+    });
     assert!(bench.outputs.contains(&Output::Store(Store::SendDone { client_id: id(1), seq: Some(Seq(1)) })));
     // A second answer, from an earlier sending, says nothing new.
     bench.take();
-    bench.say(&ServerMessage::Ack { room: id(3), client_id: id(1), seq: Seq(1), received_at: UnixMs(5) });
+    bench.say(&ServerMessage::Ack {
+        room: id(3),
+        client_id: id(1),
+        seq: Seq(1),
+        incarnation: id(9),
+        received_at: UnixMs(5),
+    });
     assert_eq!(bench.take(), []);
 }
 

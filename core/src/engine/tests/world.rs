@@ -447,7 +447,10 @@ impl World {
             }
             ClientMessage::Send { room, client_id, body, .. } => {
                 let seq = self.append(peer, client_id, body);
-                self.tell(peer, &ServerMessage::Ack { room, client_id, seq, received_at: UnixMs(seq.0) });
+                self.tell(
+                    peer,
+                    &ServerMessage::Ack { room, client_id, seq, incarnation: id(9), received_at: UnixMs(seq.0) },
+                );
             }
             ClientMessage::FloorRequest { request, priority, queue, header, spoken_ago_ms, .. } => {
                 let asked = floor::Request {
@@ -475,7 +478,25 @@ impl World {
                 };
                 let status = assembly.end(dev, last, digest).expect("clients end what they recorded");
                 let (complete, missing) = (status.complete, status.missing);
-                self.tell(peer, &ServerMessage::BurstStatus { room, burst, complete, missing });
+                self.tell(peer, &ServerMessage::BurstStatus { room, burst, incarnation: id(9), complete, missing });
+            }
+            ClientMessage::BurstOffer {
+                room, header, priority, spoken_ago_ms, uncertainty_ms, last, digest, ..
+            } => {
+                let burst = header.burst;
+                self.server.floor.handle(now, floor::Input::Ended { device: dev, burst });
+                self.settle();
+                let known = self.server.bursts.len();
+                self.server.bursts.entry(burst).or_insert_with(|| Assembly::new(burst, dev));
+                if self.server.bursts.len() > known {
+                    let uncertainty_ms = uncertainty_ms.unwrap_or(0);
+                    let body = EventBody::BurstStarted { header, token: None, priority, spoken_ago_ms, uncertainty_ms };
+                    self.append(peer, burst.client_id(BurstStep::Started), body);
+                }
+                let assembly = self.server.bursts.get_mut(&burst).expect("it was just put there");
+                let status = assembly.offer(dev, last, digest).expect("clients offer what they recorded");
+                let (complete, missing) = (status.complete, status.missing);
+                self.tell(peer, &ServerMessage::BurstStatus { room, burst, incarnation: id(9), complete, missing });
             }
             ClientMessage::Ping { nonce, .. } => {
                 self.tell(peer, &ServerMessage::Pong { nonce, server_time: UnixMs(0) });
@@ -494,7 +515,7 @@ impl World {
                 self.server.bursts.entry(burst).or_insert_with(|| Assembly::new(burst, *device));
                 let spoken_ago_ms = u64::try_from(spoken_ago.as_millis()).expect("short");
                 let (header, token, priority) = (*header, Some(*token), *priority);
-                let body = EventBody::BurstStarted { header, token, priority, spoken_ago_ms };
+                let body = EventBody::BurstStarted { header, token, priority, spoken_ago_ms, uncertainty_ms: 0 };
                 self.append(peer, burst.client_id(BurstStep::Started), body);
             }
             if let floor::Output::Revoked { burst, reason: crate::wire::socket::RevokeReason::LinkLost, .. } = &output {

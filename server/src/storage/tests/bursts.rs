@@ -16,7 +16,7 @@ fn started(spoken_ago_ms: u64) -> EventBody {
         bitrate: Bitrate(24_000),
         key_epoch: Epoch(0),
     };
-    EventBody::BurstStarted { header, token: None, priority: Priority::Elevated, spoken_ago_ms }
+    EventBody::BurstStarted { header, token: None, priority: Priority::Elevated, spoken_ago_ms, uncertainty_ms: 0 }
 }
 
 fn frames(numbers: impl IntoIterator<Item = u16>) -> Vec<(FrameNo, Bytes)> {

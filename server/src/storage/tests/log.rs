@@ -77,7 +77,7 @@ async fn a_retry_gets_the_first_answer_also_after_a_restart_and_after_retention(
     late.received_at = UnixMs(99_000);
     late.epoch = Some(Epoch(7));
     let again = store.append(late.clone()).await.unwrap();
-    assert_eq!(again, Appended { event: first.event.clone(), replayed: true });
+    assert_eq!(again, Appended { incarnation: first.incarnation, event: first.event.clone(), replayed: true });
     let other = store.append(append(1, cid(1), text("other"))).await.unwrap_err();
     assert!(matches!(other, AppendError::Refused(Refusal::ClientIdReused(Seq(1)))), "{other}");
     let mut stranger = append(1, cid(1), text("once"));
@@ -88,7 +88,7 @@ async fn a_retry_gets_the_first_answer_also_after_a_restart_and_after_retention(
     assert_eq!(head, LogHead { first_seq: Seq(2), head: Seq(2), ..before });
     assert_eq!(store.events(ROOM, Seq(0), 10).await.unwrap(), [(*second.event).clone()]);
     let again = store.append(late.clone()).await.unwrap();
-    assert_eq!(again, Appended { event: first.event, replayed: true });
+    assert_eq!(again, Appended { incarnation: first.incarnation, event: first.event, replayed: true });
     assert_eq!(store.write(|db| log::forget_sends(db, ROOM, UnixMs(1_001))).await.unwrap(), 2);
     late.epoch = None;
     assert_eq!(store.append(late).await.unwrap().event.seq, Seq(3));
