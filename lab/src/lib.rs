@@ -4,6 +4,7 @@ pub mod chance;
 pub mod crash;
 pub mod demo;
 pub mod fuzz;
+pub mod link;
 pub mod programs;
 pub mod similarity;
 pub mod tasks;
