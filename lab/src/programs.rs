@@ -253,6 +253,6 @@ impl Server {
 fn hollerd(programs: &Path, scratch: &Path) -> Command {
     let mut command = Command::new(programs.join("hollerd"));
     command.arg("--data").arg(scratch.join("data")).arg("--keys").arg(scratch.join("keys"));
-    command.env("HOLLER_METRICS__LISTEN", "off").env("HOLLER_LOG__FILTER", "warn");
+    command.env("HOLLER_PRIVATE__LISTEN", "off").env("HOLLER_LOG__FILTER", "warn");
     command
 }

@@ -39,7 +39,7 @@ impl Server {
         let common =
             CommonFlags { data: Some(top.join("data")), keys: Some(top.join("keys")), ..CommonFlags::default() };
         let serve =
-            ServeFlags { listen: vec![address.to_string()], metrics: Some("off".to_owned()), ..ServeFlags::default() };
+            ServeFlags { listen: vec![address.to_string()], private: Some("off".to_owned()), ..ServeFlags::default() };
         let config = Config::load(&common, &serve, []).unwrap();
         let running = Running::start(config, Arc::new(NoHooks)).await.unwrap();
         let password = running.started.password.as_deref().cloned();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
 use holler_core::model::Role;
 use holler_core::units::{RoomId, UserId, WorkspaceId};
 use holler_core::wire::problem::Problem;
@@ -21,8 +22,7 @@ pub type App = Arc<AppState>;
 
 /// The server's parts.
 pub struct AppState {
-    /// The settings.
-    pub config: Config,
+    config: ArcSwap<Config>,
     /// The clocks.
     pub clock: Clock,
     /// The database.
@@ -43,7 +43,7 @@ impl AppState {
     pub fn new(config: Config, clock: Clock, store: Store, auth: Auth) -> App {
         Arc::new(Self {
             homes: Homes::new(&store, clock),
-            config,
+            config: ArcSwap::from_pointee(config),
             clock,
             store,
             auth,
@@ -51,6 +51,16 @@ impl AppState {
             sockets: TaskTracker::new(),
             draining: AtomicBool::new(false),
         })
+    }
+
+    /// The settings as they are now: a reload may change them.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// From now on these settings hold.
+    pub(crate) fn set_config(&self, config: Config) {
+        self.config.store(Arc::new(config));
     }
 
     /// The server is going down: `/readyz` says so from now on.
@@ -72,6 +82,6 @@ impl AppState {
     pub fn is_allowed_origin(&self, origin: &str) -> bool {
         let Some(host) = origin.strip_prefix("https://") else { return false };
         let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
-        self.config.public_names.iter().any(|public| public.eq_ignore_ascii_case(name))
+        self.config.load().public_names.iter().any(|public| public.eq_ignore_ascii_case(name))
     }
 }

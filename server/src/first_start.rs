@@ -107,7 +107,9 @@ pub async fn auth(
     config: &crate::config::Config,
 ) -> Result<Auth, AuthError> {
     let lifetimes = crate::auth::Lifetimes { access: config.access_lifetime, refresh: config.refresh_lifetime };
-    Auth::open(store.clone(), id, clock, lifetimes).await
+    let auth = Auth::open(store.clone(), id, clock, lifetimes).await?;
+    auth.set_sign_in_rates(config.limits);
+    Ok(auth)
 }
 
 #[cfg(test)]

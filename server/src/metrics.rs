@@ -1,14 +1,6 @@
-//! What the server measures, for `/metrics` on a private listener in the Prometheus text format.
+//! What the server measures, for `/metrics` on the private listener in the Prometheus text format.
 
-use std::future::IntoFuture as _;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
-use axum::Router;
-use axum::http::header;
-use axum::routing::get;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -25,8 +17,6 @@ const COMMIT_BUCKETS_S: &[f64] = &[0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.
 
 /// REST requests.
 const REQUEST_BUCKETS_S: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
-/// How often old values are let go of.
-const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The figures of this process. They are counted together where it runs several servers, as tests do.
 static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
@@ -46,22 +36,6 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()?;
     describe();
     Ok(installed.insert(handle).clone())
-}
-
-/// Serves `/metrics` on `listener` until `stop`.
-pub async fn serve(listener: TcpListener, handle: PrometheusHandle, stop: CancellationToken) {
-    let upkeep = handle.clone();
-    let media_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    let router = Router::new().route("/metrics", get(move || async move { (media_type, handle.render()) }));
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future();
-    let upkeep = async {
-        while stop.run_until_cancelled(tokio::time::sleep(UPKEEP)).await.is_some() {
-            upkeep.run_upkeep();
-        }
-    };
-    if let (Err(error), ()) = tokio::join!(serving, upkeep) {
-        tracing::warn!(%error, "metrics are no longer served");
-    }
 }
 
 fn describe() {
@@ -92,6 +66,11 @@ fn describe() {
         "holler_refresh_reused_total",
         Count,
         "Refresh tokens that were used again: the sign-in was ended"
+    );
+    describe_gauge!(
+        "holler_disk_free_bytes",
+        metrics::Unit::Bytes,
+        "Free space on the data folder's disk, when last asked"
     );
     describe_counter!("holler_accept_errors_total", Count, "Connections that could not be accepted");
     describe_counter!("holler_tls_failures_total", Count, "TLS handshakes that failed");

@@ -7,9 +7,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ use crate::keys::{KeyRing, RingError};
 use crate::pki::{Identity, Made, PkiError};
 use crate::serve::ListenError;
 use crate::storage::{Hooks, OpenStoreError, ServeLock, Store};
-use crate::{api, gateway, metrics, serve};
+use crate::{api, gateway, metrics, private, serve};
 
 /// Why a server did not start. Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -67,17 +68,28 @@ pub struct Started {
     pub made: Made,
 }
 
+/// What became of new settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Those that hold from now on.
+    pub changed: Vec<String>,
+    /// Those that are as they were until a restart.
+    pub needs_restart: Vec<String>,
+}
+
 /// A server that takes requests.
 pub struct Running {
     /// Its parts.
     pub app: App,
     /// Where it is reached, as it really is: without addresses that this machine lacks, with the port that the system chose for
-    /// port 0. The settings in [`AppState::config`] say the same.
+    /// port 0. The settings in [`AppState::config`](crate::app::AppState::config) say the same.
     pub addresses: Vec<SocketAddr>,
-    /// Where it is looked after: `/metrics`.
+    /// Where it is watched: `/healthz`, `/readyz` and `/metrics`.
     pub private: Option<SocketAddr>,
     /// What the start found or made.
     pub started: Started,
+    requested: Mutex<Config>,
+    tls: serve::Tls,
     store: Store,
     stop: CancellationToken,
     cut: CancellationToken,
@@ -90,6 +102,7 @@ impl Running {
     /// Starts a server in the current tokio runtime, which must have several threads or be left alone by long work. `hooks` are
     /// for tests; a server has [`crate::storage::NoHooks`].
     pub async fn start(mut config: Config, hooks: Arc<dyn Hooks>) -> Result<Self, StartError> {
+        let requested = Mutex::new(config.clone());
         let mut lock = ServeLock::acquire(&config.data)?;
         let ring = KeyRing::load_or_create(&config.keys, &config.data)?;
         lock.sign(&ring)?;
@@ -97,11 +110,11 @@ impl Running {
         let clock = Clock::default();
         let identity = Identity::load(&config, Duration::from_millis(clock.unix().0))?;
         let (root, made) = (identity.root.clone(), identity.made);
-        let tls = identity.server_config()?;
+        let tls = Arc::new(ArcSwap::from_pointee(identity.server_config()?));
         let listeners = serve::listen(&config.listen)?;
         config.listen = addresses(&listeners)?;
-        let private = config.metrics.map(serve::listen_private).transpose()?;
-        config.metrics = private.as_ref().map(TcpListener::local_addr).transpose().map_err(StartError::Address)?;
+        let private = config.private.map(serve::listen_private).transpose()?;
+        config.private = private.as_ref().map(TcpListener::local_addr).transpose().map_err(StartError::Address)?;
         let measures = metrics::install()?;
 
         let workspace = first_start::workspace(&store, clock).await?;
@@ -109,16 +122,22 @@ impl Running {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = vec![tokio::spawn(auth.clone().watch(stop.clone()))];
         let app = AppState::new(config, clock, store.clone(), auth);
-        tasks.extend(private.map(|listener| tokio::spawn(metrics::serve(listener, measures, stop.clone()))));
+        tasks.extend(private.map(|listener| {
+            let serving = private::serve(listener, Arc::clone(&app), measures, stop.clone());
+            tokio::spawn(serving)
+        }));
         let router = api::router(Arc::clone(&app)).merge(gateway::router(Arc::clone(&app)));
-        let connections_max = app.config.connections_max;
-        let serving = serve::serve(listeners, tls, router, connections_max, stop.clone(), cut.clone());
+        let running = app.config();
+        let serving =
+            serve::serve(listeners, Arc::clone(&tls), router, running.connections_max, stop.clone(), cut.clone());
         tracing::info!(version = env!("CARGO_PKG_VERSION"), workspace = %workspace.id, "serving");
         Ok(Self {
-            addresses: app.config.listen.clone(),
-            private: app.config.metrics,
+            addresses: running.listen.clone(),
+            private: running.private,
             started: Started { password: workspace.fresh_password, root, made },
             app,
+            requested,
+            tls,
             store,
             stop,
             cut,
@@ -126,6 +145,33 @@ impl Running {
             serving: tokio::spawn(serving),
             _lock: lock,
         })
+    }
+
+    /// Takes what of `config` a running server can take, for new connections and requests; all or nothing. The certificate is read
+    /// again in any case.
+    pub fn reload(&self, config: &Config) -> Result<Reloaded, PkiError> {
+        let mut requested = self.requested.lock().unwrap_or_else(PoisonError::into_inner);
+        let (changed, needs_restart) = requested.differences(config);
+        let mut running = Config::clone(&self.app.config());
+        let identity = Identity::load(
+            &Config { keys: running.keys.clone(), ..config.clone() },
+            Duration::from_millis(self.app.clock.unix().0),
+        )?;
+        self.tls.store(Arc::new(identity.server_config()?));
+        self.app.auth.set_sign_in_rates(config.limits);
+        for settings in [&mut running, &mut *requested] {
+            settings.public_names.clone_from(&config.public_names);
+            settings.tls.clone_from(&config.tls);
+            settings.log_filter.clone_from(&config.log_filter);
+            settings.limits = config.limits;
+        }
+        self.app.set_config(running);
+        Ok(Reloaded { changed, needs_restart })
+    }
+
+    /// The database, for whoever looks after the server.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Cancelled, it cuts short what [`Running::stop`] still waits for: connections end at once, and bursts under way are

@@ -6,6 +6,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -60,6 +61,9 @@ fn remedy(address: SocketAddr, error: &io::Error, flag: &str) -> String {
     }
 }
 
+/// How connections are encrypted; a new value holds for new connections.
+pub type Tls = Arc<ArcSwap<rustls::ServerConfig>>;
+
 /// Keeps a connection's place among those that the server takes. A handler that goes on after its response, as a socket does,
 /// keeps the one from its request's extensions for as long.
 #[derive(Clone, Debug)]
@@ -91,7 +95,7 @@ pub fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError>
 
 /// Binds the address of the private listener.
 pub fn listen_private(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    bind(address).map_err(|source| ListenError { address, source, flag: "--metrics (or `off`)" })
+    bind(address).map_err(|source| ListenError { address, source, flag: "--private (or `off`)" })
 }
 
 fn no_such_address(error: &io::Error) -> bool {
@@ -118,19 +122,18 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// At most `connections_max` at once: further ones wait in the kernel. Requests carry [`ConnectInfo`] and [`ConnectionSlot`].
 pub async fn serve(
     listeners: Vec<TcpListener>,
-    tls: rustls::ServerConfig,
+    tls: Tls,
     router: Router,
     connections_max: usize,
     stop: CancellationToken,
     cut: CancellationToken,
 ) {
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
     let slots = Arc::new(Semaphore::new(connections_max));
     let connections = TaskTracker::new();
     let accepting = TaskTracker::new();
     for listener in listeners {
         let server = Server {
-            acceptor: acceptor.clone(),
+            tls: Arc::clone(&tls),
             router: router.clone(),
             slots: Arc::clone(&slots),
             connections: connections.clone(),
@@ -151,7 +154,7 @@ pub async fn serve(
 }
 
 struct Server {
-    acceptor: TlsAcceptor,
+    tls: Tls,
     router: Router,
     slots: Arc<Semaphore>,
     connections: TaskTracker,
@@ -168,7 +171,8 @@ impl Server {
             let Some(accepted) = self.stop.run_until_cancelled(listener.accept()).await else { return };
             match accepted {
                 Ok((stream, peer)) => {
-                    let (acceptor, router, stop) = (self.acceptor.clone(), self.router.clone(), self.stop.clone());
+                    let acceptor = TlsAcceptor::from(self.tls.load_full());
+                    let (router, stop) = (self.router.clone(), self.stop.clone());
                     let slot = ConnectionSlot(Arc::new(slot));
                     let connection = connection(stream, peer, acceptor, router, slot, stop);
                     let cut = self.cut.clone();

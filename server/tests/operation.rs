@@ -3,11 +3,31 @@
 
 mod common;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use common::{Hollerd, hollerd, tls};
+use common::{Hollerd, client, hollerd, run, tls};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// A port of loopback that nobody had a moment ago.
+fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// The answer of a plain HTTP server: its status and body.
+fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
 
 #[test]
 fn an_address_that_is_taken_fails_the_start_with_a_remedy() {
@@ -15,8 +35,8 @@ fn an_address_that_is_taken_fails_the_start_with_a_remedy() {
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = held.local_addr().unwrap().to_string();
     for (arguments, flag) in [
-        (["serve", "--listen", "127.0.0.1:0", "--metrics", &taken], "--metrics"),
-        (["serve", "--listen", &taken, "--metrics", "off"], "--listen"),
+        (["serve", "--listen", "127.0.0.1:0", "--private", &taken], "--private"),
+        (["serve", "--listen", &taken, "--private", "off"], "--listen"),
     ] {
         let refused = hollerd(dir.path()).args(arguments).output().unwrap();
         let error = String::from_utf8(refused.stderr).unwrap();
@@ -31,11 +51,15 @@ fn a_second_signal_cuts_the_drain_short() {
     let dir = tempfile::tempdir().unwrap();
     let server = Hollerd::serve(dir.path());
     let address = server.url.trim_start_matches("https://").replace("localhost", "127.0.0.1");
-    // A request that never ends: without a second signal the server waits for it for 10 s and then ends with 0.
+    // A request whose body never ends: without a second signal the server waits for it for 10 s and then ends with 0.
     let tls = rustls::ClientConnection::new(Arc::new(tls(dir.path())), "localhost".try_into().unwrap()).unwrap();
     let mut stream = rustls::StreamOwned::new(tls, TcpStream::connect(&address).unwrap());
-    stream.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
-    stream.flush().unwrap();
+    let head = "POST /api/v1/auth/sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                Content-Length: 99\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut asked = [0; 12];
+    stream.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100", "it waits for the body");
     server.terminate();
     // It is going down once it takes no more connections.
     while TcpStream::connect(&address).is_ok() {}
@@ -43,4 +67,185 @@ fn a_second_signal_cuts_the_drain_short() {
     let (code, log) = server.wait();
     assert_eq!(code, Some(3), "{log}");
     assert!(log.contains("told a second time"), "{log}");
+}
+
+#[tokio::test]
+async fn the_private_listener_tells_what_the_public_one_does_not() {
+    let (dir, private) = (tempfile::tempdir().unwrap(), free_port());
+    let server = Hollerd::serve_with_private(dir.path(), &private);
+    assert_eq!(get(&private, "/healthz"), (200, "ok\n".to_owned()));
+    let (status, body) = get(&private, "/readyz");
+    let report: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &report["ready"]), (200, &Value::Bool(true)), "{report}");
+    for part in ["draining", "database", "migrations", "disk"] {
+        assert_eq!(report[part]["ok"], true, "{part}: {report}");
+    }
+    let (status, figures) = get(&private, "/metrics");
+    assert!(status == 200 && figures.contains("holler_disk_free_bytes"), "{figures}");
+    let client = client(dir.path());
+    let public = client.get(format!("{}/readyz", server.url)).send().await.unwrap();
+    assert_eq!((public.status().as_u16(), public.text().await.unwrap().as_str()), (200, "ready\n"));
+    assert_eq!(client.get(format!("{}/metrics", server.url)).send().await.unwrap().status(), 404);
+
+    // A writer that can't write: another process holds the database for longer than the server waits.
+    let database = rusqlite::Connection::open(dir.path().join("data/holler.db")).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (status, body) = loop {
+        let answer = get(&private, "/readyz");
+        if answer.0 != 200 {
+            break answer;
+        }
+    };
+    let report: Value = serde_json::from_str(&body).unwrap();
+    assert!(status == 503 && report["database"]["ok"] == false && report["ready"] == false, "{report}");
+    database.execute_batch("ROLLBACK").unwrap();
+    while get(&private, "/readyz").0 != 200 {}
+    server.end();
+}
+
+/// The certificate that a server shows, as DER.
+fn shown(dir: &Path, url: &str) -> Vec<u8> {
+    let address = url.trim_start_matches("https://").replace("localhost", "127.0.0.1");
+    let mut tls = rustls::ClientConnection::new(Arc::new(tls(dir)), "localhost".try_into().unwrap()).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    while tls.is_handshaking() {
+        tls.complete_io(&mut stream).unwrap();
+    }
+    tls.peer_certificates().unwrap()[0].to_vec()
+}
+
+/// A socket that stands for systemd.
+struct Manager {
+    socket: UnixDatagram,
+    seen: Vec<String>,
+}
+
+impl Manager {
+    fn new(path: &Path) -> Self {
+        let socket = UnixDatagram::bind(path).unwrap();
+        // Far beyond what any message takes: then the test fails instead of hanging.
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Self { socket, seen: Vec::new() }
+    }
+
+    /// Takes messages up to and with one that has this line.
+    fn until(&mut self, line: &str) -> &str {
+        loop {
+            let mut buffer = [0; 4096];
+            let length =
+                self.socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{line}: {error}: {:?}", self.seen));
+            self.seen.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+            if self.seen.last().is_some_and(|message| message.lines().any(|found| found == line)) {
+                return self.seen.last().unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn hang_up_reads_the_settings_again_and_systemd_is_told_of_every_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("hollerd.toml");
+    std::fs::write(&file, "[server]\npublic_names = [\"one.example.org\"]\n").unwrap();
+    let mut manager = Manager::new(&dir.path().join("notify"));
+    let server = Hollerd::start(
+        hollerd(dir.path())
+            .args(["serve", "--listen", "127.0.0.1:0", "--private", "off", "--config"])
+            .arg(&file)
+            .env("NOTIFY_SOCKET", dir.path().join("notify"))
+            .env("WATCHDOG_USEC", "1500000"),
+    );
+    let status = manager.until("READY=1");
+    assert!(status.contains("STATUS=serving https://one.example.org"), "{status}");
+    manager.until("WATCHDOG=1");
+    manager.until("WATCHDOG=1");
+    let before = shown(dir.path(), &server.url.replace("one.example.org", "localhost"));
+
+    // Its names are wrong: told, and nothing is taken.
+    std::fs::write(&file, "[server]\npublic_names = [\"no name\"]\n[log]\nfilter = \"warn\"").unwrap();
+    server.signal(Signal::HUP);
+    assert!(manager.until("RELOADING=1").contains("MONOTONIC_USEC="));
+    manager.until("READY=1");
+    let local = server.url.replace("one.example.org", "localhost");
+    assert_eq!(shown(dir.path(), &local), before);
+
+    std::fs::write(&file, "[server]\npublic_names = [\"two.test\"]\nconnections_max = 9\n[limits]\nlogin_attempts = 3")
+        .unwrap();
+    server.signal(Signal::HUP);
+    manager.until("RELOADING=1");
+    manager.until("READY=1");
+    let after = shown(dir.path(), &local);
+    assert_ne!(after, before);
+    assert!(String::from_utf8_lossy(&after).contains("two.test"), "the new name is in the certificate");
+
+    server.terminate();
+    manager.until("STOPPING=1");
+    let (code, log) = server.wait();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("public_names: expected DNS names") && log.contains("those that held still hold"), "{log}");
+    assert!(log.contains("server.public_names, limits.login_attempts"), "{log}");
+    assert!(log.contains("server.connections_max was changed, and needs a restart"), "{log}");
+}
+
+#[test]
+fn the_watchdog_is_not_fed_while_the_writer_does_not_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut manager = Manager::new(&dir.path().join("notify"));
+    let server = Hollerd::start(
+        hollerd(dir.path())
+            .args(["serve", "--listen", "127.0.0.1:0", "--private", "off"])
+            .env("NOTIFY_SOCKET", dir.path().join("notify"))
+            .env("WATCHDOG_USEC", "900000"),
+    );
+    manager.until("WATCHDOG=1");
+    // The writer waits up to 5 s for this lock; it is asked three times in each 0.9 s.
+    let database = rusqlite::Connection::open(dir.path().join("data/holler.db")).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // One message may be on its way from before; then there is silence for far longer than between two of them.
+    manager.socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let mut buffer = [0; 4096];
+    let fed = (0..3).take_while(|_| manager.socket.recv(&mut buffer).is_ok()).count();
+    assert!(fed < 3, "it was fed all the same");
+    database.execute_batch("ROLLBACK").unwrap();
+    manager.socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    manager.until("WATCHDOG=1");
+    let log = server.end();
+    assert!(log.contains("the watchdog is not fed"), "{log}");
+}
+
+#[test]
+fn config_check_tells_every_fault_and_dump_shows_what_is_in_effect() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("hollerd.toml");
+    std::fs::write(&file, "[server]\nlisten = 8443\npublic_nmaes = []\n").unwrap();
+    let path = file.to_str().unwrap();
+    let (done, output, _) = run(dir.path(), &["config", "check", "--config", path], "");
+    assert!(!done && output.contains(&format!("{path}:2: server.listen: expected a list")), "{output}");
+    assert!(
+        output
+            .contains(&format!("{path}:3: there is no setting server.public_nmaes. Did you mean server.public_names?"))
+    );
+    assert_eq!(output.lines().count(), 2);
+    let (done, _, error) = run(dir.path(), &["user", "list", "--config", path], "");
+    assert!(!done && error.contains("2 faults"), "{error}");
+
+    std::fs::write(&file, "[tokens]\naccess_s = 900\n").unwrap();
+    let (done, output, error) = run(dir.path(), &["config", "check", "--config", path], "");
+    assert!(done && output.contains(&format!("the settings are good ({path}")), "{output} {error}");
+    let (done, output, _) = run(dir.path(), &["config", "dump", "--config", path], "");
+    assert!(done && output.contains(&format!("access_s = 900  # from {path}:2")), "{output}");
+    assert!(output.contains("filter = \"debug\"  # from the flag --log"), "{output}");
+    let (done, output, _) = run(dir.path(), &["config", "dump", "--defaults"], "");
+    assert!(done && output.contains("\n#access_s = 600\n"), "{output}");
+}
+
+#[test]
+fn log_lines_are_json_where_nobody_looks() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Hollerd::serve(dir.path()).end();
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(line["level"].is_string() && line["message"].is_string() && line["timestamp"].is_string(), "{line}");
+    }
+    assert!(log.contains(r#""message":"serving""#), "{log}");
 }

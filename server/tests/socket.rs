@@ -94,7 +94,7 @@ struct Site {
 impl Site {
     async fn new(metrics: &str) -> (Self, [Tokens; 3]) {
         let dir = tempfile::tempdir().unwrap();
-        let server = Hollerd::serve_with_metrics(dir.path(), metrics);
+        let server = Hollerd::serve_with_private(dir.path(), metrics);
         let client = client(dir.path());
         let password = server.password().unwrap();
         let mut tokens = Vec::new();

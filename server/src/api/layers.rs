@@ -61,7 +61,7 @@ pub(super) async fn secure(State(app): State<App>, request: Request, next: Next)
     }
     // Not for localhost: browsers would then refuse every other plain server on this machine.
     let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
-    if app.config.public_names.iter().any(|public| public.eq_ignore_ascii_case(name) && public != "localhost") {
+    if app.config().public_names.iter().any(|public| public.eq_ignore_ascii_case(name) && public != "localhost") {
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     response

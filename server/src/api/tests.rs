@@ -44,7 +44,7 @@ fn config(dir: &Path) -> Config {
     let flags = ServeFlags {
         listen: vec!["127.0.0.1:0".into()],
         public_name: vec!["radio.example.org".into()],
-        metrics: Some("off".into()),
+        private: Some("off".into()),
         ..ServeFlags::default()
     };
     Config::load(&common, &flags, []).unwrap()
@@ -63,13 +63,15 @@ async fn app(dir: &Path) -> (App, zeroize::Zeroizing<String>) {
 async fn start() -> Server {
     let dir = tempfile::tempdir().unwrap();
     let (app, password) = app(dir.path()).await;
-    let tls = Identity::load(&app.config, Duration::from_millis(app.clock.unix().0)).unwrap().server_config().unwrap();
-    let listeners = serve::listen(&app.config.listen).unwrap();
+    let tls =
+        Identity::load(&app.config(), Duration::from_millis(app.clock.unix().0)).unwrap().server_config().unwrap();
+    let tls = Arc::new(arc_swap::ArcSwap::from_pointee(tls));
+    let listeners = serve::listen(&app.config().listen).unwrap();
     let address = listeners[0].local_addr().unwrap();
     let stop = CancellationToken::new();
     let running =
         tokio::spawn(serve::serve(listeners, tls, super::router(Arc::clone(&app)), 100, stop.clone(), stop.clone()));
-    let client = client(&app.config.keys);
+    let client = client(&app.config().keys);
     let url = format!("https://localhost:{}", address.port());
     let request = json!({"login": "admin", "password": *password, "device_name": "desk"});
     let answer = client.post(format!("{url}/api/v1/auth/sign-in")).json(&request).send().await.unwrap();
@@ -699,8 +701,8 @@ async fn a_second_start_keeps_everything() {
     let dir = tempfile::tempdir().unwrap();
     let (first, _) = app(dir.path()).await;
     let workspace = first.auth.workspace();
-    let ring = KeyRing::load(&first.config.keys).unwrap();
-    let store = Store::open(&first.config.data, ring, Arc::new(NoHooks)).unwrap();
+    let ring = KeyRing::load(&first.config().keys).unwrap();
+    let store = Store::open(&first.config().data, ring, Arc::new(NoHooks)).unwrap();
     let again = first_start::workspace(&store, Clock::default()).await.unwrap();
     assert!(again.fresh_password.is_none());
     assert_eq!(again.id, workspace);

@@ -7,46 +7,75 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use holler_core::units::Mono;
 use holler_core::wire::problem::{Problem, ProblemKind};
 
-/// Attempts at one login: 10 at once, then one in 20 s. A right password takes nothing.
-const PER_LOGIN: Rate = Rate { burst: 10, interval: Duration::from_secs(20) };
-/// Attempts from one address (IPv6: from one /64): 60 at once, then one a second; a whole site may share an address.
-const PER_ADDRESS: Rate = Rate { burst: 60, interval: Duration::from_secs(1) };
 /// Buckets of each kind.
 const BUCKETS_MAX: usize = 16_384;
 
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    burst: u32,
-    interval: Duration,
+/// So many at once, then one in an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// At once, from 1.
+    pub burst: u32,
+    /// How long until the next.
+    pub interval: Duration,
+}
+
+/// How often sign-in may be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignInRates {
+    /// At one login. A right password takes nothing.
+    pub login: Rate,
+    /// From one address (IPv6: from one /64); a whole site may share an address.
+    pub address: Rate,
+}
+
+impl Default for SignInRates {
+    /// 10 at a login, then one in 20 s; 60 from an address, then one a second.
+    fn default() -> Self {
+        Self {
+            login: Rate { burst: 10, interval: Duration::from_secs(20) },
+            address: Rate { burst: 60, interval: Duration::from_secs(1) },
+        }
+    }
 }
 
 /// Limits the attempts to sign in.
 #[derive(Debug, Default)]
 pub struct SignInLimits {
+    rates: RwLock<SignInRates>,
     hasher: RandomState,
     logins: Mutex<Buckets>,
     addresses: Mutex<Buckets>,
 }
 
 impl SignInLimits {
+    /// From now on these rates hold; what was tried before counts.
+    pub fn set(&self, rates: SignInRates) {
+        *self.rates.write().unwrap_or_else(PoisonError::into_inner) = rates;
+    }
+
+    fn rates(&self) -> SignInRates {
+        *self.rates.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// One attempt at `login` from `address`.
     pub fn attempt(&self, now: Mono, login: &str, address: IpAddr) -> Result<(), Problem> {
+        let rates = self.rates();
         let address = self.hasher.hash_one(network(address));
-        lock(&self.addresses).take(PER_ADDRESS, now, address).map_err(|wait| refused(wait, "from your address"))?;
+        lock(&self.addresses).take(rates.address, now, address).map_err(|wait| refused(wait, "from your address"))?;
         lock(&self.logins)
-            .take(PER_LOGIN, now, self.hasher.hash_one(login))
+            .take(rates.login, now, self.hasher.hash_one(login))
             .map_err(|wait| refused(wait, "for this login"))
     }
 
     /// The password was right: the login's attempt does not count.
     pub fn forgive(&self, login: &str) {
-        lock(&self.logins).give_back(PER_LOGIN, self.hasher.hash_one(login));
+        lock(&self.logins).give_back(self.rates().login, self.hasher.hash_one(login));
     }
 }
 
@@ -151,13 +180,28 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_the_busy_stay_known() {
         let mut buckets = Buckets::default();
-        for _ in 0..PER_LOGIN.burst {
-            buckets.take(PER_LOGIN, NOW, 0).unwrap();
+        let rate = SignInRates::default().login;
+        for _ in 0..rate.burst {
+            buckets.take(rate, NOW, 0).unwrap();
         }
         for key in 1..=(BUCKETS_MAX as u64 + 100) {
-            buckets.take(PER_LOGIN, NOW, key).unwrap();
+            buckets.take(rate, NOW, key).unwrap();
         }
         assert_eq!(buckets.full_at.len(), BUCKETS_MAX);
-        assert!(buckets.take(PER_LOGIN, NOW, 0).is_err(), "the one under attack is not forgotten");
+        assert!(buckets.take(rate, NOW, 0).is_err(), "the one under attack is not forgotten");
+    }
+
+    #[test]
+    fn new_rates_hold_from_now_on() {
+        let limits = SignInLimits::default();
+        for n in 0..10 {
+            limits.attempt(NOW, "sam", address(&format!("192.0.2.{n}"))).unwrap();
+        }
+        assert!(limits.attempt(NOW, "sam", address("192.0.2.10")).is_err());
+        let login = Rate { burst: 12, interval: Duration::from_secs(20) };
+        limits.set(SignInRates { login, ..SignInRates::default() });
+        limits.attempt(NOW, "sam", address("192.0.2.11")).unwrap();
+        limits.attempt(NOW, "sam", address("192.0.2.12")).unwrap();
+        assert!(limits.attempt(NOW, "sam", address("192.0.2.13")).is_err());
     }
 }

@@ -190,6 +190,11 @@ impl Auth {
         Ok(auth)
     }
 
+    /// From now on these rates hold for attempts to sign in.
+    pub fn set_sign_in_rates(&self, rates: limits::SignInRates) {
+        self.0.limits.set(rates);
+    }
+
     /// The workspace that it is about.
     pub fn workspace(&self) -> WorkspaceId {
         self.0.workspace

@@ -5,13 +5,14 @@
 //! went down at once because it was told to a second time.
 
 mod access;
+mod config;
 mod room;
 mod serve;
 mod token;
 mod trust;
 mod user;
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -22,8 +23,9 @@ use zeroize::Zeroizing;
 
 use crate::api::{bounds, openapi};
 use crate::clock::Clock;
-use crate::config::{CommonFlags, Config, LogFormat, ServeFlags};
+use crate::config::{CommonFlags, Config, DEFAULT_FILE, Loaded, ServeFlags};
 use crate::keys::KeyRing;
+use crate::logs;
 use crate::storage::{NoHooks, Store, has_data};
 
 /// Holler's server: push-to-talk for teams, in one binary.
@@ -51,6 +53,9 @@ enum Command {
     Token(token::TokenCommand),
     /// Make the local CA known to this machine and its browsers
     Trust(trust::TrustFlags),
+    /// Check and show the settings
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Print the OpenAPI document
     #[command(hide = true)]
     Openapi,
@@ -71,14 +76,17 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(Hollerd { common, command }: Hollerd) -> anyhow::Result<ExitCode> {
+fn run(Hollerd { mut common, command }: Hollerd) -> anyhow::Result<ExitCode> {
+    common.default_file = Some(DEFAULT_FILE.into());
     let flags = if let Command::Serve(flags) = &command { flags.clone() } else { ServeFlags::default() };
-    let load = || Config::load(&common, &flags, environment());
+    let read = || Loaded::read(&common, &flags, environment());
+    let load = || read().map(|loaded| loaded.config);
     match command {
-        Command::Serve(_) => serve::run(load()?),
+        Command::Serve(_) => serve::run(load()?, load),
         Command::User(command) => user::run(&load()?, command),
         Command::Room(command) => room::run(&load()?, command),
         Command::Token(command) => token::run(&load()?, command),
+        Command::Config(command) => config::run(&command, read),
         Command::Trust(flags) => trust::run(&load()?, &flags),
         Command::Openapi => print(&openapi::rest()),
         Command::SocketSchema => print(&openapi::socket()),
@@ -100,21 +108,9 @@ fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{text}").context("standard output")
 }
 
-/// Log lines go to standard error; standard output is for what a person or a script asked for.
-fn start_log(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_filter).unwrap_or_default();
-    let colours = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
-    // Fails only if a log was started before, which then goes on.
-    let _ = match config.log_format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-}
-
 /// Runs a command beside a server, or without one.
 fn beside<T>(config: &Config, work: impl AsyncFnOnce(access::Desk) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    start_log(config);
+    logs::start(config);
     anyhow::ensure!(
         has_data(&config.data),
         "there is no data in {} yet: start the server once with `hollerd serve`, or name another folder with --data",

@@ -3,13 +3,17 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-use super::{say, start_log};
-use crate::config::Config;
+use super::say;
+use crate::config::{Config, ConfigError};
 use crate::first_start::{ADMIN, ROOMS};
+use crate::logs::{self, Logs};
+use crate::notify;
 use crate::pki::Made;
 use crate::running::Running;
 use crate::storage::NoHooks;
@@ -17,27 +21,51 @@ use crate::storage::NoHooks;
 /// The exit code of a server that a second signal made go down at once.
 const CUT_SHORT: u8 = 3;
 
-pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
-    start_log(&config);
+/// The longest that going down takes: what is under way, then the database.
+const STOP_MAX: Duration = Duration::from_secs(20);
+
+/// Serves with `config` until a signal; `load` reads the settings again.
+pub(super) fn run(config: Config, load: impl Fn() -> Result<Config, ConfigError>) -> anyhow::Result<ExitCode> {
+    let logs = logs::start(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, load, &logs))
 }
 
-async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+async fn serve(
+    config: Config,
+    load: impl Fn() -> Result<Config, ConfigError>,
+    logs: &Logs,
+) -> anyhow::Result<ExitCode> {
     // Before anything else, so that a signal during the start ends it by the rules too.
     let mut signals = Signals::new().context("signals")?;
     let running = Running::start(config, Arc::new(NoHooks)).await?;
     let started = &running.started;
     let password = started.password.as_deref().map(String::as_str);
-    let greeting = greeting(&running.app.config, password, started.root.as_deref(), started.made);
+    let greeting = greeting(&running.app.config(), password, started.root.as_deref(), started.made);
     // A server whose standard output is closed serves all the same.
     if say(greeting).is_err() && password.is_some() {
         tracing::warn!("the first password could not be printed: set one with `hollerd user passwd {ADMIN}`");
     }
-    signals.end().await;
+    let status = format!("serving {}", running.app.config().public_url());
+    notify::ready(&status);
+    let fed = CancellationToken::new();
+    let watchdog = tokio::spawn(notify::watchdog(running.store().clone(), fed.clone()));
+    while signals.next().await == Told::Reload {
+        notify::reloading();
+        reload(&running, &load, logs);
+        notify::ready(&status);
+    }
+    notify::stopping(STOP_MAX);
     tracing::info!("going down: answering what is under way; a second signal ends it at once");
     let cut = running.cut();
-    let stopping = running.stop();
+    let stopping = async {
+        // It holds the database too. systemd wants no more signs of life from a service that it stops.
+        fed.cancel();
+        if watchdog.await.is_err() {
+            tracing::error!("the watchdog was no longer fed");
+        }
+        running.stop().await;
+    };
     tokio::pin!(stopping);
     tokio::select! {
         () = &mut stopping => Ok(ExitCode::SUCCESS),
@@ -50,20 +78,65 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The signals that end a server.
+/// Reads the settings again and takes what can be taken. Where they are wrong, those that hold stay.
+fn reload(running: &Running, load: impl Fn() -> Result<Config, ConfigError>, logs: &Logs) {
+    let config = match load() {
+        Ok(config) => config,
+        Err(ConfigError(faults)) => {
+            for fault in faults {
+                tracing::error!("{fault}");
+            }
+            tracing::error!("the settings were not taken: those that held still hold");
+            return;
+        }
+    };
+    match running.reload(&config) {
+        Ok(reloaded) => {
+            logs.filter(&config.log_filter);
+            tracing::info!(changed = reloaded.changed.join(", "), "the settings and the certificate were read again");
+            for name in reloaded.needs_restart {
+                tracing::warn!("{name} was changed, and needs a restart");
+            }
+        }
+        Err(error) => tracing::error!("the settings were not taken: {error}"),
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// HUP: read the settings again.
+    Reload,
+    /// TERM or INT: go down.
+    End,
+}
+
+/// The signals that a server listens to.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
-    /// TERM or INT.
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::End,
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.hang_up.recv() => Told::Reload,
+        }
+    }
+
     async fn end(&mut self) {
-        tokio::select! { _ = self.terminate.recv() => {} _ = self.interrupt.recv() => {} }
+        while self.next().await != Told::End {}
     }
 }
 

@@ -39,6 +39,7 @@ pub use error::{OpenStoreError, StoreError};
 pub use folder::{DATABASE_FILE, ServeLock, check, has_data};
 pub use hooks::{Hooks, NoHooks, Point};
 pub use log::{Append, AppendError, Appended, Fanout};
+pub use schema::SCHEMA_VERSION;
 pub use vault::{Sealer, Vault};
 
 use crate::keys::KeyRing;

@@ -26,6 +26,9 @@ const VERSIONS: &[&[&str]] = &[
     ],
 ];
 
+/// The version that this build brings a database to.
+pub const SCHEMA_VERSION: usize = VERSIONS.len();
+
 /// A connection that may write.
 pub(super) fn writer(path: &Path) -> Result<Connection, OpenStoreError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;

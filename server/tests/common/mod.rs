@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -16,6 +16,8 @@ pub(crate) struct Hollerd {
     pub(crate) url: String,
     pub(crate) greeting: String,
     log: Option<JoinHandle<String>>,
+    /// Kept open: the server has more to say than is read.
+    _stdout: BufReader<ChildStdout>,
 }
 
 pub(crate) fn hollerd(dir: &Path) -> Command {
@@ -27,11 +29,16 @@ pub(crate) fn hollerd(dir: &Path) -> Command {
 
 impl Hollerd {
     pub(crate) fn serve(dir: &Path) -> Self {
-        Self::serve_with_metrics(dir, "off")
+        Self::serve_with_private(dir, "off")
     }
 
-    pub(crate) fn serve_with_metrics(dir: &Path, metrics: &str) -> Self {
-        let mut child = hollerd(dir).args(["serve", "--listen", "127.0.0.1:0", "--metrics", metrics]).spawn().unwrap();
+    pub(crate) fn serve_with_private(dir: &Path, private: &str) -> Self {
+        Self::start(hollerd(dir).args(["serve", "--listen", "127.0.0.1:0", "--private", private]))
+    }
+
+    /// Starts this command and waits until it says how to sign in.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let log = std::thread::spawn(move || {
             let mut text = String::new();
@@ -43,7 +50,7 @@ impl Hollerd {
         while !greeting.contains("Sign in:") && stdout.read_line(&mut greeting).unwrap() > 0 {}
         let url = greeting.split_once("ready at ").and_then(|(_, rest)| rest.split_whitespace().next());
         let url = url.unwrap_or_else(|| panic!("no greeting: {greeting}")).to_owned();
-        Self { child, url, greeting, log: Some(log) }
+        Self { child, url, greeting, log: Some(log), _stdout: stdout }
     }
 
     pub(crate) fn password(&self) -> Option<String> {
@@ -52,8 +59,11 @@ impl Hollerd {
 
     /// Asks it to go down.
     pub(crate) fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Ends it as an operator does, and gives what it logged.
