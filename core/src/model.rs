@@ -120,6 +120,14 @@ words! {
         Busy = "busy",
     }
 
+    /// Who may invite people into a workspace.
+    InvitesBy {
+        /// Admins of the workspace.
+        Admins = "admins",
+        /// Also the admins of a room, into that room.
+        RoomAdmins = "room-admins",
+    }
+
     /// How a burst's frames are coded.
     Codec {
         /// Opus (RFC 6716), one channel, 48 kHz.

@@ -41,8 +41,11 @@ pub struct AppState {
 impl AppState {
     /// Puts the parts together.
     pub fn new(config: Config, clock: Clock, store: Store, auth: Auth) -> App {
+        let homes = Homes::new(&store, clock);
+        let rules = auth.clone();
+        homes.limit_talk(move |room| rules.talk_limits().of(room));
         Arc::new(Self {
-            homes: Homes::new(&store, clock),
+            homes,
             config: ArcSwap::from_pointee(config),
             clock,
             store,

@@ -25,7 +25,7 @@ use crate::keys::{KeyRing, RingError};
 use crate::pki::{Identity, Made, PkiError};
 use crate::serve::ListenError;
 use crate::storage::{Hooks, OpenStoreError, ServeLock, Store};
-use crate::{api, gateway, metrics, private, serve};
+use crate::{api, gateway, home, metrics, private, serve};
 
 /// Why a server did not start. Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +122,7 @@ impl Running {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = vec![tokio::spawn(auth.clone().watch(stop.clone()))];
         let app = AppState::new(config, clock, store.clone(), auth);
+        tasks.push(tokio::spawn(home::follow_talk_limits(Arc::clone(&app), stop.clone())));
         tasks.extend(private.map(|listener| {
             let serving = private::serve(listener, Arc::clone(&app), measures, stop.clone());
             tokio::spawn(serving)

@@ -236,6 +236,47 @@ async fn bad_messages_get_a_precise_error_and_the_session_goes_on() {
 }
 
 #[tokio::test]
+async fn a_changed_talk_limit_reaches_rooms_in_use() {
+    let (site, [admin, ann, _]) = Site::new("off").await;
+    let (mut talker, _) = site.follower(&ann).await;
+    let change = async |method: reqwest::Method, path: String, body: Value| {
+        let request = site.client.request(method, format!("{}/api/v1{path}", site.server.url)).json(&body);
+        assert_eq!(request.bearer_auth(&admin.access_token).send().await.unwrap().status(), 200);
+    };
+    let mut number = 10;
+    let mut granted = async || {
+        number += 1;
+        let header = json!({"burst": format!("bst_{number}{}", "0".repeat(24)), "codec": "opus", "frame_ms": 20, "bitrate": 24_000, "key_epoch": 0});
+        talker
+            .say(json!({"type": "floor.request", "request": number, "room": site.room.id, "priority": "normal",
+                "queue": false, "header": header, "spoken_ago_ms": 0}))
+            .await;
+        let until = talker.until("floor.granted").await["until_ms"].clone();
+        talker.say(json!({"type": "floor.release", "request": number, "room": site.room.id})).await;
+        until
+    };
+    assert_eq!(granted().await, 60_000);
+    change(reqwest::Method::PUT, "/policy".into(), json!({"talk_limit_s": 25})).await;
+    // The home hears of it after the answer: ask until it has.
+    while granted().await != 25_000 {}
+    let room = format!("/rooms/{}", site.room.id);
+    change(reqwest::Method::PATCH, room, json!({"talk_limit_s": 40})).await;
+    while granted().await != 40_000 {}
+    // A home that starts later begins with it.
+    let (_, created, _) = run(site.dir.path(), &["room", "add", "Later"], "");
+    let later = created.trim().strip_prefix("added ").unwrap().to_owned();
+    run(site.dir.path(), &["room", "member", "Later", "ann"], "");
+    talker.say(json!({"type": "subscribe", "request": 90, "room": later, "voice": true})).await;
+    talker.until("subscribed").await;
+    let header = json!({"burst": format!("bst_99{}", "0".repeat(24)), "codec": "opus", "frame_ms": 20, "bitrate": 24_000, "key_epoch": 0});
+    talker
+        .say(json!({"type": "floor.request", "request": 91, "room": later, "priority": "normal", "queue": false,
+            "header": header, "spoken_ago_ms": 0}))
+        .await;
+    assert_eq!(talker.until("floor.granted").await["until_ms"], 25_000);
+}
+
+#[tokio::test]
 async fn sends_are_stored_once_and_reach_everyone_in_order() {
     let (site, [_, ann, bob]) = Site::new("off").await;
     let (mut reader, _) = site.follower(&bob).await;

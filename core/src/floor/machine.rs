@@ -55,8 +55,6 @@ impl Floor {
     /// The arbiter of a room for one term of its home: idle, granting until `lease` ([`Mono`]'s end where the home needs no
     /// lease). `emergencies` are those that the room's log says are on, the oldest first.
     pub fn new(config: Config, term: u32, lease: Mono, emergencies: impl IntoIterator<Item = UserId>) -> Self {
-        // A wait of nothing would name a timer that is already due.
-        let some = |span: Duration| span.max(Duration::from_millis(1));
         let config = Config {
             talk_limit: some(config.talk_limit),
             emergency_talk_limit: config.emergency_talk_limit.map(some),
@@ -103,6 +101,7 @@ impl Floor {
                 }
             }
             Input::Lease { until } => self.step(|floor, state| floor.on_lease(until, state)),
+            Input::TalkLimit { limit } => self.config.talk_limit = some(limit),
             Input::Drain => self.step(|floor, state| floor.close(Cause::Draining, state)),
             Input::Timeout => {}
         }
@@ -538,4 +537,9 @@ impl Floor {
     fn emit(&mut self, output: Output) {
         self.outputs.push_back(output);
     }
+}
+
+/// A wait of nothing would name a timer that is already due.
+fn some(span: Duration) -> Duration {
+    span.max(Duration::from_millis(1))
 }

@@ -166,6 +166,11 @@ pub enum Input {
         /// From this instant on nothing is granted or accepted.
         until: Mono,
     },
+    /// The room's talk limit was changed. It holds from the next grant on: who talks was told how long.
+    TalkLimit {
+        /// Longest continuous talk.
+        limit: Duration,
+    },
     /// The server is going down: nothing is granted any more.
     Drain,
     /// The instant of [`Floor::poll_timeout`] has come.

@@ -10,10 +10,19 @@ pub const TEXT_BYTES_MAX: usize = 16_000;
 pub const NAME_CHARS_MAX: usize = 80;
 /// Longest sign-in name, in characters: `a-z 0-9 . _ -`, beginning with a letter or digit.
 pub const LOGIN_CHARS_MAX: usize = 64;
-/// Shortest password, in characters.
+/// Shortest password, in characters, unless the workspace's policy says otherwise.
 pub const PASSWORD_CHARS_MIN: usize = 10;
 /// Longest password, in bytes of UTF-8.
 pub const PASSWORD_BYTES_MAX: usize = 256;
+
+/// What the shortest password of a workspace may be set to, in characters.
+pub const PASSWORD_CHARS_MIN_RANGE: core::ops::RangeInclusive<u32> = 8..=64;
+/// What the talk limit of a workspace or room may be set to, s.
+pub const TALK_LIMIT_S: core::ops::RangeInclusive<u32> = 10..=600;
+/// What the longest life of an invite may be set to, days.
+pub const INVITE_DAYS: core::ops::RangeInclusive<u32> = 1..=90;
+/// How long rooms may keep their events, days.
+pub const RETENTION_DAYS: core::ops::RangeInclusive<u32> = 1..=3_650;
 
 /// Largest control message on the socket, in bytes.
 pub const CONTROL_BYTES_MAX: usize = 64 * 1024;

@@ -7,6 +7,7 @@
 mod check;
 pub mod frames;
 pub mod limits;
+pub mod policy;
 pub mod problem;
 pub mod rest;
 pub mod socket;

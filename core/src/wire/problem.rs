@@ -63,6 +63,8 @@ problems! {
     WrongIncarnation = "wrong-incarnation", 410, "The log's history changed";
     /// The sync token is too old, or of another view.
     SyncTokenExpired = "sync-token-expired", 410, "Too much changed since; take a snapshot";
+    /// What `If-Match` names is not the current state.
+    PreconditionFailed = "precondition-failed", 412, "It was changed meanwhile";
     /// The body is larger than allowed.
     TooLarge = "too-large", 413, "Too large";
     /// The body has another media type than the one expected.

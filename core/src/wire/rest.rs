@@ -14,6 +14,13 @@ macro_rules! bodies {
     )*};
 }
 
+/// A field that is there, whether null or not.
+fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
 bodies! {
     /// `POST /auth/sign-in`
     #[serde(deny_unknown_fields)]
@@ -111,6 +118,9 @@ bodies! {
         role: Option<Role>,
         /// How many people are in it.
         members: u32,
+        /// Longest continuous talk here, s; absent: the workspace's policy says it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        talk_limit_s: Option<u32>,
         /// The last event of its log.
         head: Cursor,
     }
@@ -123,6 +133,24 @@ bodies! {
         name: String,
         /// Direct, group or channel.
         kind: RoomKind,
+    }
+
+    /// `PATCH /rooms/{room}`: what is to change (RFC 7396); what is left out stays.
+    #[derive(Default)]
+    #[serde(deny_unknown_fields)]
+    pub struct ChangeRoom {
+        /// 1 to 80 characters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "schema", schema(nullable = false, min_length = 1, max_length = 80, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"))]
+        name: Option<String>,
+        /// A group becomes a channel, or a channel a group; a direct room stays one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "schema", schema(nullable = false))]
+        kind: Option<RoomKind>,
+        /// Longest continuous talk here, s; null: what the workspace's policy says. It holds from the next grant of the floor on.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+        #[cfg_attr(feature = "schema", schema(value_type = Option<u32>, minimum = 10, maximum = 600))]
+        talk_limit_s: Option<Option<u32>>,
     }
 
     /// A member of a room.

@@ -135,6 +135,7 @@ impl Drive {
             }
             13 => self.input(Input::Heard { device: device(n) }),
             14 if reader.below(30) == 0 => self.input(Input::Drain),
+            14 => self.input(Input::TalkLimit { limit: Duration::from_millis(u64::from(reader.u16())) }),
             // Timers on time.
             _ => {
                 let end = self.now + Duration::from_millis(u64::from(reader.u8()) * 2);
@@ -186,6 +187,7 @@ impl Watch {
             | Input::RoleChanged { .. }
             | Input::ClearEmergency { .. }
             | Input::Lease { .. }
+            | Input::TalkLimit { .. }
             | Input::Drain
             | Input::Timeout => None,
         };

@@ -1,6 +1,7 @@
 //! The bounds on names, logins and passwords, for the API and the command line.
 
-use holler_core::wire::limits::{LOGIN_CHARS_MAX, NAME_CHARS_MAX, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
+use holler_core::wire::limits::{LOGIN_CHARS_MAX, NAME_CHARS_MAX, PASSWORD_BYTES_MAX};
+use holler_core::wire::policy::Policy;
 use holler_core::wire::problem::{Problem, ProblemKind};
 
 /// A name of a user, room, device or workspace: 1 to 80 characters, none of them a control character, not blank.
@@ -27,11 +28,11 @@ pub fn login(text: &str) -> Result<(), Problem> {
     Err(Problem::new(ProblemKind::OutOfBounds, detail).field("login"))
 }
 
-/// A new password: at least 10 characters and at most 256 bytes.
-pub fn new_password(text: &str) -> Result<(), Problem> {
-    let characters = text.chars().count();
-    if characters < PASSWORD_CHARS_MIN {
-        let detail = format!("a password has at least {PASSWORD_CHARS_MIN} characters; found {characters}");
+/// A new password: as many characters as the policy asks for, 10 by default, and at most 256 bytes.
+pub fn new_password(text: &str, policy: &Policy) -> Result<(), Problem> {
+    let (characters, least) = (text.chars().count(), policy.password_chars_min as usize);
+    if characters < least {
+        let detail = format!("a password has at least {least} characters; found {characters}");
         return Err(Problem::new(ProblemKind::OutOfBounds, detail).field("password"));
     }
     shown_password(text)
@@ -71,9 +72,11 @@ mod tests {
 
     #[test]
     fn passwords_have_10_characters_and_256_bytes() {
-        assert!(new_password("ten chars!").is_ok());
-        assert!(new_password("nine char").is_err());
-        assert!(new_password(&"a".repeat(257)).is_err());
+        let policy = Policy::default();
+        assert!(new_password("ten chars!", &policy).is_ok());
+        assert!(new_password("nine char", &policy).is_err());
+        assert!(new_password(&"a".repeat(257), &policy).is_err());
+        assert!(new_password("nine char", &Policy { password_chars_min: 9, ..policy }).is_ok());
         assert!(shown_password("short").is_ok());
     }
 }

@@ -74,6 +74,7 @@ pub(super) async fn measure(request: Request, next: Next) -> Response {
     let method = match *request.method() {
         Method::GET => "GET",
         Method::POST => "POST",
+        Method::PATCH => "PATCH",
         Method::PUT => "PUT",
         Method::DELETE => "DELETE",
         Method::HEAD => "HEAD",

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod auth;
 pub mod bounds;
+pub mod conditional;
 pub mod devices;
 pub mod documents;
 pub mod extract;
@@ -15,6 +16,7 @@ mod layers;
 pub mod me;
 pub mod openapi;
 pub mod page;
+pub mod policy;
 pub mod problem;
 pub mod rooms;
 pub mod roster;
@@ -52,10 +54,11 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(me::handler))
         .routes(routes!(users::list::handler, users::create::handler))
         .routes(routes!(roster::handler))
+        .routes(routes!(policy::get::handler, policy::put::handler))
         .routes(routes!(devices::list::handler))
         .routes(routes!(devices::revoke::handler))
         .routes(routes!(rooms::list::handler, rooms::create::handler))
-        .routes(routes!(rooms::get::handler))
+        .routes(routes!(rooms::get::handler, rooms::change::handler))
         .routes(routes!(rooms::members::list::handler))
         .routes(routes!(rooms::members::set::handler, rooms::members::remove::handler))
         .routes(routes!(rooms::events::list::handler, rooms::events::append::handler))
@@ -71,6 +74,7 @@ pub fn router(app: App) -> Router {
 fn layered(app: App, endpoints: Router<App>, longest: Duration) -> Router {
     // The layer that is added last is the first to see a request.
     endpoints
+        .route_layer(from_fn(conditional::tags))
         .route_layer(from_fn_with_state(app.clone(), access::enforce))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(no_such_method)

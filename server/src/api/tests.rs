@@ -28,6 +28,8 @@ use crate::storage::audit::Actor;
 use crate::storage::{Append, NoHooks, Store};
 use crate::{first_start, serve};
 
+mod rules;
+
 /// A real server on a loopback port of its own.
 struct Server {
     app: App,

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use holler_core::model::{Role, Scope, UserRole};
 use holler_core::units::{DeviceId, FamilyId, RoomId, UnixMs, UserId, WorkspaceId};
+use holler_core::wire::policy::Policy;
 use holler_core::wire::problem::{Problem, ProblemKind};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -128,6 +129,8 @@ struct Roster {
     devices: HashMap<DeviceId, Device>,
     rooms: HashSet<RoomId>,
     members: HashMap<(RoomId, UserId), Role>,
+    policy: Arc<Policy>,
+    talk_limits: Arc<HashMap<RoomId, u32>>,
 }
 
 /// A device that is not revoked.
@@ -137,6 +140,20 @@ struct Device {
     sign_in: Option<FamilyId>,
     /// The highest number of a refresh token whose access token was shown.
     seen: Arc<AtomicU32>,
+}
+
+/// Longest continuous talk in each room, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TalkLimits {
+    policy: Arc<Policy>,
+    own: Arc<HashMap<RoomId, u32>>,
+}
+
+impl TalkLimits {
+    /// That of a room.
+    pub fn of(&self, room: RoomId) -> Duration {
+        self.policy.talk_limit(self.own.get(&room).copied())
+    }
 }
 
 impl Roster {
@@ -151,6 +168,8 @@ impl Roster {
             devices: devices.collect(),
             rooms: rights.rooms.into_iter().collect(),
             members: rights.members.into_iter().map(|(room, user, role)| ((room, user), role)).collect(),
+            policy: Arc::new(rights.policy),
+            talk_limits: Arc::new(rights.talk_limits.into_iter().collect()),
         }
     }
 }
@@ -245,6 +264,17 @@ impl Auth {
     /// Whether the workspace has this room.
     pub fn has_room(&self, room: RoomId) -> bool {
         self.roster().rooms.contains(&room)
+    }
+
+    /// The rules of the workspace, as they are now.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.roster().policy)
+    }
+
+    /// Longest continuous talk in each room, as it is now.
+    pub fn talk_limits(&self) -> TalkLimits {
+        let roster = self.roster();
+        TalkLimits { policy: Arc::clone(&roster.policy), own: Arc::clone(&roster.talk_limits) }
     }
 
     /// Ticks after users, devices, rooms or members changed.
@@ -355,6 +385,8 @@ impl From<AccountError> for Problem {
             AccountError::NoRoom => Self::new(ProblemKind::NotFound, detail).field("room"),
             AccountError::NoMember => Self::new(ProblemKind::NotFound, detail).field("user"),
             AccountError::DirectFull => Self::new(ProblemKind::Conflict, detail),
+            AccountError::Stale => Self::new(ProblemKind::PreconditionFailed, detail).field("If-Match"),
+            AccountError::KindFixed => Self::new(ProblemKind::Conflict, detail).field("kind"),
             AccountError::NoDevice => Self::new(ProblemKind::NotFound, detail).field("device"),
             AccountError::SyncTokenExpired => Self::new(ProblemKind::SyncTokenExpired, detail).field("since"),
             AccountError::SyncTokenMalformed => Self::new(ProblemKind::Malformed, detail).field("since"),

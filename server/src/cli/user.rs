@@ -54,6 +54,7 @@ pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<ExitC
                 for room in &room {
                     rooms.push(desk.room(room).await?.id);
                 }
+                bounds::new_password(&password, &desk.auth.policy())?;
                 let hash = desk.auth.hash_password(password).await?;
                 let role = if admin { UserRole::Admin } else { UserRole::Member };
                 let user = UserRow { id: UserId::from_bytes(random()?), login, name, role };
@@ -80,6 +81,7 @@ pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<ExitC
             let password = new_password(password_stdin)?;
             beside(config, async |desk| {
                 let user = desk.user(&login).await?.id;
+                bounds::new_password(&password, &desk.auth.policy())?;
                 let hash = desk.auth.hash_password(password).await?;
                 desk.change(move |accounts, _| accounts.set_password(user, &hash)).await?;
                 say(format_args!("{login} has a new password; all their devices must sign in again"))

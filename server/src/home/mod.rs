@@ -24,7 +24,7 @@ pub use journal::{Entry, Outcome};
 pub use room::{Draw, Opening, Room, interruption};
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use holler_core::floor;
@@ -32,6 +32,7 @@ use holler_core::model::{BurstDigest, Event, Role};
 use holler_core::units::{BurstId, Cursor, DeviceId, FrameNo, RequestId, RoomId, Seq, UserId};
 use holler_core::wire::voice::VoiceFrame;
 use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::gateway::Connection;
@@ -146,12 +147,16 @@ impl Home {
     }
 }
 
+/// Says how long a talk may be in a room, now.
+type TalkLimit = Box<dyn Fn(RoomId) -> Duration + Send + Sync>;
+
 /// The homes that this server runs.
 #[derive(Clone)]
 pub struct Homes {
     rooms: Arc<Mutex<HashMap<RoomId, Home>>>,
     /// Serialises the starts, so that two first subscribers don't take two terms.
     starting: Arc<tokio::sync::Mutex<bool>>,
+    talk_limits: Arc<OnceLock<TalkLimit>>,
     tasks: tokio_util::task::TaskTracker,
     store: Store,
     clock: Clock,
@@ -163,6 +168,7 @@ impl Homes {
         let homes = Self {
             rooms: Arc::default(),
             starting: Arc::new(tokio::sync::Mutex::new(true)),
+            talk_limits: Arc::default(),
             tasks: tokio_util::task::TaskTracker::new(),
             store: store.clone(),
             clock,
@@ -193,7 +199,7 @@ impl Homes {
         let weak = commands.downgrade();
         let home = Home { room, commands, committed: Arc::default() };
         // In the map before the log's head is read: an event committed between the two is seen by one or both, never by none.
-        lock(&self.rooms).insert(room, home.clone());
+        self.enter(&home);
         match task::open(room, &self.store, self.clock).await {
             Ok(state) => {
                 self.tasks.spawn(task::run(state, self.store.clone(), weak, inbox, Arc::clone(&home.committed)));
@@ -202,6 +208,32 @@ impl Homes {
             Err(error) => {
                 lock(&self.rooms).remove(&room);
                 Err(error)
+            }
+        }
+    }
+
+    /// Puts a new home into the map, and its talk limit first into its queue. Both under one lock: a limit that changes meanwhile
+    /// finds the home there, and comes after.
+    fn enter(&self, home: &Home) {
+        let mut rooms = lock(&self.rooms);
+        if let Some(limit) = self.talk_limits.get() {
+            // The queue is new: there is room in it.
+            let _sent = home.commands.try_send(talk_limit(limit, home.room));
+        }
+        rooms.insert(home.room, home.clone());
+    }
+
+    /// Has `limit` asked how long a talk may be; without it, the floor has its default. Only the first call counts.
+    pub fn limit_talk(&self, limit: impl Fn(RoomId) -> Duration + Send + Sync + 'static) {
+        let _first = self.talk_limits.set(Box::new(limit));
+    }
+
+    /// Talk limits have changed: tells the homes that run.
+    pub async fn talk_limits_changed(&self) {
+        let homes: Vec<_> = lock(&self.rooms).values().cloned().collect();
+        for home in homes {
+            if let Some(limit) = self.talk_limits.get() {
+                home.send(talk_limit(limit, home.room)).await;
             }
         }
     }
@@ -224,6 +256,23 @@ impl Homes {
                 left = self.tasks.len(),
                 "homes could not write all they hold within 10 s: senders will repair it"
             );
+        }
+    }
+}
+
+fn talk_limit(limit: &TalkLimit, room: RoomId) -> Command {
+    Command::Floor(floor::Input::TalkLimit { limit: limit(room) })
+}
+
+/// Tells the homes of `app` when talk limits change, until `stop`.
+pub async fn follow_talk_limits(app: crate::app::App, stop: CancellationToken) {
+    let mut changes = app.auth.changes();
+    let mut told = app.auth.talk_limits();
+    while let Some(Ok(())) = stop.run_until_cancelled(changes.changed()).await {
+        let limits = app.auth.talk_limits();
+        if limits != told {
+            told = limits;
+            app.homes.talk_limits_changed().await;
         }
     }
 }

@@ -6,6 +6,7 @@
 //! [`crate::auth`] watches that.
 
 mod devices;
+mod policy;
 mod rooms;
 mod roster;
 mod users;
@@ -13,6 +14,7 @@ mod users;
 use holler_core::model::{Role, RoomKind, UserRole};
 use holler_core::seal::Place;
 use holler_core::units::{DeviceId, FamilyId, RoomId, UnixMs, UserId, WorkspaceId};
+use holler_core::wire::policy::Policy;
 use rusqlite::{Connection, Row, params};
 use zeroize::Zeroizing;
 
@@ -47,6 +49,12 @@ pub enum AccountError {
     /// A direct room is for two.
     #[error("a direct room has {DIRECT_MEMBERS_MAX} members: make a group instead")]
     DirectFull,
+    /// What the request expected is not there any more.
+    #[error("it was changed meanwhile: read it again, and send the ETag that comes with it")]
+    Stale,
+    /// Only groups and channels turn into each other.
+    #[error("a direct room stays one, and no other becomes one: make a new room instead")]
+    KindFixed,
     /// No such device, or it is revoked already.
     #[error("there is no such device")]
     NoDevice,
@@ -118,6 +126,8 @@ pub struct RoomRow {
     pub kind: RoomKind,
     /// How many people are in it.
     pub members: u32,
+    /// A talk limit of its own, s.
+    pub talk_limit_s: Option<u32>,
 }
 
 /// A member of a room as stored.
@@ -191,6 +201,10 @@ pub struct Rights {
     pub rooms: Vec<RoomId>,
     /// Every membership.
     pub members: Vec<(RoomId, UserId, Role)>,
+    /// The rules.
+    pub policy: Policy,
+    /// Rooms with a talk limit of their own, s.
+    pub talk_limits: Vec<(RoomId, u32)>,
 }
 
 /// The workspaces of this database.
@@ -317,6 +331,13 @@ impl<'a> Accounts<'a> {
                 self.ws(),
                 "SELECT room_id, user_id, role FROM members WHERE workspace_id = ?1",
                 |row| Ok((RoomId::from_bytes(row.get(0)?), UserId::from_bytes(row.get(1)?), word(row, 2)?)),
+            )?,
+            policy: self.policy()?,
+            talk_limits: list(
+                self.db,
+                self.ws(),
+                "SELECT room_id, talk_limit_s FROM rooms WHERE workspace_id = ?1 AND talk_limit_s IS NOT NULL",
+                |row| Ok((RoomId::from_bytes(row.get(0)?), row.get(1)?)),
             )?,
         })
     }

@@ -22,6 +22,7 @@ const VERSIONS: &[&[&str]] = &[
     ],
     &[
         include_str!("schema/2/roster.sql"),
+        include_str!("schema/2/policy.sql"),
         include_str!("schema/2/audit.sql"),
     ],
 ];

@@ -268,6 +268,20 @@ fn a_warning_that_comes_too_late_is_not_told() {
 }
 
 #[test]
+fn a_changed_talk_limit_holds_from_the_next_grant_on() {
+    let mut bench = Bench::new();
+    bench.ask(0, ask(1, Priority::Normal));
+    bench.at(10, Input::TalkLimit { limit: Duration::from_secs(20) });
+    let said = bench.run_until(60_000, true);
+    assert!(said.iter().all(|(ms, _)| *ms >= 50_000), "who talks keeps what it was told");
+    let said = bench.ask(60_100, ask(2, Priority::Normal));
+    let until: Vec<_> = granted(&said).into_iter().map(|(.., until, _)| until).collect();
+    assert_eq!(until, [Some(Duration::from_secs(20))]);
+    let ends: Vec<_> = bench.run_until(90_000, true).into_iter().map(|(ms, _)| ms).collect();
+    assert_eq!((ends.first(), ends.last()), (Some(&70_100), Some(&80_100)), "the warning, then the limit");
+}
+
+#[test]
 fn an_emergency_has_no_talk_limit_unless_configured() {
     let mut bench = Bench::new();
     assert_eq!(granted(&bench.ask(0, ask(1, Priority::Emergency)))[0].3, None);

@@ -55,6 +55,7 @@ enum Op {
         whose: u8,
     },
     Lease(u64),
+    TalkLimit(u64),
     Drain,
 }
 
@@ -79,6 +80,7 @@ fn ops(stalls: bool) -> impl Strategy<Value = Vec<Op>> {
         6 => (device.clone(), role).prop_map(|(device, role)| Op::Role { device, role }),
         6 => (device.clone(), device).prop_map(|(by, whose)| Op::Clear { by, whose }),
         2 => (0..2_000_u64).prop_map(Op::Lease),
+        2 => (1..900_u64).prop_map(Op::TalkLimit),
         1 => Just(Op::Drain),
     ];
     prop::collection::vec(op, 1..80)
@@ -139,6 +141,7 @@ impl Clients {
                 raised_by: owner(whose),
             },
             Op::Lease(ms) => Input::Lease { until: now + Duration::from_millis(ms) },
+            Op::TalkLimit(ms) => Input::TalkLimit { limit: Duration::from_millis(ms) },
             Op::Drain => Input::Drain,
         })
     }
@@ -455,6 +458,7 @@ impl Model {
                 self.lease = ms(until.since(START));
                 self.close_if_due();
             }
+            Input::TalkLimit { limit } => self.config.talk_limit = limit,
             Input::Drain => {
                 self.drained = true;
                 self.close_if_due();

@@ -1,11 +1,12 @@
 //! `GET /api/v1/rooms/{room}`
 
 use axum::extract::State;
+use axum::response::Response;
 use holler_core::wire::rest::Room;
 
-use super::{RoomPath, no_room, seen_by, visible};
+use super::{RoomPath, answer, visible};
 use crate::api::ProblemResponse;
-use crate::api::extract::{Json, Path};
+use crate::api::extract::Path;
 use crate::app::App;
 use crate::auth::Principal;
 
@@ -22,8 +23,7 @@ pub async fn handler(
     State(app): State<App>,
     principal: Principal,
     Path(RoomPath { room }): Path<RoomPath>,
-) -> Result<Json<Room>, ProblemResponse> {
+) -> Result<Response, ProblemResponse> {
     visible(&app, &principal, room).await?;
-    let row = app.auth.read(move |accounts| Ok(accounts.room(room)?)).await?.ok_or_else(|| no_room(room))?;
-    Ok(Json(seen_by(&app, &principal, row).await?))
+    answer(&app, &principal, room).await
 }

@@ -1,18 +1,22 @@
 //! Rooms: who is in them and what is in their logs.
 
 pub mod bursts;
+pub mod change;
 pub mod create;
 pub mod events;
 pub mod get;
 pub mod list;
 pub mod members;
 
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
 use holler_core::model::Role;
 use holler_core::units::{Cursor, RoomId};
 use holler_core::wire::problem::{Problem, ProblemKind};
 use holler_core::wire::rest::Room;
 
-use super::problem;
+use super::extract::Json;
+use super::{ProblemResponse, conditional, problem};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::storage::accounts::RoomRow;
@@ -67,6 +71,20 @@ async fn manages(app: &App, principal: &Principal, room: RoomId) -> Result<(), P
     Err(Problem::new(ProblemKind::Forbidden, "this needs the role admin in the room, or an admin of the workspace"))
 }
 
+/// What of a room's entity tag stands for all that `PATCH` can change.
+fn changeable(row: &RoomRow) -> String {
+    format!("{}.", conditional::hash_of(&(&row.name, row.kind, row.talk_limit_s)))
+}
+
+/// A room as the caller sees it, with its entity tag: a part for what `PATCH` can change, and one for all.
+async fn answer(app: &App, principal: &Principal, room: RoomId) -> Result<Response, ProblemResponse> {
+    let row = app.auth.read(move |accounts| Ok(accounts.room(room)?)).await?.ok_or_else(|| no_room(room))?;
+    let changeable = changeable(&row);
+    let seen = seen_by(app, principal, row).await?;
+    let tag = format!("\"{changeable}{}\"", conditional::hash_of(&seen));
+    Ok(([(header::ETAG, tag)], Json(seen)).into_response())
+}
+
 /// A room as the caller sees it.
 async fn seen_by(app: &App, principal: &Principal, row: RoomRow) -> Result<Room, Problem> {
     let log = app.store.log_head(row.id).await.map_err(problem::store)?.ok_or_else(|| no_room(row.id))?;
@@ -76,6 +94,7 @@ async fn seen_by(app: &App, principal: &Principal, row: RoomRow) -> Result<Room,
         kind: row.kind,
         role: app.auth.role_in(row.id, principal.user),
         members: row.members,
+        talk_limit_s: row.talk_limit_s,
         head: Cursor { incarnation: log.incarnation, seq: log.head },
     })
 }

@@ -31,7 +31,7 @@ pub async fn handler(
     let password = Zeroizing::new(password);
     bounds::login(&login)?;
     bounds::name("name", &name)?;
-    bounds::new_password(&password)?;
+    bounds::new_password(&password, &app.auth.policy())?;
     let hash = app.auth.hash_password(password).await?;
     let user = UserRow { id: UserId::from_bytes(random()?), login, name, role };
     let row = user.clone();

@@ -27,6 +27,33 @@ impl Accounts<'_> {
         self.changed()
     }
 
+    /// Changes a room to what `room` says, apart from its members.
+    pub fn change_room(&self, room: &RoomRow) -> Result<u64, AccountError> {
+        let before = self.room(room.id)?.ok_or(AccountError::NoRoom)?;
+        if before.kind != room.kind && [before.kind, room.kind].contains(&RoomKind::Direct) {
+            return Err(AccountError::KindFixed);
+        }
+        let id = room.id.bytes();
+        if before.name != room.name || before.kind != room.kind {
+            self.db
+                .prepare_cached("UPDATE rooms SET name = ?3, kind = ?4 WHERE workspace_id = ?1 AND room_id = ?2")?
+                .execute(params![
+                self.ws(),
+                id,
+                self.seal("rooms", "name", id, room.name.as_bytes())?,
+                room.kind.as_str()
+            ])?;
+        }
+        self.db
+            .prepare_cached("UPDATE rooms SET talk_limit_s = ?3 WHERE workspace_id = ?1 AND room_id = ?2")?
+            .execute(params![self.ws(), id, room.talk_limit_s])?;
+        self.record(Action::RoomChanged, |entry| {
+            let entry = entry.target(room.id).detail("renamed", before.name != room.name);
+            entry.detail("kind", room.kind.as_str()).detail("talk_limit_s", room.talk_limit_s)
+        })?;
+        Ok(self.changed()?)
+    }
+
     /// Every room, by name.
     pub fn rooms(&self) -> Result<Vec<RoomRow>, StoreError> {
         let mut rooms = self.rooms_where("?2 IS NOT NULL", self.ws())?;
@@ -52,15 +79,16 @@ impl Accounts<'_> {
     fn rooms_where(&self, condition: &str, value: &[u8; 16]) -> Result<Vec<RoomRow>, StoreError> {
         let sql = format!(
             "SELECT room_id, kind, name, (SELECT count(*) FROM members m WHERE m.workspace_id = rooms.workspace_id \
-             AND m.room_id = rooms.room_id) FROM rooms WHERE workspace_id = ?1 AND {condition}"
+             AND m.room_id = rooms.room_id), talk_limit_s FROM rooms WHERE workspace_id = ?1 AND {condition}"
         );
         let mut statement = self.db.prepare_cached(&sql)?;
         let rows = statement.query_map(params![self.ws(), value], |row| {
-            Ok((row.get::<_, [u8; 16]>(0)?, word(row, 1)?, row.get::<_, Vec<u8>>(2)?, row.get(3)?))
+            Ok((row.get::<_, [u8; 16]>(0)?, word(row, 1)?, row.get::<_, Vec<u8>>(2)?, row.get(3)?, row.get(4)?))
         })?;
         rows.map(|row| {
-            let (id, kind, name, members) = row?;
-            Ok(RoomRow { id: RoomId::from_bytes(id), name: self.text("rooms", "name", &id, &name)?, kind, members })
+            let (id, kind, name, members, talk_limit_s) = row?;
+            let name = self.text("rooms", "name", &id, &name)?;
+            Ok(RoomRow { id: RoomId::from_bytes(id), name, kind, members, talk_limit_s })
         })
         .collect()
     }

@@ -6,7 +6,7 @@
 //! nobody whom the caller did not see at one of the two points.
 //!
 //! A token says which point its holder has seen. It is sealed, bound to the user, and good for [`SYNC_TOKEN_DAYS`] days or
-//! [`CHANGES_MAX`] changes.
+//! 10,000 changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 

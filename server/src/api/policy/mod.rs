@@ -1,0 +1,4 @@
+//! The rules of the workspace.
+
+pub mod get;
+pub mod put;
