@@ -11,10 +11,10 @@ use std::io::{Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use self::verdict::{Burst, Hearing};
-use crate::programs::{Running, Server};
+use crate::programs::{self, Running, Server, text};
 
 /// What is said.
 const SPEECH: [&str; 2] = ["speech-a.wav", "speech-b.wav"];
@@ -44,13 +44,7 @@ pub struct Options {
 
 /// Runs the demo and prints its table. `true` when every listener heard everything.
 pub fn run(options: &Options) -> Result<bool> {
-    let programs = match &options.programs {
-        Some(folder) => folder.clone(),
-        None => {
-            let own = std::env::current_exe().context("where this program is")?;
-            own.parent().map(Path::to_owned).context("this program lies in no folder")?
-        }
-    };
+    let programs = programs::folder(options.programs.as_deref())?;
     let speech = if options.speech.is_empty() {
         SPEECH.map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)).to_vec()
     } else {
@@ -69,7 +63,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let mut bursts = Vec::new();
     for (at, file) in speech.iter().enumerate() {
         tell(&format!("{TALKER} says {}", file.display()));
-        let mut talk = server.client(TALKER, &["talk", ROOM, &text(file)?, "--frames"])?;
+        let mut talk = server.client(TALKER, &["talk", ROOM, text(file)?, "--frames"])?;
         if at == 0 {
             talk.wait_for(PATIENCE, |line| line["type"] == "captured" && line["number"].as_u64() >= Some(JOIN_AFTER))
                 .context("the talker's first two seconds")?;
@@ -105,19 +99,12 @@ fn listen(server: &Server, options: &Options, name: &str, bursts: usize) -> Resu
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let count = bursts.to_string();
     let seconds = PATIENCE.as_secs().to_string();
-    let arguments = ["listen", ROOM, "--out", &text(&folder)?, "--bursts", &count, "--timeout", &seconds, "--frames"];
+    let arguments = ["listen", ROOM, "--out", text(&folder)?, "--bursts", &count, "--timeout", &seconds, "--frames"];
     let mut running = server.client(name, &arguments)?;
     running
         .wait_for(PATIENCE, |line| line["type"] == "listening")
         .with_context(|| format!("{name} was not let into the room"))?;
     Ok(running)
-}
-
-fn text(path: &Path) -> Result<String> {
-    match path.to_str() {
-        Some(text) => Ok(text.to_owned()),
-        None => bail!("{} is no UTF-8", path.display()),
-    }
 }
 
 fn tell(what: &str) {

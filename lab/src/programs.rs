@@ -14,6 +14,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Every user's password; the server is gone with its scratch folder.
 pub const PASSWORD: &str = "only for this server";
 
+/// Where the programs are: in this folder, or beside the program that runs.
+pub fn folder(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(folder) = named {
+        return Ok(folder.to_owned());
+    }
+    let own = std::env::current_exe().context("where this program is")?;
+    own.parent().map(Path::to_owned).context("this program lies in no folder")
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is no UTF-8", path.display()))
+}
+
 /// A child process that does not outlive its owner, with its standard output line by line and the end of its standard error.
 struct Process {
     child: Child,

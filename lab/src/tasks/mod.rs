@@ -4,6 +4,7 @@
 //! not be run.
 
 mod fuzz;
+pub mod upgrade;
 
 use std::io::Write;
 
@@ -23,6 +24,8 @@ pub struct Lab {
 pub enum Task {
     /// Random inputs to every fuzz target, for as long as wanted
     Fuzz(fuzz::Options),
+    /// What servers of earlier schema versions left, opened by this build and used
+    Upgrade(upgrade::Options),
 }
 
 impl Task {
@@ -30,6 +33,7 @@ impl Task {
     pub fn run(&self) -> Result<bool> {
         match self {
             Self::Fuzz(options) => fuzz::run(options),
+            Self::Upgrade(options) => upgrade::run(options),
         }
     }
 }

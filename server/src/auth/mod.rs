@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::storage::accounts::{self, AccountError, Accounts, Rights};
-use crate::storage::audit::Actor;
+use crate::storage::audit::{self, Actor, Entry};
 use crate::storage::{Store, StoreError};
 use limits::SignInLimits;
 use password::Passwords;
@@ -311,6 +311,13 @@ impl Auth {
             .await
             .map_err(Problem::from)?;
         Ok(self.reach(generation).await?)
+    }
+
+    /// Tells the audit log of something that changes nothing in the database itself.
+    pub async fn record(&self, entry: Entry) -> Result<(), Problem> {
+        let (vault, workspace, now) = (self.0.store.vault().clone(), self.0.workspace, self.0.clock.unix());
+        self.0.store.write(move |db| audit::record(db, &vault, workspace, now, entry).map(drop)).await?;
+        Ok(())
     }
 
     /// Reads accounts.

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::first_start;
 use crate::storage::Store;
 use crate::storage::accounts::{AccountError, Accounts, RoomRow, UserRow};
-use crate::storage::audit::Actor;
+use crate::storage::audit::{Actor, Entry};
 
 /// The accounts of the workspace.
 pub(super) struct Desk {
@@ -30,6 +30,11 @@ impl Desk {
         change: impl FnOnce(&Accounts<'_>, UnixMs) -> Result<u64, AccountError> + Send + 'static,
     ) -> Result<(), Problem> {
         self.auth.change(Actor::Cli, change).await
+    }
+
+    /// Tells the audit log of something that changes nothing in the database itself.
+    pub(super) async fn record(&self, entry: Entry) -> Result<(), Problem> {
+        self.auth.record(entry).await
     }
 
     /// The user with this login.

@@ -5,7 +5,10 @@
 //! went down at once because it was told to a second time.
 
 mod access;
+mod audit;
+mod backup;
 mod config;
+mod db;
 mod room;
 mod serve;
 mod token;
@@ -14,7 +17,6 @@ mod user;
 
 use std::io::{BufRead as _, Write as _};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -26,7 +28,7 @@ use crate::clock::Clock;
 use crate::config::{CommonFlags, Config, DEFAULT_FILE, Loaded, ServeFlags};
 use crate::keys::KeyRing;
 use crate::logs;
-use crate::storage::{NoHooks, Store, has_data};
+use crate::storage::{Store, has_data};
 
 /// Holler's server: push-to-talk for teams, in one binary.
 #[derive(Debug, clap::Parser)]
@@ -51,6 +53,16 @@ enum Command {
     /// Make, list and revoke tokens for scripts, and revoke devices
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Show, export and check the log of who changed what
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Write everything into one archive, also while the server runs
+    Backup(backup::BackupFlags),
+    /// Make a new data folder of an archive; every room's log gets a new incarnation
+    Restore(backup::RestoreFlags),
+    /// Upgrade, describe and check the database
+    #[command(subcommand)]
+    Db(db::DbCommand),
     /// Make the local CA known to this machine and its browsers
     Trust(trust::TrustFlags),
     /// Check and show the settings
@@ -87,6 +99,10 @@ fn run(Hollerd { mut common, command }: Hollerd) -> anyhow::Result<ExitCode> {
         Command::Room(command) => room::run(&load()?, command),
         Command::Token(command) => token::run(&load()?, command),
         Command::Config(command) => config::run(&command, read),
+        Command::Audit(command) => audit::run(&load()?, command),
+        Command::Backup(flags) => backup::run(&load()?, flags),
+        Command::Restore(flags) => backup::restore(&load()?, &flags),
+        Command::Db(command) => db::run(&load()?, &command),
         Command::Trust(flags) => trust::run(&load()?, &flags),
         Command::Openapi => print(&openapi::rest()),
         Command::SocketSchema => print(&openapi::socket()),
@@ -119,7 +135,7 @@ fn beside<T>(config: &Config, work: impl AsyncFnOnce(access::Desk) -> anyhow::Re
     let ring = KeyRing::load(&config.keys)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let store = Store::open(&config.data, ring, Arc::new(NoHooks))?;
+        let store = Store::open_beside(&config.data, ring)?;
         let desk = access::Desk::open(store.clone(), config, Clock::default()).await?;
         let done = work(desk).await;
         store.close().await;

@@ -298,6 +298,11 @@ impl<'a> Accounts<'a> {
         self.text("workspaces", "name", self.ws(), &sealed)
     }
 
+    /// A page of the audit log.
+    pub fn audit(&self, query: &audit::Query) -> Result<audit::Page, StoreError> {
+        audit::page(self.db, &self.vault, self.workspace, query)
+    }
+
     /// Everything that decides whether a request is allowed.
     pub fn rights(&self) -> Result<Rights, StoreError> {
         fn list<T>(

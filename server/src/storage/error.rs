@@ -158,6 +158,32 @@ pub enum OpenStoreError {
         /// The newest that this build knows.
         known: i64,
     },
+    /// An older hollerd wrote it.
+    #[error(
+        "{path} has schema version {found}, this hollerd uses {known}: start the server with this hollerd, or run `hollerd db \
+         migrate`; either makes a copy first"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The version of this build.
+        known: i64,
+    },
+    /// There is no room for the copy that is made before an upgrade.
+    #[error(
+        "an upgrade of {path} first makes a copy, which needs {needed} bytes; the disk has {free}: make room. Nothing was \
+         changed."
+    )]
+    NoRoom {
+        /// The database.
+        path: PathBuf,
+        /// Bytes that a copy needs.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// The system refused.
     #[error("{path}: {source}")]
     Io {

@@ -18,7 +18,8 @@ use crate::keys::{self, KeyRing};
 
 /// The database's file name.
 pub const DATABASE_FILE: &str = "holler.db";
-const KEYS_FILE: &str = "KEYS";
+/// Which ring keys the data needs.
+pub(super) const KEYS_FILE: &str = "KEYS";
 const LOCK_FILE: &str = "LOCK";
 
 /// Whether `data` holds anything that needs a key ring.

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`folder`] | the data folder: `LOCK`, `KEYS`, the database's header |
 //! | [`schema`] | connections, pragmas, migrations |
+//! | [`snapshot`] | copies of the whole database while it is in use |
+//! | [`backup`] | one archive with everything, and the way back |
 //! | [`vault`] | data keys, wrapped by the key ring |
 //! | [`writer`] | the group commit |
 //! | [`log`] | the room logs |
@@ -18,13 +20,15 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod backup;
 pub mod bursts;
 mod columns;
 pub mod error;
 pub mod folder;
 pub mod hooks;
 pub mod log;
-mod schema;
+pub mod schema;
+pub mod snapshot;
 pub mod vault;
 mod writer;
 
@@ -44,6 +48,7 @@ pub use vault::{Sealer, Vault};
 
 use crate::keys::KeyRing;
 use log::{Context, PendingAppend};
+use schema::Upgrade;
 use writer::{Closure, Queued, Writer};
 
 /// Reads that run at once. SQLite readers hinder neither each other nor the writer; each costs a connection and its cache.
@@ -68,10 +73,20 @@ impl Store {
     /// Opens the database in `data`, making or upgrading it as needed. Refused, with nothing touched, where `ring` is not the
     /// one that the data is sealed with.
     ///
-    /// A server takes the [`ServeLock`] first; other commands may work on the same folder meanwhile.
+    /// A database of an earlier version is brought up to this build's, after a copy of it was made beside it. A server takes the
+    /// [`ServeLock`] first; other commands may work on the same folder meanwhile, see [`Store::open_beside`].
     pub fn open(data: &Path, ring: KeyRing, hooks: Arc<dyn Hooks>) -> Result<Self, OpenStoreError> {
+        Self::open_as(data, ring, hooks, Upgrade::Allowed)
+    }
+
+    /// The same beside a server that may run: refused where the database is of another version than this build's.
+    pub fn open_beside(data: &Path, ring: KeyRing) -> Result<Self, OpenStoreError> {
+        Self::open_as(data, ring, Arc::new(NoHooks), Upgrade::Refused)
+    }
+
+    fn open_as(data: &Path, ring: KeyRing, hooks: Arc<dyn Hooks>, upgrade: Upgrade) -> Result<Self, OpenStoreError> {
         let path = folder::prepare(data, &ring)?;
-        let connection = schema::writer(&path)?;
+        let connection = schema::writer(&path, upgrade)?;
         let readers = (0..READERS).map(|_| schema::reader(&path)).collect::<Result<Vec<_>, _>>()?;
         let context = Arc::new(Context { vault: Vault::new(ring), hooks, fanout: arc_swap::ArcSwapOption::empty() });
         let (queue, jobs) = mpsc::channel(QUEUE);

@@ -1,11 +1,13 @@
 //! Opening a connection, and bringing the tables up to this build's version.
 
+use std::cmp::Ordering;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::error::OpenStoreError;
+use super::snapshot;
 
 /// "Hllr", in the header of the database file.
 pub(super) const APPLICATION_ID: u32 = 0x486c_6c72;
@@ -30,11 +32,25 @@ const VERSIONS: &[&[&str]] = &[
 /// The version that this build brings a database to.
 pub const SCHEMA_VERSION: usize = VERSIONS.len();
 
+/// The same as SQLite counts it.
+pub const VERSION: i64 = 2;
+
+const _: () = assert!(SCHEMA_VERSION == 2, "VERSION counts VERSIONS");
+
+/// Whether a connection may bring an older database up to this build's version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Upgrade {
+    /// After a copy of it was made.
+    Allowed,
+    /// It must be of this version: a server of another build may be running.
+    Refused,
+}
+
 /// A connection that may write.
-pub(super) fn writer(path: &Path) -> Result<Connection, OpenStoreError> {
+pub(super) fn writer(path: &Path, upgrade: Upgrade) -> Result<Connection, OpenStoreError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     prepare(&connection).map_err(|error| fault(path, error))?;
-    migrate(connection, path, VERSIONS)
+    migrate(connection, path, VERSIONS, upgrade)
 }
 
 /// A connection that only reads.
@@ -45,7 +61,8 @@ pub(super) fn reader(path: &Path) -> Result<Connection, OpenStoreError> {
     Ok(connection)
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenStoreError> {
+/// A connection to a database as it is, for whatever the caller does with it.
+pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenStoreError> {
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(BUSY_WAIT)?;
@@ -70,31 +87,86 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn migrate(mut connection: Connection, path: &Path, versions: &[&[&str]]) -> Result<Connection, OpenStoreError> {
+/// The version that a database has.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn migrate(
+    mut connection: Connection,
+    path: &Path,
+    versions: &[&[&str]],
+    upgrade: Upgrade,
+) -> Result<Connection, OpenStoreError> {
     let known = i64::try_from(versions.len()).unwrap_or(i64::MAX);
-    let version =
-        |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
     let found = version(&connection).map_err(|error| fault(path, error))?;
     if found > known {
         return Err(OpenStoreError::Newer { path: path.to_owned(), found, known });
     }
     if found < known {
-        let upgrade = |connection: &mut Connection| -> rusqlite::Result<()> {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            // Another process may have been faster.
-            let found = usize::try_from(version(&transaction)?).unwrap_or(0);
-            for script in versions.iter().skip(found).copied().flatten() {
-                transaction.execute_batch(script)?;
+        if found > 0 {
+            if upgrade == Upgrade::Refused {
+                return Err(OpenStoreError::Older { path: path.to_owned(), found, known });
             }
-            transaction.pragma_update(None, "user_version", known)?;
-            transaction.commit()
-        };
-        upgrade(&mut connection).map_err(|error| fault(path, error))?;
+            snapshot::before_upgrade(&connection, path, found)?;
+        }
+        run(&mut connection, versions, known).map_err(|error| fault(path, error))?;
+        if found > 0 {
+            tracing::info!(
+                from = found,
+                to = known,
+                "the database was upgraded; a copy of it as it was lies beside it"
+            );
+        }
     }
     Ok(connection)
 }
 
-fn fault(path: &Path, error: rusqlite::Error) -> OpenStoreError {
+fn run(connection: &mut Connection, versions: &[&[&str]], known: i64) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have been faster.
+    let found = version(&transaction)?;
+    for script in versions.iter().skip(usize::try_from(found).unwrap_or(0)).copied().flatten() {
+        transaction.execute_batch(script)?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()
+}
+
+/// The version of the database in a file.
+pub fn found(path: &Path) -> Result<i64, OpenStoreError> {
+    version(&reader(path)?).map_err(|error| fault(path, error))
+}
+
+/// A connection that only reads, for commands that need no key; refused where the database is of another version.
+pub fn reader_of_this_version(path: &Path) -> Result<Connection, OpenStoreError> {
+    let connection = reader(path)?;
+    let (found, known) = (version(&connection).map_err(|error| fault(path, error))?, VERSION);
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(connection),
+        Ordering::Less => Err(OpenStoreError::Older { path: path.to_owned(), found, known }),
+        Ordering::Greater => Err(OpenStoreError::Newer { path: path.to_owned(), found, known }),
+    }
+}
+
+/// What is wrong with pages and references of a database; up to 100 of each.
+pub fn faults(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut faults: Vec<String> = Vec::new();
+    let mut check = db.prepare("PRAGMA integrity_check(100)")?;
+    for row in check.query_map([], |row| row.get::<_, String>(0))? {
+        faults.push(row?);
+    }
+    faults.retain(|fault| fault != "ok");
+    let mut check = db.prepare("PRAGMA foreign_key_check")?;
+    let rows = check.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(2)?)))?;
+    for row in rows.take(100) {
+        let (table, parent) = row?;
+        faults.push(format!("a row of {table} names one of {parent} that is not there"));
+    }
+    Ok(faults)
+}
+
+pub(super) fn fault(path: &Path, error: rusqlite::Error) -> OpenStoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             OpenStoreError::Damaged { path: path.to_owned(), fault: error.to_string() }

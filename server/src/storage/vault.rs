@@ -1,5 +1,7 @@
 //! The data keys: made and unwrapped inside a transaction, so that a key and what it sealed appear or vanish together.
 
+mod ring_keys;
+
 use std::fmt;
 
 use holler_core::seal::{Key, KeyId, Place, SealingKey};
@@ -8,6 +10,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::StoreError;
 use crate::keys::{KeyRing, random_key, random_nonce};
+
+pub use ring_keys::{check, uses};
 
 /// Makes, unwraps and shreds data keys. A cheap clone.
 #[derive(Clone, Debug)]

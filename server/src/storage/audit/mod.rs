@@ -151,8 +151,7 @@ pub fn record(
         details.insert("further_targets".to_owned(), Value::from(targets.len() - TARGETS_MAX));
         targets.truncate(TARGETS_MAX);
     }
-    let before = head(db, workspace)?;
-    let number = before.number + 1;
+    let number = head(db, workspace)?.number + 1;
     let details = if details.is_empty() {
         Vec::new()
     } else {
@@ -173,6 +172,29 @@ pub fn record(
             .transpose()?
             .unwrap_or_default()
     };
+    append(db, workspace, at, Entry { actor, action, targets, about, details: Map::new() }, details)
+}
+
+/// The same without any key, for what is known before there is one: of `entry`'s details nothing is kept.
+pub(super) fn record_plain(
+    db: &Connection,
+    workspace: WorkspaceId,
+    at: UnixMs,
+    entry: Entry,
+) -> Result<u64, StoreError> {
+    append(db, workspace, at, entry, Vec::new())
+}
+
+fn append(
+    db: &Connection,
+    workspace: WorkspaceId,
+    at: UnixMs,
+    entry: Entry,
+    details: Vec<u8>,
+) -> Result<u64, StoreError> {
+    let Entry { actor, action, targets, about, .. } = entry;
+    let before = head(db, workspace)?;
+    let number = before.number + 1;
     let targets: Vec<&str> = targets.iter().map(Target::as_str).collect();
     let mut sealed = Sealed {
         number,

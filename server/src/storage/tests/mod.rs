@@ -1,4 +1,5 @@
 mod bursts;
+mod earlier;
 mod log;
 
 use std::fs;

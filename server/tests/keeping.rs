@@ -1,0 +1,123 @@
+//! Keeping a server over the years, as an operator does: the audit log, backups, the database.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Hollerd, client, run, sign_in};
+
+/// Runs a command that must succeed; gives what it printed.
+fn done(dir: &Path, arguments: &[&str], input: &str) -> String {
+    let (done, output, error) = run(dir, arguments, input);
+    assert!(done, "{arguments:?}: {output}{error}");
+    output
+}
+
+/// Runs a command that must be refused; gives what it complained about.
+fn refused(dir: &Path, arguments: &[&str]) -> String {
+    let (done, output, error) = run(dir, arguments, "");
+    assert!(!done, "{arguments:?}: {output}");
+    error
+}
+
+#[tokio::test]
+async fn a_backup_made_beside_a_server_becomes_a_server_again() {
+    let (dir, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = Hollerd::serve(dir.path());
+    let password = server.password().unwrap();
+    done(dir.path(), &["user", "add", "sam", "--room", "Everyone", "--password-stdin"], "a long password\n");
+    let archive = dir.path().join("holler.tar");
+    let file = archive.to_str().unwrap();
+    done(dir.path(), &["backup", file, "--with-keys", "--passphrase-stdin"], "correct horse battery\n");
+    assert!(refused(dir.path(), &["backup", file]).contains("never written over"));
+    assert!(done(dir.path(), &["backup", "verify", file], "").contains("good"));
+    // The server never noticed.
+    assert_eq!(sign_in(&client(dir.path()), &server.url, "admin", &password, "desk").await.status(), 200);
+    server.end();
+
+    assert!(refused(dir.path(), &["restore", file]).contains("not empty"));
+    let restored = done(new.path(), &["restore", file, "--with-keys", "--passphrase-stdin"], "correct horse battery\n");
+    assert!(restored.contains("the key ring fits"), "{restored}");
+    let again = Hollerd::serve(new.path());
+    assert_eq!(again.password(), None, "it is no first start");
+    assert_eq!(sign_in(&client(new.path()), &again.url, "sam", "a long password", "phone").await.status(), 200);
+    let told = done(new.path(), &["audit", "list", "--limit", "3"], "");
+    assert!(told.contains("sign_in.begun") && told.contains("backup.restored"), "{told}");
+    again.end();
+}
+
+#[tokio::test]
+async fn the_audit_log_is_shown_kept_and_checked_offline() {
+    let dir = tempfile::tempdir().unwrap();
+    Hollerd::serve(dir.path()).end();
+    done(dir.path(), &["room", "add", "Stage"], "");
+    done(dir.path(), &["user", "add", "sam", "--password-stdin"], "a long password\n");
+    let head = done(dir.path(), &["audit", "head"], "").trim().to_owned();
+    done(dir.path(), &["room", "member", "Stage", "sam"], "");
+    let listed = done(dir.path(), &["audit", "list"], "");
+    let wanted = ["member.set", "user.added", "room.added"];
+    let found: Vec<_> = listed.lines().map(|line| line.split('\t').nth(3).unwrap()).take(3).collect();
+    assert_eq!(found, wanted);
+    assert!(listed.lines().nth(1).unwrap().contains("\tcli\t") && listed.contains("\"login\":\"sam\""));
+    let only = done(dir.path(), &["audit", "list", "--action", "user.added", "--limit", "1"], "");
+    assert_eq!(only.lines().count(), 1);
+    assert!(refused(dir.path(), &["audit", "list", "--action", "user.made"]).contains("user.added"));
+
+    let export = dir.path().join("audit.jsonl");
+    let file = export.to_str().unwrap();
+    done(dir.path(), &["audit", "export", file], "");
+    let text = fs::read_to_string(&export).unwrap();
+    assert!(!text.contains("sam"), "the details stay sealed");
+    // Without data, without keys: on any machine.
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::copy(&export, elsewhere.path().join("log")).unwrap();
+    let copy = elsewhere.path().join("log");
+    let copy = copy.to_str().unwrap();
+    for arguments in
+        [vec!["audit", "verify", "--export", copy], vec!["audit", "verify", "--export", copy, "--head", &head]]
+    {
+        assert!(done(elsewhere.path(), &arguments, "").contains("good"));
+    }
+    done(dir.path(), &["audit", "verify", "--head", &head], "");
+    let lines: Vec<&str> = text.lines().collect();
+    let cut = lines[..lines.len() - 1].join("\n");
+    let changed = text.replace("room.added", "room.hidden");
+    let swapped = [&lines[..3], &[lines[4], lines[3]], &lines[5..]].concat().join("\n");
+    let removed = [&lines[..3], &lines[4..]].concat().join("\n");
+    for (text, fault) in
+        [(cut, "cut off"), (changed, "was changed"), (swapped, "removed, added or moved"), (removed, "removed")]
+    {
+        fs::write(copy, text).unwrap();
+        let told = refused(elsewhere.path(), &["audit", "verify", "--export", copy]);
+        assert!(told.contains(fault), "{told}");
+    }
+    assert!(refused(dir.path(), &["audit", "verify", "--head", &format!("2:{}", "0".repeat(64))]).contains("anew"));
+}
+
+#[test]
+fn the_database_is_described_upgraded_and_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lab/fixtures/schema-1");
+    for file in ["data/holler.db", "data/KEYS", "keys/ring.toml"] {
+        let to = dir.path().join(file);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(fixture.join(file), &to).unwrap();
+        let chmod = |path: &Path, mode| fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode));
+        chmod(&to, 0o600).unwrap();
+        chmod(to.parent().unwrap(), 0o700).unwrap();
+    }
+    assert!(done(dir.path(), &["db", "status"], "").contains("schema version 1"));
+    for arguments in [&["user", "list"][..], &["db", "check"], &["audit", "head"]] {
+        assert!(refused(dir.path(), arguments).contains("hollerd db migrate"));
+    }
+    let told = done(dir.path(), &["db", "migrate"], "");
+    assert!(told.contains("from schema version 1") && told.contains("holler.schema-1.db"), "{told}");
+    assert!(done(dir.path(), &["db", "migrate"], "").contains("nothing to do"));
+    assert!(done(dir.path(), &["db", "check"], "").contains("good"));
+    assert_eq!(done(dir.path(), &["user", "list"], "").lines().count(), 3);
+    let server = Hollerd::serve(dir.path());
+    assert!(refused(dir.path(), &["db", "migrate"]).contains("in use"));
+    server.end();
+}
