@@ -10,6 +10,8 @@ use holler_core::wire::problem::Problem;
 
 use tokio_util::task::TaskTracker;
 
+use crate::api::idempotency::Running;
+use crate::api::rates::RequestLimits;
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -35,6 +37,10 @@ pub struct AppState {
     pub connections: Connections,
     /// Every socket that is open, signed in or not.
     pub sockets: TaskTracker,
+    /// How many requests came from whom.
+    pub request_limits: RequestLimits,
+    /// Requests with an `Idempotency-Key` that run now.
+    pub requests_running: Running,
     draining: AtomicBool,
 }
 
@@ -52,6 +58,8 @@ impl AppState {
             auth,
             connections: Connections::default(),
             sockets: TaskTracker::new(),
+            request_limits: RequestLimits::default(),
+            requests_running: Running::default(),
             draining: AtomicBool::new(false),
         })
     }

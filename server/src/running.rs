@@ -165,6 +165,7 @@ impl Running {
             settings.tls.clone_from(&config.tls);
             settings.log_filter.clone_from(&config.log_filter);
             settings.limits = config.limits;
+            settings.requests = config.requests;
         }
         self.app.set_config(running);
         Ok(Reloaded { changed, needs_restart })

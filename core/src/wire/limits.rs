@@ -32,6 +32,12 @@ pub const REST_BODY_BYTES_MAX: usize = 256 * 1024;
 pub const PAGE_EVENTS_MAX: u32 = 500;
 /// A page of a room's log when the client names no size, in events.
 pub const PAGE_EVENTS_DEFAULT: u32 = 100;
+/// Longest `Idempotency-Key`, in characters.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
+/// Keys of one device that are remembered; a further one replaces the oldest.
+pub const IDEMPOTENCY_KEYS_MAX: u32 = 256;
+/// How long the answer to a request with a key is remembered.
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Longest sync token of the roster, in characters.
 pub const SYNC_TOKEN_CHARS_MAX: usize = 256;
 /// Days for which a sync token of the roster is good.

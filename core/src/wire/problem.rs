@@ -69,6 +69,8 @@ problems! {
     TooLarge = "too-large", 413, "Too large";
     /// The body has another media type than the one expected.
     UnsupportedMediaType = "unsupported-media-type", 415, "Unsupported media type";
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyReused = "idempotency-key-reused", 422, "This key was used for something else";
     /// Too many requests.
     RateLimited = "rate-limited", 429, "Too many requests";
     /// A floor token that is no longer, or never was, the room's current one.

@@ -5,11 +5,11 @@
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use holler_core::model::Scope;
 use holler_core::wire::problem::{Problem, ProblemKind};
 
-use super::ProblemResponse;
+use super::{ProblemResponse, rates};
 use crate::app::App;
 use crate::auth::Principal;
 
@@ -77,12 +77,30 @@ pub async fn enforce(
         tracing::error!(path = path.as_str(), "a route is missing in the table of what endpoints need");
         Problem::new(ProblemKind::Forbidden, "this endpoint is closed")
     })?;
-    if need != Need::Public {
-        let principal = app.auth.verify(bearer(request.headers())?)?;
-        allow(need, &principal)?;
-        request.extensions_mut().insert(principal);
-    }
-    Ok(next.run(request).await)
+    let verified = match need {
+        Need::Public => None,
+        Need::SignedIn | Need::Session | Need::Scope(_) | Need::Admin => {
+            Some(bearer(request.headers()).and_then(|token| app.auth.verify(token)))
+        }
+    };
+    let (now, rates) = (app.clock.now(), app.config().requests);
+    let standing = match &verified {
+        Some(Ok(principal)) => app.request_limits.device(now, rates, principal.device),
+        Some(Err(_)) | None => app.request_limits.address(now, rates, rates::address(&request)),
+    };
+    let allowed = standing.check().and_then(|()| {
+        if let Some(principal) = verified.transpose()? {
+            allow(need, &principal)?;
+            request.extensions_mut().insert(principal);
+        }
+        Ok(())
+    });
+    let mut response = match allowed {
+        Ok(()) => next.run(request).await,
+        Err(problem) => ProblemResponse(problem).into_response(),
+    };
+    standing.tell(&mut response);
+    Ok(response)
 }
 
 fn allow(need: Need, principal: &Principal) -> Result<(), Problem> {

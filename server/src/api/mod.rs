@@ -12,12 +12,14 @@ pub mod devices;
 pub mod documents;
 pub mod extract;
 pub mod health;
+pub mod idempotency;
 mod layers;
 pub mod me;
 pub mod openapi;
 pub mod page;
 pub mod policy;
 pub mod problem;
+pub mod rates;
 pub mod rooms;
 pub mod roster;
 pub mod users;
@@ -75,6 +77,7 @@ fn layered(app: App, endpoints: Router<App>, longest: Duration) -> Router {
     // The layer that is added last is the first to see a request.
     endpoints
         .route_layer(from_fn(conditional::tags))
+        .route_layer(from_fn_with_state(app.clone(), idempotency::once))
         .route_layer(from_fn_with_state(app.clone(), access::enforce))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(no_such_method)

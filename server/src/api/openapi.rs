@@ -5,12 +5,14 @@
 //! of errors, and what each needs, from [`super::access::TABLE`].
 
 use axum::http::Method;
+use holler_core::wire::limits::{BURST_BITRATE, FRAMES_PER_BURST_MAX, IDEMPOTENCY_KEY_CHARS_MAX};
 use holler_core::wire::problem::{MEDIA_TYPE, Problem, ProblemKind};
 use holler_core::wire::socket::{ClientMessage, ServerMessage};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
 
 use super::access::{Need, need};
+use super::conditional::CONDITIONAL;
 
 const ABOUT: &str = "Holler: push-to-talk for teams on bad networks. Errors are problem documents (RFC 9457) whose `type` is \
     `urn:holler:problem:` and a stable word. Identifiers are a prefix, `_`, and 26 characters of Crockford's base 32. Live \
@@ -40,13 +42,48 @@ pub fn rest() -> String {
     if let Some(paths) = document["paths"].as_object_mut() {
         for (path, methods) in paths {
             for (method, operation) in methods.as_object_mut().into_iter().flatten() {
-                let need =
-                    Method::from_bytes(method.to_uppercase().as_bytes()).ok().and_then(|method| need(&method, path));
+                let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
+                let need = need(&method, path);
                 complete(operation, need);
+                add_fields(operation, &method, path, need);
             }
         }
     }
+    bound(&mut document);
     print(&document)
+}
+
+/// Says of every whole number how large it may be: as the limit of its type says, or as its size and JSON allow (RFC 8259 section 6:
+/// beyond 2^53 numbers are not exact everywhere).
+fn bound(document: &mut Value) {
+    for (name, most) in [("FrameNo", u64::from(FRAMES_PER_BURST_MAX)), ("Bitrate", u64::from(*BURST_BITRATE.end()))] {
+        for at in ["/components/schemas/", "/$defs/"] {
+            if let Some(schema) = document.pointer_mut(&format!("{at}{name}")) {
+                schema["maximum"] = most.into();
+            }
+        }
+    }
+    bound_all(document);
+}
+
+fn bound_all(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            let whole = match object.get("type") {
+                Some(Value::String(kind)) => kind == "integer",
+                Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "integer"),
+                Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => false,
+            };
+            if whole && !object.contains_key("maximum") {
+                let small = object.get("format").is_some_and(|format| format == "int32");
+                let most = if small { u64::from(u32::MAX) } else { (1 << 53) - 1 };
+                object.insert("maximum".to_owned(), most.into());
+            }
+            object.values_mut().for_each(bound_all);
+        }
+        Value::Array(items) => items.iter_mut().for_each(bound_all),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// Adds what the endpoint needs, and the errors that it shares with others.
@@ -92,6 +129,48 @@ fn complete(operation: &mut Value, need: Option<Need>) {
     }
 }
 
+/// Adds the header fields that many endpoints understand, and what is answered because of them.
+fn add_fields(operation: &mut Value, method: &Method, path: &str, need: Option<Need>) {
+    let field = |name: &str, about: &str, schema: Value| json!({"name": name, "in": "header", "required": false, "description": about, "schema": schema});
+    let mut fields = Vec::new();
+    let mut answers = vec![("429", problem("rate-limited: too many requests; Retry-After"))];
+    if matches!(*method, Method::POST | Method::PATCH) && need.is_some_and(|need| need != Need::Public) {
+        let about = "Done once, however often it is sent with this key within 24 hours, and answered alike.";
+        let schema = json!({"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARS_MAX, "pattern": "^[!#-\\[\\]-~]+$"});
+        fields.push(field("Idempotency-Key", about, schema));
+        answers
+            .push(("409", problem("conflict: the first request with this key is under way, or its end is not known")));
+        answers.push(("422", problem("idempotency-key-reused: the key was used for something else")));
+    }
+    let changes = matches!(*method, Method::POST | Method::PATCH | Method::PUT | Method::DELETE);
+    if CONDITIONAL.iter().any(|(m, p)| m == method && *p == path) {
+        let about = "The `ETag` of the state that the change was made from, or `*`.";
+        fields.push(field("If-Match", about, json!({"type": "string", "maxLength": 256})));
+    } else if changes {
+        answers.push(("412", problem("precondition-failed: this change compares no `ETag`; leave out `If-Match`")));
+    }
+    let tagged =
+        |content: &Value| content.as_object().is_some_and(|kinds| kinds.keys().any(|kind| kind.contains("json")));
+    if *method == Method::GET && tagged(&operation["responses"]["200"]["content"]) {
+        let about = "The `ETag` of an earlier answer; where it is still current, the answer is 304.";
+        fields.push(field("If-None-Match", about, json!({"type": "string", "maxLength": 256})));
+        answers.push(("304", json!({"description": "It is as it was; no body"})));
+    }
+    if !fields.is_empty() {
+        let parameters =
+            operation.as_object_mut().map(|object| object.entry("parameters").or_insert_with(|| json!([])));
+        parameters.and_then(Value::as_array_mut).into_iter().for_each(|parameters| parameters.append(&mut fields));
+    }
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    for (status, answer) in answers {
+        responses.entry(status).or_insert(answer);
+    }
+}
+
+fn problem(description: &str) -> Value {
+    json!({"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}})
+}
+
 /// The JSON Schema of the socket's messages.
 pub fn socket() -> String {
     let document = serde_json::to_value(Socket::openapi()).unwrap_or_default();
@@ -101,7 +180,7 @@ pub fn socket() -> String {
     for message in schemas["ClientMessage"]["oneOf"].as_array_mut().into_iter().flatten() {
         message["additionalProperties"] = false.into();
     }
-    print(&json!({
+    let mut document = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:holler:schema:socket:v1",
         "title": "Messages of Holler's socket, subprotocol holler.v1",
@@ -109,7 +188,9 @@ pub fn socket() -> String {
             the server sends. Clients ignore types and fields that they do not know.",
         "oneOf": [{"$ref": "#/$defs/ClientMessage"}, {"$ref": "#/$defs/ServerMessage"}],
         "$defs": schemas,
-    }))
+    });
+    bound(&mut document);
+    print(&document)
 }
 
 /// OpenAPI keeps schemas elsewhere than JSON Schema does.
@@ -195,6 +276,17 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn every_whole_number_has_a_largest() {
+        let text = rest() + &socket();
+        for (from, _) in text.match_indices("\"type\": \"integer\"") {
+            let object = text[..from].rfind('{').unwrap();
+            assert!(text[object..from].contains("\"maximum\""), "{}", &text[object..from]);
+        }
+        let frame = &parsed(&rest())["components"]["schemas"]["FrameNo"];
+        assert_eq!(frame["maximum"], 15_000);
     }
 
     /// Every reference leads somewhere.

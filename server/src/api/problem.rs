@@ -4,7 +4,7 @@ use std::any::Any;
 
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use holler_core::wire::problem::{MEDIA_TYPE, Problem, ProblemKind};
+use holler_core::wire::problem::{MEDIA_TYPE, Problem, ProblemKind, TYPE_PREFIX};
 
 use crate::storage::StoreError;
 
@@ -45,6 +45,13 @@ impl IntoResponse for ProblemResponse {
 /// The type of the problem that a response carries.
 #[derive(Clone, Debug)]
 pub struct Told(pub String);
+
+impl Told {
+    /// Whether it is of `kind`.
+    pub fn is(&self, kind: ProblemKind) -> bool {
+        self.0.strip_prefix(TYPE_PREFIX) == Some(kind.as_str())
+    }
+}
 
 /// No route has this path.
 pub async fn no_such_path(uri: Uri) -> ProblemResponse {

@@ -70,7 +70,8 @@ impl SignInLimits {
         lock(&self.addresses).take(rates.address, now, address).map_err(|wait| refused(wait, "from your address"))?;
         lock(&self.logins)
             .take(rates.login, now, self.hasher.hash_one(login))
-            .map_err(|wait| refused(wait, "for this login"))
+            .map_err(|wait| refused(wait, "for this login"))?;
+        Ok(())
     }
 
     /// The password was right: the login's attempt does not count.
@@ -80,7 +81,7 @@ impl SignInLimits {
 }
 
 /// A customer usually has a whole /64.
-fn network(address: IpAddr) -> u128 {
+pub(crate) fn network(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(v4) => u128::from(v4.to_bits()),
         IpAddr::V6(v6) => v6.to_bits() >> 64 << 64,
@@ -98,13 +99,14 @@ fn lock(buckets: &Mutex<Buckets>) -> std::sync::MutexGuard<'_, Buckets> {
 }
 
 #[derive(Debug, Default)]
-struct Buckets {
+pub(crate) struct Buckets {
     /// When each bucket will be full again.
     full_at: HashMap<u64, Mono>,
 }
 
 impl Buckets {
-    fn take(&mut self, rate: Rate, now: Mono, key: u64) -> Result<(), Duration> {
+    /// Takes one, and says how long until the bucket is full again; or how long to wait.
+    pub(crate) fn take(&mut self, rate: Rate, now: Mono, key: u64) -> Result<Duration, Duration> {
         let full_at = self.full_at.get(&key).copied().unwrap_or_default().max(now);
         let missing = full_at.since(now);
         let most = rate.interval * (rate.burst - 1);
@@ -115,7 +117,7 @@ impl Buckets {
             self.make_room(now);
         }
         self.full_at.insert(key, full_at + rate.interval);
-        Ok(())
+        Ok(missing + rate.interval)
     }
 
     fn give_back(&mut self, rate: Rate, key: u64) {

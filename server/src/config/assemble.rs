@@ -11,6 +11,7 @@ use super::fault::Place;
 use super::layers::Layers;
 use super::settings::{self, Kind, Setting};
 use super::{Config, LogFormat, OwnCertificate};
+use crate::api::rates::RequestRates;
 use crate::auth::limits::{Rate, SignInRates};
 
 /// Reads every setting; `None` where a fault was found, which is in `layers` then.
@@ -65,6 +66,11 @@ pub(super) fn assemble(layers: &mut Layers, environment: &BTreeMap<String, Strin
     let usual = SignInRates::default();
     let limits =
         SignInRates { login: reader.rate("login", usual.login), address: reader.rate("address", usual.address) };
+    let usual = RequestRates::default();
+    let requests = RequestRates {
+        device: reader.number("limits", "device_requests").unwrap_or(usual.device),
+        address: reader.number("limits", "address_requests").unwrap_or(usual.address),
+    };
     let connections_max = reader.number("server", "connections_max").unwrap_or(16_000) as usize;
     let access_lifetime = reader.seconds("tokens", "access_s").unwrap_or(Duration::from_secs(600));
     let refresh_lifetime = reader.seconds("tokens", "refresh_s").unwrap_or(Duration::from_secs(30 * 86_400));
@@ -84,6 +90,7 @@ pub(super) fn assemble(layers: &mut Layers, environment: &BTreeMap<String, Strin
         access_lifetime,
         refresh_lifetime,
         limits,
+        requests,
     })
 }
 

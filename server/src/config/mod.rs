@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::api::rates::RequestRates;
 use crate::auth::limits::SignInRates;
 pub use fault::{ConfigError, Fault, Place};
 pub use flags::{CommonFlags, ServeFlags};
@@ -83,6 +84,8 @@ pub struct Config {
     pub refresh_lifetime: Duration,
     /// How often sign-in may be tried.
     pub limits: SignInRates,
+    /// How many requests are taken.
+    pub requests: RequestRates,
 }
 
 /// Settings with where each was set.

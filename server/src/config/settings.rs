@@ -194,6 +194,22 @@ pub(super) static SETTINGS: &[Setting] = &[
         "See address_attempts.",
         |config| Some(integer(config.limits.address.interval.as_secs())),
     )),
+    reloadable(setting(
+        "limits",
+        "device_requests",
+        Kind::Number(60, 1_000_000),
+        "1200",
+        "Requests in a minute from one device.",
+        |config| Some(integer(config.requests.device)),
+    )),
+    reloadable(setting(
+        "limits",
+        "address_requests",
+        Kind::Number(60, 1_000_000),
+        "1200",
+        "Requests in a minute without a good token, from one address (IPv6: one /64). A whole site may share an address.",
+        |config| Some(integer(config.requests.address)),
+    )),
 ];
 
 /// The setting with this name, also where it is an earlier one.

@@ -6,6 +6,7 @@
 //! [`crate::auth`] watches that.
 
 mod devices;
+mod idempotency;
 mod policy;
 mod rooms;
 mod roster;
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 use super::audit::{self, Action, Actor, Entry, Target};
 use super::{Sealer, StoreError, Vault};
 
+pub use idempotency::{Begun, RequestHash};
 pub use roster::View;
 
 /// Devices of one user that are not revoked; a further one replaces the one that was unused for longest.

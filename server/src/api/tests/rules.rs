@@ -184,3 +184,121 @@ async fn the_roster_is_served_with_its_deltas() {
     assert!(problem(roster(&sam.access_token, "?since=%3F").await).await.is(ProblemKind::Malformed));
     server.end().await;
 }
+
+#[tokio::test]
+async fn what_carries_a_key_is_done_once() {
+    let server = start().await;
+    let rooms = async || server.get::<Vec<Room>>("/api/v1/rooms", &server.admin.access_token).await.len();
+    let make = async |key: &str, name: &str| {
+        let body = json!({"name": name, "kind": "group"});
+        server.conditional(Method::POST, "/api/v1/rooms", ("Idempotency-Key", key), Some(&body)).await
+    };
+    let before = rooms().await;
+    let first = make("\"one\"", "Quay").await;
+    assert_eq!((first.status(), first.headers().get("idempotency-replayed")), (StatusCode::CREATED, None));
+    let made: Room = first.json().await.unwrap();
+    let again = make("one", "Quay").await;
+    assert_eq!(
+        (again.status(), again.headers()["idempotency-replayed"].as_bytes()),
+        (StatusCode::CREATED, &b"true"[..])
+    );
+    assert_eq!(again.headers()["content-type"], "application/json");
+    assert_eq!(again.json::<Room>().await.unwrap(), made);
+    assert_eq!(rooms().await, before + 1);
+
+    assert!(problem(make("one", "Pier").await).await.is(ProblemKind::IdempotencyKeyReused));
+    assert_eq!(make("two", "Quay").await.status(), StatusCode::CREATED, "another key is another room");
+    assert!(problem(make("three", "").await).await.is(ProblemKind::OutOfBounds));
+    assert_eq!(make("three", "Pier").await.status(), StatusCode::CREATED, "a refusal leaves its key free");
+    for malformed in ["", "\"\"", "a b", &"k".repeat(129)] {
+        assert!(problem(make(malformed, "x").await).await.is(ProblemKind::Malformed), "{malformed:?}");
+    }
+    // Somebody else's key, and another path, are other requests.
+    let sam = server.add_user("sam").await;
+    let script = server.script(&[Scope::Admin]).await;
+    let body = json!({"name": "Quay", "kind": "group"});
+    let request = server.client.post(format!("{}/api/v1/rooms", server.url)).header("Idempotency-Key", "one");
+    assert_eq!(request.bearer_auth(&script).json(&body).send().await.unwrap().status(), StatusCode::CREATED);
+    let request = server.client.post(format!("{}/api/v1/rooms", server.url)).header("Idempotency-Key", "one");
+    let refused = request.bearer_auth(&sam.access_token).json(&body).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN, "a key is no right");
+    assert_eq!(rooms().await, before + 4);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn of_many_at_once_with_one_key_one_is_done() {
+    let server = start().await;
+    let body = json!({"name": "Quay", "kind": "group"});
+    let make = || server.conditional(Method::POST, "/api/v1/rooms", ("Idempotency-Key", "k"), Some(&body));
+    let answers = futures_util::future::join_all((0..16).map(|_| make())).await;
+    let mut made = std::collections::BTreeSet::new();
+    for answer in answers {
+        match answer.status() {
+            StatusCode::CREATED => drop(made.insert(answer.json::<Room>().await.unwrap().id)),
+            _ => assert!(problem(answer).await.is(ProblemKind::Conflict)),
+        }
+    }
+    assert_eq!(made.len(), 1);
+    assert_eq!(make().await.json::<Room>().await.unwrap().id, *made.first().unwrap());
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_request_whose_end_nobody_knows_is_not_done_again() {
+    let server = start().await;
+    let body = json!({"name": "Quay", "kind": "group"});
+    let make = || server.conditional(Method::POST, "/api/v1/rooms", ("Idempotency-Key", "k"), Some(&body));
+    let made = make().await.json::<Room>().await.unwrap();
+    // As a server that went down between the change and its answer leaves it.
+    server
+        .app
+        .store
+        .write(|db| Ok::<_, crate::storage::StoreError>(db.execute("UPDATE idempotency SET answer = NULL", [])?))
+        .await
+        .unwrap();
+    let refused = problem(make().await).await;
+    assert!(refused.is(ProblemKind::Conflict) && refused.detail.contains("not known"), "{refused}");
+    assert_eq!(server.room("Quay").await, made.id);
+    // A day later it is forgotten.
+    server
+        .app
+        .store
+        .write(|db| {
+            Ok::<_, crate::storage::StoreError>(
+                db.execute("UPDATE idempotency SET begun_at = begun_at - 86400001", [])?,
+            )
+        })
+        .await
+        .unwrap();
+    assert_eq!(make().await.status(), StatusCode::CREATED);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn every_answer_says_where_the_caller_stands_and_beyond_the_quota_it_is_429() {
+    let server = start().await;
+    let answer = server.send(Method::GET, "/api/v1/me", Some(&server.admin.access_token), None).await;
+    let field = |answer: &Response, name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(field(&answer, "ratelimit-policy"), "\"device\";q=1200;w=60");
+    assert!(field(&answer, "ratelimit").starts_with("\"device\";r=119"), "{}", field(&answer, "ratelimit"));
+    let answer = server.send(Method::GET, "/api/v1/me", Some("forged"), None).await;
+    assert_eq!((answer.status().as_u16(), field(&answer, "ratelimit-policy")), (401, "\"address\";q=1200;w=60".into()));
+
+    let script = server.script(&[]).await;
+    let device = server.app.auth.verify(&script).unwrap().device;
+    let (now, rates) = (server.app.clock.now(), server.app.config().requests);
+    for _ in 0..rates.device {
+        server.app.request_limits.device(now, rates, device);
+    }
+    // The time that the next request takes may fill one place.
+    let mut refused = server.send(Method::GET, "/api/v1/me", Some(&script), None).await;
+    while refused.status() == StatusCode::OK {
+        refused = server.send(Method::GET, "/api/v1/me", Some(&script), None).await;
+    }
+    assert_eq!(field(&refused, "retry-after"), "1");
+    assert!(field(&refused, "ratelimit").starts_with("\"device\";r=0"));
+    assert!(problem(refused).await.is(ProblemKind::RateLimited));
+    assert_eq!(server.send(Method::GET, "/api/v1/me", Some(&server.admin.access_token), None).await.status(), 200);
+    server.end().await;
+}
