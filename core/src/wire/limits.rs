@@ -38,6 +38,10 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
 pub const IDEMPOTENCY_KEYS_MAX: u32 = 256;
 /// How long the answer to a request with a key is remembered.
 pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Largest page of a list, in items; also its size when the client names none.
+pub const PAGE_ITEMS_MAX: u32 = 500;
+/// Longest cursor of a list, in characters.
+pub const CURSOR_CHARS_MAX: usize = 512;
 /// Longest sync token of the roster, in characters.
 pub const SYNC_TOKEN_CHARS_MAX: usize = 256;
 /// Days for which a sync token of the roster is good.

@@ -168,6 +168,67 @@ bodies! {
         last_heard_ms: Option<u64>,
     }
 
+    /// `POST /tokens`
+    #[serde(deny_unknown_fields)]
+    pub struct NewToken {
+        /// What it is for: 1 to 80 characters.
+        #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 80, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"))]
+        name: String,
+        /// What it allows: at most what your own token allows.
+        #[cfg_attr(feature = "schema", schema(max_items = 16))]
+        scopes: Vec<Scope>,
+        /// How long it is valid, days.
+        #[cfg_attr(feature = "schema", schema(minimum = 1, maximum = 366))]
+        days: u32,
+    }
+
+    /// A token for a script.
+    pub struct Token {
+        /// The device that it is.
+        id: DeviceId,
+        /// What it is for.
+        name: String,
+        /// What it allows.
+        scopes: Vec<Scope>,
+        /// When it was made.
+        created_at: UnixMs,
+        /// When it ends.
+        expires_at: UnixMs,
+        /// Whether it was ended before.
+        revoked: bool,
+    }
+
+    /// The answer to `POST /tokens`.
+    pub struct MadeToken {
+        /// For `Authorization: Bearer` and the socket's `auth`. It is shown this once.
+        token: String,
+        /// What it is.
+        about: Token,
+    }
+
+    /// `GET /audit`: something that was done.
+    pub struct AuditEntry {
+        /// From 1 on, without holes.
+        number: u64,
+        /// When.
+        at: UnixMs,
+        /// `server`, `cli`, or the identifiers of a user and a device with a slash between.
+        actor: String,
+        /// What was done, such as `member.set`.
+        action: String,
+        /// To what: identifiers.
+        targets: Vec<String>,
+        /// Whose the details are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        about: Option<UserId>,
+        /// More about it; absent where the person whom it is about was erased.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "schema", schema(value_type = Option<Object>))]
+        details: Option<serde_json::Map<String, serde_json::Value>>,
+        /// Over this entry and the hash of the one before: 64 hexadecimal digits.
+        hash: String,
+    }
+
     /// `GET /roster`: the people and rooms that the caller sees, or what changed of them.
     ///
     /// Apply the answers in their order. After a delta a client has exactly what a snapshot would have given it.

@@ -5,6 +5,7 @@
 //! descriptions are generated from the same handlers ([`openapi`]).
 
 pub mod access;
+pub mod audit;
 pub mod auth;
 pub mod bounds;
 pub mod conditional;
@@ -17,11 +18,13 @@ mod layers;
 pub mod me;
 pub mod openapi;
 pub mod page;
+pub mod pages;
 pub mod policy;
 pub mod problem;
 pub mod rates;
 pub mod rooms;
 pub mod roster;
+pub mod tokens;
 pub mod users;
 
 use std::time::Duration;
@@ -57,6 +60,9 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(users::list::handler, users::create::handler))
         .routes(routes!(roster::handler))
         .routes(routes!(policy::get::handler, policy::put::handler))
+        .routes(routes!(audit::handler))
+        .routes(routes!(tokens::list::handler, tokens::create::handler))
+        .routes(routes!(tokens::revoke::handler))
         .routes(routes!(devices::list::handler))
         .routes(routes!(devices::revoke::handler))
         .routes(routes!(rooms::list::handler, rooms::create::handler))

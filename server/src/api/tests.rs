@@ -28,6 +28,7 @@ use crate::storage::audit::Actor;
 use crate::storage::{Append, NoHooks, Store};
 use crate::{first_start, serve};
 
+mod lists;
 mod rules;
 
 /// A real server on a loopback port of its own.
@@ -432,6 +433,14 @@ async fn a_bursts_frames_come_by_range() {
     assert_eq!(all.headers()["content-type"], frames::MEDIA_TYPE);
     assert_eq!(frames::decode(all.bytes().await.unwrap()).unwrap(), stored);
     assert_eq!(frames::decode(fetch("?from=2&to=4").await.bytes().await.unwrap()).unwrap(), stored[1..3]);
+    // More than is read at once, with a hole where one read ends.
+    let bytes = |n: u16| bytes::Bytes::copy_from_slice(&n.to_be_bytes());
+    let more: Vec<_> = (240..=251).chain(501..=1_003).map(|n| (FrameNo(n), bytes(n))).collect();
+    server.app.store.put_frames(room, burst, more.clone()).await.unwrap();
+    let all = [stored.clone(), more.clone()].concat();
+    assert_eq!(frames::decode(fetch("").await.bytes().await.unwrap()).unwrap(), all);
+    assert_eq!(frames::decode(fetch("?from=251&to=1002").await.bytes().await.unwrap()).unwrap(), more[11..514]);
+    assert!(fetch("?from=1004").await.bytes().await.unwrap().is_empty());
     for (query, field) in [("?from=0", "from"), ("?from=3&to=2", "to"), ("?to=15001", "to")] {
         let refused = problem(fetch(query).await).await;
         assert!(refused.is(ProblemKind::OutOfBounds) && refused.field.as_deref() == Some(field), "{query}");

@@ -392,6 +392,8 @@ impl From<AccountError> for Problem {
             AccountError::NoRoom => Self::new(ProblemKind::NotFound, detail).field("room"),
             AccountError::NoMember => Self::new(ProblemKind::NotFound, detail).field("user"),
             AccountError::DirectFull => Self::new(ProblemKind::Conflict, detail),
+            AccountError::NoToken => Self::new(ProblemKind::NotFound, detail).field("token"),
+            AccountError::CursorMalformed => Self::new(ProblemKind::Malformed, detail).field("cursor"),
             AccountError::Stale => Self::new(ProblemKind::PreconditionFailed, detail).field("If-Match"),
             AccountError::KindFixed => Self::new(ProblemKind::Conflict, detail).field("kind"),
             AccountError::NoDevice => Self::new(ProblemKind::NotFound, detail).field("device"),

@@ -186,9 +186,11 @@ impl Auth {
         }
         let device = DeviceId::from_bytes(random()?);
         let told: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-        let told = told.join(" ");
+        let (told, allowed) = (told.join(" "), scopes.clone());
         self.change(actor, move |accounts, now| {
             accounts.add_device(device, user, &name, now)?;
+            let expires_at = UnixMs(now.0.saturating_add(u64::from(days) * 86_400_000));
+            accounts.add_token(device, &allowed, expires_at)?;
             accounts.record(Action::TokenMade, |entry| {
                 entry.target(device).target(user).detail("scopes", told).detail("days", days)
             })?;

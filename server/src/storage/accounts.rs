@@ -5,11 +5,13 @@
 //! servers must notice (a device revoked, a member removed) raises the workspace's generation in the same transaction, and
 //! [`crate::auth`] watches that.
 
+mod cursors;
 mod devices;
 mod idempotency;
 mod policy;
 mod rooms;
 mod roster;
+mod tokens;
 mod users;
 
 use holler_core::model::{Role, RoomKind, UserRole};
@@ -24,6 +26,7 @@ use super::{Sealer, StoreError, Vault};
 
 pub use idempotency::{Begun, RequestHash};
 pub use roster::View;
+pub use tokens::TokenRow;
 
 /// Devices of one user that are not revoked; a further one replaces the one that was unused for longest.
 pub const DEVICES_MAX: usize = 64;
@@ -63,6 +66,12 @@ pub enum AccountError {
     /// The client was away for too long, or what it sees is another view now.
     #[error("this sync token is too old, or not of this view: take a snapshot by leaving out since")]
     SyncTokenExpired,
+    /// No such token for scripts, or it is somebody else's.
+    #[error("there is no such token of yours")]
+    NoToken,
+    /// No cursor of this list.
+    #[error("expected the cursor from the field Link of the page before")]
+    CursorMalformed,
     /// No sync token at all.
     #[error("expected the sync_token of an earlier answer")]
     SyncTokenMalformed,
@@ -347,6 +356,11 @@ impl<'a> Accounts<'a> {
                 |row| Ok((RoomId::from_bytes(row.get(0)?), row.get(1)?)),
             )?,
         })
+    }
+
+    /// A page of the audit log.
+    pub fn audit_page(&self, query: &audit::Query) -> Result<audit::Page, StoreError> {
+        audit::page(self.db, &self.vault, self.workspace, query)
     }
 
     /// The signing keys, newest first: id and PKCS #8.

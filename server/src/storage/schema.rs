@@ -25,6 +25,7 @@ const VERSIONS: &[&[&str]] = &[
     &[
         include_str!("schema/2/roster.sql"),
         include_str!("schema/2/policy.sql"),
+        include_str!("schema/2/tokens.sql"),
         include_str!("schema/2/idempotency.sql"),
         include_str!("schema/2/audit.sql"),
     ],

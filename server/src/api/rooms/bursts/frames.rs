@@ -1,9 +1,11 @@
 //! `GET /api/v1/rooms/{room}/bursts/{burst}/frames`
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt as _, stream};
 use holler_core::units::FrameNo;
 use holler_core::wire::frames;
 use holler_core::wire::limits::FRAMES_PER_BURST_MAX;
@@ -15,6 +17,10 @@ use crate::api::rooms::member;
 use crate::api::{ProblemResponse, problem};
 use crate::app::App;
 use crate::auth::Principal;
+use crate::storage::StoreError;
+
+/// Frames that are read and held at once; a whole burst may have 5 MiB.
+const READ_FRAMES: u16 = 250;
 
 /// Which frames.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
@@ -32,7 +38,7 @@ pub struct RangeQuery {
 /// The frames of a burst that the server has.
 ///
 /// One after the other, each as its number (u16), its length in bytes (u16), both big-endian, and its bytes. Frames that the
-/// server lacks are left out; a whole burst has at most 5 MiB.
+/// server lacks are left out; a whole burst has at most 5 MiB. It comes as a stream: an answer that breaks off is not whole.
 #[utoipa::path(
     get, path = "/api/v1/rooms/{room}/bursts/{burst}/frames", tag = "bursts", operation_id = "get_frames",
     params(BurstPath, RangeQuery),
@@ -56,11 +62,32 @@ pub async fn handler(
             return Err(Problem::new(ProblemKind::OutOfBounds, detail).field(field).into());
         }
     }
-    app.store.burst(room, burst).await.map_err(problem::store)?.ok_or_else(|| no_burst(burst))?;
-    let found = app.store.frames(room, burst, FrameNo(from), FrameNo(to)).await.map_err(problem::store)?;
-    let mut body = BytesMut::with_capacity(found.iter().map(|(_, payload)| payload.len() + 4).sum());
-    for (number, payload) in &found {
-        frames::put(&mut body, *number, payload);
-    }
-    Ok(([(header::CONTENT_TYPE, frames::MEDIA_TYPE)], body.freeze()).into_response())
+    let found = app.store.burst(room, burst).await.map_err(problem::store)?.ok_or_else(|| no_burst(burst))?;
+    let to = to.min(found.present.last().map_or(0, |range| range.to.0));
+    let store = app.store.clone();
+    let read = move |from: u16| {
+        let store = store.clone();
+        async move {
+            let last = from.saturating_add(READ_FRAMES - 1).min(to);
+            let found = store.frames(room, burst, FrameNo(from), FrameNo(last)).await?;
+            let mut body = BytesMut::with_capacity(found.iter().map(|(_, payload)| payload.len() + 4).sum());
+            for (number, payload) in &found {
+                frames::put(&mut body, *number, payload);
+            }
+            Ok::<_, StoreError>((body.freeze(), (last < to).then(|| last + 1)))
+        }
+    };
+    // What fails at once is told as a problem; what fails later breaks the answer off, which a client notices.
+    let (first, next) = if from <= to { read(from).await.map_err(problem::store)? } else { (Bytes::new(), None) };
+    let rest = stream::try_unfold(next, move |next| {
+        let read = next.map(&read);
+        async move {
+            match read {
+                Some(part) => part.await.map(|(bytes, next)| Some((bytes, next))),
+                None => Ok(None),
+            }
+        }
+    });
+    let body = Body::from_stream(stream::once(async { Ok(first) }).chain(rest));
+    Ok(([(header::CONTENT_TYPE, frames::MEDIA_TYPE)], body).into_response())
 }

@@ -4,7 +4,8 @@ use axum::extract::State;
 use holler_core::wire::rest::Member;
 
 use crate::api::ProblemResponse;
-use crate::api::extract::{Json, Path};
+use crate::api::extract::{Path, Query};
+use crate::api::pages::{Page, PageQuery, by_name};
 use crate::api::rooms::{RoomPath, visible};
 use crate::app::App;
 use crate::auth::Principal;
@@ -12,9 +13,9 @@ use crate::auth::Principal;
 /// The members of a room, by name, with the sockets that each has open on this server.
 #[utoipa::path(
     get, path = "/api/v1/rooms/{room}/members", tag = "rooms", operation_id = "list_members",
-    params(RoomPath),
+    params(RoomPath, PageQuery),
     responses(
-        (status = 200, description = "The members", body = [Member]),
+        (status = 200, description = "The members; `Link` leads to the next page", body = [Member]),
         (status = 404, description = "not-found: no such room, or you are no member"),
     ),
 )]
@@ -22,11 +23,16 @@ pub async fn handler(
     State(app): State<App>,
     principal: Principal,
     Path(RoomPath { room }): Path<RoomPath>,
-) -> Result<Json<Vec<Member>>, ProblemResponse> {
+    Query(query): Query<PageQuery>,
+) -> Result<Page<Member>, ProblemResponse> {
+    let limit = query.limit()?;
     visible(&app, &principal, room).await?;
-    let rows = app.auth.read(move |accounts| Ok(accounts.members(room)?)).await?;
+    let rows = app.auth.read(move |accounts| {
+        query.cut(accounts, "members", limit, accounts.members(room)?, |row| by_name(&row.name, row.user.bytes()))
+    });
+    let rows = rows.await?;
     let (connected, now) = (app.connections.of_users(), app.clock.now());
-    let members = rows.into_iter().map(|row| {
+    Ok(rows.map(|row| {
         let sockets = connected.get(&row.user);
         Member {
             user: row.user,
@@ -35,6 +41,5 @@ pub async fn handler(
             connections: sockets.map_or(0, |(count, _)| *count),
             last_heard_ms: sockets.map(|(_, heard)| u64::try_from(now.since(*heard).as_millis()).unwrap_or(u64::MAX)),
         }
-    });
-    Ok(Json(members.collect()))
+    }))
 }
