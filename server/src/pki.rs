@@ -282,11 +282,51 @@ fn set_validity(params: &mut CertificateParams, from: Duration, until: Duration)
     params.not_after = epoch + Duration::from_secs(until.as_secs());
 }
 
+/// The files of the local CA in the keys folder: its root, the server's certificate, the server's key.
+pub fn local_files(keys: &Path) -> [PathBuf; 3] {
+    [CA_CERTIFICATE, LEAF_CERTIFICATE, LEAF_KEY].map(|name| keys.join(name))
+}
+
+/// Reads a certificate chain and its key.
+pub fn read(
+    certificate: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), PkiError> {
+    Ok((read_chain(certificate)?, read_key(key)?))
+}
+
+/// Whether `key` is that of the first certificate.
+pub fn fits(chain: &[CertificateDer<'static>], key: PrivateKeyDer<'static>) -> Result<(), rustls::Error> {
+    rustls::sign::CertifiedKey::from_der(chain.to_vec(), key, &provider())?.keys_match()
+}
+
+/// Whether `certificate` is for `name`, whoever vouches for it.
+pub fn names_match(certificate: &CertificateDer<'_>, name: &str) -> bool {
+    let Ok(name) = ServerName::try_from(name) else { return false };
+    rustls::server::ParsedCertificate::try_from(certificate)
+        .is_ok_and(|parsed| rustls::client::verify_server_name(&parsed, &name).is_ok())
+}
+
+/// What a client of a server with these settings should trust: the local CA, or with an own certificate what the machine trusts.
+pub fn client(config: &Config) -> Result<rustls::ClientConfig, PkiError> {
+    let mut roots = RootCertStore::empty();
+    if config.tls.is_some() {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    } else {
+        roots.add_parsable_certificates(read_chain(&config.keys.join(CA_CERTIFICATE))?);
+    }
+    Ok(rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
 fn read_text(path: &Path) -> Result<String, PkiError> {
     std::fs::read_to_string(path).map_err(|source| PkiError::File { path: path.to_owned(), source })
 }
 
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+/// Reads certificates, at least one.
+pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError> {
     let content = |reason: String| PkiError::Content { path: path.to_owned(), expected: "certificates (PEM)", reason };
     let chain = CertificateDer::pem_slice_iter(read_text(path)?.as_bytes())
         .collect::<Result<Vec<_>, _>>()

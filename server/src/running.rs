@@ -41,7 +41,7 @@ pub enum StartError {
     #[error(transparent)]
     Identity(#[from] PkiError),
     /// An address.
-    #[error(transparent)]
+    #[error("{}. {}", .0, .0.remedy())]
     Listen(#[from] ListenError),
     /// What an address became.
     #[error("the system does not say which address it gave: {0}")]

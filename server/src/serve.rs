@@ -39,11 +39,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen on {address}: {source}. {}", remedy(*.address, .source, .flag))]
+#[error("can't listen on {address}: {source}")]
 pub struct ListenError {
     address: SocketAddr,
     source: io::Error,
     flag: &'static str,
+}
+
+impl ListenError {
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        remedy(self.address, &self.source, self.flag)
+    }
 }
 
 fn remedy(address: SocketAddr, error: &io::Error, flag: &str) -> String {

@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod config;
 mod db;
+mod doctor;
 mod room;
 mod serve;
 mod token;
@@ -68,6 +69,8 @@ enum Command {
     /// Check and show the settings
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Look at everything that a server needs, and say what is wrong, why it matters and what to do
+    Doctor(doctor::DoctorFlags),
     /// Print the OpenAPI document
     #[command(hide = true)]
     Openapi,
@@ -103,6 +106,7 @@ fn run(Hollerd { mut common, command }: Hollerd) -> anyhow::Result<ExitCode> {
         Command::Backup(flags) => backup::run(&load()?, flags),
         Command::Restore(flags) => backup::restore(&load()?, &flags),
         Command::Db(command) => db::run(&load()?, &command),
+        Command::Doctor(flags) => doctor::run(&flags, read()),
         Command::Trust(flags) => trust::run(&load()?, &flags),
         Command::Openapi => print(&openapi::rest()),
         Command::SocketSchema => print(&openapi::socket()),

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use holler_core::seal::KeyId;
@@ -70,6 +70,20 @@ impl ServeLock {
             self.file.write_all(format!("{}\n", std::process::id()).as_bytes())
         })();
         written.map_err(io_at(&self.data.join(LOCK_FILE)))
+    }
+}
+
+/// The process that serves `data`; `None`: nobody does. Makes nothing; a server that starts at this very moment may be refused.
+pub fn server_of(data: &Path) -> Option<u32> {
+    let mut file = File::open(data.join(LOCK_FILE)).ok()?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut text = String::new();
+            (&mut file).take(32).read_to_string(&mut text).ok()?;
+            // It has not signed yet: somebody all the same.
+            Some(text.trim().parse().unwrap_or(0))
+        }
+        _ => None,
     }
 }
 
@@ -143,6 +157,7 @@ pub(super) fn prepare(data: &Path, ring: &KeyRing) -> Result<PathBuf, OpenStoreE
         }
         keys::replace(&keys_path, text.as_bytes()).map_err(io_at(&keys_path))?;
     }
+    make_private(&database).map_err(io_at(&database))?;
     Ok(database)
 }
 
@@ -185,6 +200,15 @@ fn is_ours(database: &Path) -> Result<(), OpenStoreError> {
     let application = u32::from_be_bytes([header[68], header[69], header[70], header[71]]);
     if application != APPLICATION_ID {
         return Err(not_ours(format!("application id {application:#010x} instead of {APPLICATION_ID:#010x}")));
+    }
+    Ok(())
+}
+
+/// Makes the database's file where it is missing, for its owner only: SQLite gives its logs the same mode, and copies keep it.
+fn make_private(database: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(database)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use bursts::BurstRecord;
 pub use error::{OpenStoreError, StoreError};
-pub use folder::{DATABASE_FILE, ServeLock, check, has_data};
+pub use folder::{DATABASE_FILE, ServeLock, check, has_data, server_of};
 pub use hooks::{Hooks, NoHooks, Point};
 pub use log::{Append, AppendError, Appended, Fanout};
 pub use schema::SCHEMA_VERSION;
