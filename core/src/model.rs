@@ -126,6 +126,8 @@ words! {
         Admins = "admins",
         /// Also the admins of a room, into that room.
         RoomAdmins = "room-admins",
+        /// Also the dispatchers of a room, into that room.
+        Dispatchers = "dispatchers",
     }
 
     /// How a burst's frames are coded.

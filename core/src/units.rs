@@ -153,6 +153,8 @@ identifiers! {
     Incarnation = "inc";
     /// A chain of refresh tokens that began with one sign-in.
     FamilyId = "fam";
+    /// An invite into the workspace.
+    InviteId = "inv";
 }
 
 /// Which event of a burst a derived [`ClientId`] names.

@@ -97,13 +97,16 @@ pub async fn sign_in(
     let server = rest::address(server)?;
     let tls = trust::client_config(ca.as_deref())?;
     let before = store.profile()?;
-    let device = before.filter(|before| before.server == server.as_str() && before.login == login).map(|b| b.device);
+    let before = before.filter(|before| before.server == server.as_str() && before.login == login);
+    let device = before.as_ref().map(|before| before.device);
     let rest = Rest::new(server.clone(), &tls)?;
     let request = |device| SignIn {
         login: login.to_owned(),
         password: password.clone(),
         device_name: device_name.clone(),
         device,
+        // Shows that it was this device, so that others' failed attempts don't count for it.
+        earlier: before.as_ref().filter(|_| device.is_some()).map(|before| before.refresh_token.clone()),
     };
     let tokens = match rest.sign_in(&request(device)).await {
         // The device was removed meanwhile, or signed out for good: begin as a new one.

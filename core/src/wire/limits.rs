@@ -23,6 +23,22 @@ pub const TALK_LIMIT_S: core::ops::RangeInclusive<u32> = 10..=600;
 pub const INVITE_DAYS: core::ops::RangeInclusive<u32> = 1..=90;
 /// How long rooms may keep their events, days.
 pub const RETENTION_DAYS: core::ops::RangeInclusive<u32> = 1..=3_650;
+/// Rooms that one invite leads into.
+pub const INVITE_ROOMS_MAX: usize = 64;
+/// How long an invite is good, s: a minute to 90 days.
+pub const INVITE_LIFE_S: core::ops::RangeInclusive<u32> = 60..=90 * 86_400;
+/// How long an invite is good when its maker does not say, s: a week.
+pub const INVITE_LIFE_S_DEFAULT: u32 = 7 * 86_400;
+/// How many people one invite may let in; at least 1.
+pub const INVITE_USES_MAX: u32 = 1_000;
+/// Invites of a workspace that are good at one time.
+pub const INVITES_MAX: u32 = 1_000;
+/// How long a one-time link for a new password is good, s: a minute to a week.
+pub const RESET_LIFE_S: core::ops::RangeInclusive<u32> = 60..=7 * 86_400;
+/// How long a one-time link for a new password is good when its maker does not say, s: an hour.
+pub const RESET_LIFE_S_DEFAULT: u32 = 3_600;
+/// Longest token of a link, in characters.
+pub const LINK_TOKEN_CHARS_MAX: usize = 64;
 
 /// Largest control message on the socket, in bytes.
 pub const CONTROL_BYTES_MAX: usize = 64 * 1024;

@@ -20,6 +20,9 @@ fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
+mod accounts;
+
+pub use accounts::*;
 
 bodies! {
     /// `POST /auth/sign-in`
@@ -37,6 +40,9 @@ bodies! {
         /// Sign in again as this device; absent: a new device.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<DeviceId>,
+        /// A refresh token that `device` once got, also one that is used up: then others' failed attempts don't count for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        earlier: Option<String>,
     }
 
     /// `POST /auth/refresh`
@@ -87,6 +93,9 @@ bodies! {
         name: String,
         /// What they may do in the workspace.
         role: UserRole,
+        /// Since when they can't sign in and none of their tokens is good; only for admins.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suspended_at: Option<UnixMs>,
     }
 
     /// `POST /users`

@@ -1,5 +1,7 @@
 //! `GET /api/v1/me`
 
+pub mod password;
+
 use axum::extract::State;
 use holler_core::wire::rest::{Me, User};
 
@@ -22,7 +24,7 @@ pub async fn handler(State(app): State<App>, principal: Principal) -> Result<Jso
         .await?;
     Ok(Json(Me {
         workspace_name,
-        user: User { id, login: Some(user.login), name: user.name, role: user.role },
+        user: User { id, login: Some(user.login), name: user.name, role: user.role, suspended_at: None },
         device: principal.device,
         scopes: principal.scopes,
     }))

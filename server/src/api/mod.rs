@@ -14,6 +14,7 @@ pub mod documents;
 pub mod extract;
 pub mod health;
 pub mod idempotency;
+pub mod invites;
 mod layers;
 pub mod me;
 pub mod openapi;
@@ -56,15 +57,24 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(auth::sign_in::handler))
         .routes(routes!(auth::refresh::handler))
         .routes(routes!(auth::sign_out::handler))
+        .routes(routes!(auth::reset::handler))
         .routes(routes!(me::handler))
+        .routes(routes!(me::password::handler))
+        .routes(routes!(invites::list::handler, invites::create::handler))
+        .routes(routes!(invites::look::handler))
+        .routes(routes!(invites::accept::handler))
+        .routes(routes!(invites::get::handler, invites::revoke::handler))
         .routes(routes!(users::list::handler, users::create::handler))
+        .routes(routes!(users::get::handler, users::change::handler))
+        .routes(routes!(users::reset::handler))
+        .routes(routes!(users::devices::list::handler, users::devices::revoke::handler))
         .routes(routes!(roster::handler))
         .routes(routes!(policy::get::handler, policy::put::handler))
         .routes(routes!(audit::handler))
         .routes(routes!(tokens::list::handler, tokens::create::handler))
         .routes(routes!(tokens::revoke::handler))
         .routes(routes!(devices::list::handler))
-        .routes(routes!(devices::revoke::handler))
+        .routes(routes!(devices::change::handler, devices::revoke::handler))
         .routes(routes!(rooms::list::handler, rooms::create::handler))
         .routes(routes!(rooms::get::handler, rooms::change::handler))
         .routes(routes!(rooms::members::list::handler))

@@ -1,5 +1,7 @@
 //! The interface over TLS, as a client meets it.
 
+mod accounts;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

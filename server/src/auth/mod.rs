@@ -9,12 +9,16 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`password`] | Argon2id, bounded |
-//! | [`limits`] | how often sign-in may be tried |
+//! | [`limits`] | how often passwords and links may be guessed |
 //! | [`tokens`] | access tokens |
 //! | [`refresh`] | refresh tokens and the rule of their rotation |
-//! | [`sign_in`] | sign-in, refresh, sign-out, tokens for scripts |
+//! | [`sign_in`] | sign-in, refresh, sign-out, one's own password, tokens for scripts |
+//! | [`links`] | what is secret in a link, and its QR code |
+//! | [`invites`] | invites, and links for a new password |
 
+pub mod invites;
 pub mod limits;
+pub mod links;
 pub mod password;
 pub mod refresh;
 pub mod sign_in;
@@ -36,7 +40,8 @@ use crate::clock::Clock;
 use crate::storage::accounts::{self, AccountError, Accounts, Rights};
 use crate::storage::audit::{self, Actor, Entry};
 use crate::storage::{Store, StoreError};
-use limits::SignInLimits;
+use limits::GuessLimits;
+use links::Purpose;
 use password::Passwords;
 use tokens::{TokenKeyError, TokenKeys};
 
@@ -113,7 +118,7 @@ struct Inner {
     lifetimes: Lifetimes,
     keys: TokenKeys,
     passwords: Passwords,
-    limits: SignInLimits,
+    limits: GuessLimits,
     roster: RwLock<Roster>,
     /// Sign-ins hold it together, a reload alone: a sign-in that is committed while the roster is being read would otherwise be
     /// missing from it.
@@ -200,7 +205,7 @@ impl Auth {
             workspace,
             clock,
             lifetimes,
-            limits: SignInLimits::default(),
+            limits: GuessLimits::default(),
             roster: RwLock::default(),
             gate: tokio::sync::RwLock::default(),
             changes: watch::Sender::new(0),
@@ -287,6 +292,11 @@ impl Auth {
         self.0.keys.jwks()
     }
 
+    /// How many passwords were hashed since the start.
+    pub fn hashed(&self) -> u64 {
+        self.0.passwords.hashed()
+    }
+
     /// The PHC string of a new password.
     pub async fn hash_password(
         &self,
@@ -302,15 +312,21 @@ impl Auth {
         actor: impl Into<Actor>,
         change: impl FnOnce(&Accounts<'_>, UnixMs) -> Result<u64, AccountError> + Send + 'static,
     ) -> Result<(), Problem> {
+        let generation = self.write(actor, change).await?;
+        Ok(self.reach(generation).await?)
+    }
+
+    /// Runs a change of accounts by `actor` that nobody's rights depend on.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        actor: impl Into<Actor>,
+        change: impl FnOnce(&Accounts<'_>, UnixMs) -> Result<T, AccountError> + Send + 'static,
+    ) -> Result<T, Problem> {
         let (vault, workspace, now) = (self.0.store.vault().clone(), self.0.workspace, self.0.clock.unix());
         let actor = actor.into();
-        let generation = self
-            .0
-            .store
-            .write(move |db| change(&Accounts::open(db, &vault, workspace)?.acting(actor, now), now))
-            .await
-            .map_err(Problem::from)?;
-        Ok(self.reach(generation).await?)
+        let write =
+            move |db: &rusqlite::Connection| change(&Accounts::open(db, &vault, workspace)?.acting(actor, now), now);
+        self.0.store.write(write).await.map_err(Problem::from)
     }
 
     /// Tells the audit log of something that changes nothing in the database itself.
@@ -399,6 +415,10 @@ impl From<AccountError> for Problem {
             AccountError::NoDevice => Self::new(ProblemKind::NotFound, detail).field("device"),
             AccountError::SyncTokenExpired => Self::new(ProblemKind::SyncTokenExpired, detail).field("since"),
             AccountError::SyncTokenMalformed => Self::new(ProblemKind::Malformed, detail).field("since"),
+            AccountError::NoInvite => Self::new(ProblemKind::NotFound, detail).field("invite"),
+            AccountError::TooManyInvites | AccountError::LastAdmin => Self::new(ProblemKind::Conflict, detail),
+            AccountError::InviteOver => Purpose::Invite.over(),
+            AccountError::LinkOver => Purpose::Reset.over(),
             AccountError::Store(error) => Self::from(error),
         }
     }

@@ -20,6 +20,17 @@ const SALT_BYTES: usize = 16;
 const AT_ONCE_MAX: usize = 4;
 /// Hashes that wait or run; more are refused, so that a flood of sign-ins costs bounded memory.
 const WAITING_MAX: usize = 64;
+/// Of those, sign-ins of strangers: however many of them come, known devices find a place.
+const STRANGERS_MAX: usize = 48;
+
+/// Who wants a password checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Anybody.
+    Stranger,
+    /// Somebody who is signed in, or was on the same device.
+    Known,
+}
 
 type Work = Box<dyn FnOnce(&mut Bench) + Send>;
 
@@ -31,6 +42,7 @@ type Work = Box<dyn FnOnce(&mut Bench) + Send>;
 pub struct Passwords {
     work: mpsc::Sender<Work>,
     waiting: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
     /// The hash of a password that nobody knows, verified for logins that don't exist.
     nobody: Arc<str>,
     hashed: Arc<AtomicU64>,
@@ -59,22 +71,24 @@ impl Passwords {
             };
             std::thread::Builder::new().name("passwords".to_owned()).spawn(run).map_err(|error| fault(&error))?;
         }
-        Ok(Self { work, waiting: Arc::new(Semaphore::new(WAITING_MAX)), nobody, hashed })
+        let places = |most| Arc::new(Semaphore::new(most));
+        Ok(Self { work, waiting: places(WAITING_MAX), strangers: places(STRANGERS_MAX), nobody, hashed })
     }
 
     /// The PHC string of a password.
     pub async fn hash(&self, password: Zeroizing<String>) -> Result<Zeroizing<String>, Problem> {
-        self.run(move |bench| bench.hash(password.as_bytes()).map(Zeroizing::new)).await?
+        self.run(Caller::Known, move |bench| bench.hash(password.as_bytes()).map(Zeroizing::new)).await?
     }
 
     /// Whether the password is the one that `stored` was made of; `None` takes as long and is `false`.
     pub async fn verify(
         &self,
+        caller: Caller,
         password: Zeroizing<String>,
         stored: Option<Zeroizing<String>>,
     ) -> Result<bool, Problem> {
         let nobody = Arc::clone(&self.nobody);
-        self.run(move |bench| {
+        self.run(caller, move |bench| {
             let text = stored.as_ref().map_or(&*nobody, |stored| stored.as_str());
             Ok(bench.verify(password.as_bytes(), text)? && stored.is_some())
         })
@@ -86,15 +100,23 @@ impl Passwords {
         self.hashed.load(Ordering::Relaxed)
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&mut Bench) -> T + Send + 'static) -> Result<T, Problem> {
+    async fn run<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        work: impl FnOnce(&mut Bench) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
         let busy =
             |_| Problem::new(ProblemKind::Unavailable, "too many sign-ins at the moment: try again").retry_after_s(2);
+        let stranger = match caller {
+            Caller::Stranger => Some(Arc::clone(&self.strangers).try_acquire_owned().map_err(busy)?),
+            Caller::Known => None,
+        };
         let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(busy)?;
         let (answer, answered) = oneshot::channel();
         // The permit goes with the work: a caller that gives up does not make room for more than may wait.
         let job = move |bench: &mut Bench| {
             let value = work(bench);
-            drop(waiting);
+            drop((waiting, stranger));
             let _ = answer.send(value);
         };
         self.work.send(Box::new(job)).map_err(|error| fault(&error))?;
@@ -177,9 +199,9 @@ mod tests {
         let passwords = Passwords::new().unwrap();
         let stored = passwords.hash(secret("correct horse battery")).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", *stored);
-        assert!(passwords.verify(secret("correct horse battery"), Some(stored.clone())).await.unwrap());
-        assert!(!passwords.verify(secret("correct horse batter"), Some(stored.clone())).await.unwrap());
-        assert!(!passwords.verify(secret("correct horse battery"), None).await.unwrap());
+        assert!(passwords.verify(Caller::Known, secret("correct horse battery"), Some(stored.clone())).await.unwrap());
+        assert!(!passwords.verify(Caller::Known, secret("correct horse batter"), Some(stored.clone())).await.unwrap());
+        assert!(!passwords.verify(Caller::Known, secret("correct horse battery"), None).await.unwrap());
         assert_ne!(stored, passwords.hash(secret("correct horse battery")).await.unwrap(), "salted");
     }
 
@@ -191,14 +213,17 @@ mod tests {
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let earlier: PasswordHash = argon2::PasswordHasher::hash_password(&argon, b"an old password").unwrap();
         let earlier = Zeroizing::new(earlier.to_string());
-        assert!(passwords.verify(secret("an old password"), Some(earlier.clone())).await.unwrap());
-        assert!(!passwords.verify(secret("another password"), Some(earlier.clone())).await.unwrap());
+        assert!(passwords.verify(Caller::Known, secret("an old password"), Some(earlier.clone())).await.unwrap());
+        assert!(!passwords.verify(Caller::Known, secret("another password"), Some(earlier.clone())).await.unwrap());
         for (what, other) in [
             ("more memory", earlier.replace("m=19456", "m=1048576")),
             ("another algorithm", earlier.replace("argon2id", "argon2i")),
             ("no hash", earlier.rsplit_once('$').unwrap().0.to_owned()),
         ] {
-            let refused = passwords.verify(secret("an old password"), Some(Zeroizing::new(other))).await.unwrap_err();
+            let refused = passwords
+                .verify(Caller::Known, secret("an old password"), Some(Zeroizing::new(other)))
+                .await
+                .unwrap_err();
             assert!(refused.is(ProblemKind::Internal), "{what}");
         }
     }
@@ -208,9 +233,9 @@ mod tests {
         let passwords = Passwords::new().unwrap();
         let stored = passwords.hash(secret("a password")).await.unwrap();
         let before = passwords.hashed();
-        assert!(!passwords.verify(secret("wrong"), Some(stored.clone())).await.unwrap());
+        assert!(!passwords.verify(Caller::Known, secret("wrong"), Some(stored.clone())).await.unwrap());
         assert_eq!(passwords.hashed(), before + 1);
-        assert!(!passwords.verify(secret("wrong"), None).await.unwrap());
+        assert!(!passwords.verify(Caller::Known, secret("wrong"), None).await.unwrap());
         assert_eq!(passwords.hashed(), before + 2);
         let cost = |text: &str| text.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(cost(&passwords.nobody), cost(&stored), "with the same parameters");
@@ -232,9 +257,15 @@ mod tests {
         let passwords = Passwords::new().unwrap();
         let held =
             Arc::clone(&passwords.waiting).acquire_many_owned(u32::try_from(WAITING_MAX).unwrap()).await.unwrap();
-        let refused = passwords.verify(secret("x"), None).await.unwrap_err();
+        let refused = passwords.verify(Caller::Known, secret("x"), None).await.unwrap_err();
         assert!(refused.is(ProblemKind::Unavailable) && refused.retry_after_s.is_some());
         drop(held);
-        assert!(!passwords.verify(secret("x"), None).await.unwrap());
+        let held = Arc::clone(&passwords.strangers).acquire_many_owned(u32::try_from(STRANGERS_MAX).unwrap());
+        let held = held.await.unwrap();
+        let refused = passwords.verify(Caller::Stranger, secret("x"), None).await.unwrap_err();
+        assert!(refused.is(ProblemKind::Unavailable), "strangers leave places");
+        assert!(!passwords.verify(Caller::Known, secret("x"), None).await.unwrap());
+        drop(held);
+        assert!(!passwords.verify(Caller::Known, secret("x"), None).await.unwrap());
     }
 }

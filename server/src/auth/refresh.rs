@@ -63,10 +63,14 @@ impl RefreshToken {
         Some(Self { family: FamilyId::from_bytes(family), number: u32::from_be_bytes(number), mac })
     }
 
+    /// Whether the token is one of the chain with this secret, whatever its number.
+    pub fn is_made_with(&self, secret: &[u8]) -> bool {
+        mac(secret, self.family, self.number).is_some_and(|right| right.ct_eq(&self.mac).into())
+    }
+
     /// The rule above. `None`: the MAC is wrong. `seen`: the highest number that came with an access token which was shown.
     pub fn judge(&self, secret: &[u8], rotation: u32, rotated_at: UnixMs, seen: u32, now: UnixMs) -> Option<Verdict> {
-        let right = mac(secret, self.family, self.number)?;
-        if !bool::from(right.ct_eq(&self.mac)) {
+        if !self.is_made_with(secret) {
             return None;
         }
         let age = now.0.saturating_sub(rotated_at.0);

@@ -4,16 +4,17 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use holler_core::model::{Scope, UserRole};
-use holler_core::units::{DeviceId, FamilyId, UnixMs, UserId};
+use holler_core::units::{DeviceId, FamilyId, Mono, UnixMs, UserId};
 use holler_core::wire::problem::{Problem, ProblemKind};
-use holler_core::wire::rest::{SignIn, Tokens};
+use holler_core::wire::rest::{ChangePassword, SignIn, Tokens};
 use zeroize::Zeroizing;
 
+use super::password::Caller;
 use super::refresh::{self, RefreshToken, Verdict};
 use super::tokens::Subject;
 use super::{Auth, Principal};
 use crate::storage::StoreError;
-use crate::storage::accounts::{Accounts, Ended};
+use crate::storage::accounts::{Accounts, Credentials, Ended};
 use crate::storage::audit::{Action, Actor};
 
 /// The most days that a token for a script may live.
@@ -39,25 +40,42 @@ enum Refreshed {
 }
 
 impl Auth {
-    /// Signs a device in. The work is the same whether or not the login exists; attempts are limited per login and per address.
+    /// Signs a device in. The work is the same whether or not the login exists; attempts are limited as [`super::limits`] says.
     pub async fn sign_in(&self, request: SignIn, from: IpAddr) -> Result<Tokens, Problem> {
-        let SignIn { login, password, device_name, device } = request;
+        let SignIn { login, password, device_name, device, earlier } = request;
         let (login, password) = (login.to_ascii_lowercase(), Zeroizing::new(password));
-        self.0.limits.attempt(self.0.clock.now(), &login, from)?;
+        let (now, known) = (self.0.clock.now(), self.known_device(&login, device, earlier).await?);
+        let (caller, guess) = match known {
+            Some(device) => (Caller::Known, self.0.limits.known(now, device)),
+            None => (Caller::Stranger, self.0.limits.stranger(now, &login, from)),
+        };
+        let guess = match guess {
+            Ok(guess) => guess,
+            Err(braked) => {
+                metrics::counter!("holler_sign_ins_total", "outcome" => "braked").increment(1);
+                self.note_braked(now, login);
+                return Err(braked);
+            }
+        };
         let credentials = {
             let login = login.clone();
             self.read(move |accounts| Ok(accounts.credentials(&login)?)).await?
         };
         let (found, stored) = match credentials {
-            Some(credentials) => (Some((credentials.user, credentials.role)), Some(credentials.password)),
+            Some(Credentials { user, role, password, suspended }) => (Some((user, role, suspended)), Some(password)),
             None => (None, None),
         };
-        let right = self.0.passwords.verify(password, stored).await?;
-        let Some((user, role)) = found.filter(|_| right) else {
+        let right = self.0.passwords.verify(caller, password, stored).await?;
+        let Some((user, role, suspended)) = found.filter(|_| right) else {
             metrics::counter!("holler_sign_ins_total", "outcome" => "refused").increment(1);
             return Err(Problem::new(ProblemKind::BadCredentials, "no user has this login with this password"));
         };
-        self.0.limits.forgive(&login);
+        self.0.limits.forgive(guess);
+        if suspended {
+            // Told to those only who know the password.
+            metrics::counter!("holler_sign_ins_total", "outcome" => "suspended").increment(1);
+            return Err(Problem::new(ProblemKind::Forbidden, "this account is suspended: ask an admin to restore it"));
+        }
 
         let (fresh, family) = (DeviceId::from_bytes(random()?), FamilyId::from_bytes(random()?));
         let secret = Zeroizing::new(random::<32>()?);
@@ -93,6 +111,62 @@ impl Auth {
         metrics::counter!("holler_sign_ins_total", "outcome" => "accepted").increment(1);
         tracing::info!(%user, %device, "signed in");
         self.tokens(user, device, role, family, 1, &*secret)
+    }
+
+    /// The device, if `earlier` is a refresh token that this device of this user got at some time: also one that was used, or of a
+    /// sign-in that ended. Nobody else can have one.
+    async fn known_device(
+        &self,
+        login: &str,
+        device: Option<DeviceId>,
+        earlier: Option<String>,
+    ) -> Result<Option<DeviceId>, Problem> {
+        let token = earlier.as_deref().and_then(RefreshToken::parse);
+        let Some((device, token)) = device.zip(token) else { return Ok(None) };
+        let login = login.to_owned();
+        self.read(move |accounts| {
+            let Some(row) = accounts.sign_in(token.family)?.filter(|row| row.device == device) else { return Ok(None) };
+            let good = accounts.device(device)?.is_some_and(|device| !device.revoked);
+            let owner = accounts.user_by_login(&login)?.is_some_and(|user| user.id == row.user);
+            Ok((good && owner && token.is_made_with(&row.secret)).then_some(device))
+        })
+        .await
+    }
+
+    /// Tells the audit log that strangers are braked at a login, if somebody has it and it was not told lately. Beside the answer,
+    /// which must not take longer where the login exists.
+    fn note_braked(&self, now: Mono, login: String) {
+        if !self.0.limits.note(now, &login) {
+            return;
+        }
+        let auth = self.clone();
+        tokio::spawn(async move {
+            let noted = auth.write(Actor::Server, move |accounts, _| {
+                let Some(user) = accounts.user_by_login(&login)? else { return Ok(()) };
+                tracing::warn!(user = %user.id, "too many wrong passwords: sign-in is braked where they come from");
+                Ok(accounts.record(Action::SignInBraked, |entry| entry.target(user.id))?)
+            });
+            if let Err(error) = noted.await {
+                tracing::error!(%error, "the audit log was not told that a sign-in is braked");
+            }
+        });
+    }
+
+    /// Changes one's own password. Every other sign-in of the user ends.
+    pub async fn change_password(&self, principal: &Principal, request: ChangePassword) -> Result<(), Problem> {
+        let ChangePassword { old_password, new_password } = request;
+        let (old, new) = (Zeroizing::new(old_password), Zeroizing::new(new_password));
+        let (user, device) = (principal.user, principal.device);
+        let guess = self.0.limits.known(self.0.clock.now(), device)?;
+        let stored = self.read(move |accounts| Ok(accounts.password(user)?)).await?;
+        if !self.0.passwords.verify(Caller::Known, old, stored).await? {
+            return Err(Problem::new(ProblemKind::Forbidden, "the old password is wrong").field("old_password"));
+        }
+        self.0.limits.forgive(guess);
+        let hash = self.0.passwords.hash(new).await?;
+        self.change(principal, move |accounts, _| accounts.set_own_password(user, device, &hash)).await?;
+        tracing::info!(%user, "password changed");
+        Ok(())
     }
 
     /// Gives the next tokens for a refresh token: see [`refresh`] for the rule.
@@ -201,7 +275,7 @@ impl Auth {
         Ok((device, self.0.keys.sign(subject, self.0.clock.unix(), u64::from(days) * 86_400)?))
     }
 
-    fn tokens(
+    pub(super) fn tokens(
         &self,
         user: UserId,
         device: DeviceId,
@@ -232,11 +306,12 @@ impl Auth {
     }
 }
 
-fn after(now: UnixMs, span: std::time::Duration) -> UnixMs {
+/// A time later than `now`.
+pub fn after(now: UnixMs, span: std::time::Duration) -> UnixMs {
     UnixMs(now.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Problem> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Problem> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| Problem::from(StoreError::from(error)))?;
     Ok(bytes)

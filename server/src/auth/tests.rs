@@ -44,7 +44,8 @@ async fn open(store: &Store) -> Auth {
 }
 
 async fn sign_in(auth: &Auth, password: &str, device: Option<DeviceId>) -> Result<Tokens, Problem> {
-    let request = SignIn { login: "Sam".into(), password: password.into(), device_name: "phone".into(), device };
+    let request =
+        SignIn { login: "Sam".into(), password: password.into(), device_name: "phone".into(), device, earlier: None };
     auth.sign_in(request, HERE).await
 }
 
@@ -66,8 +67,13 @@ async fn signing_in_gives_tokens_that_verify() {
 async fn a_wrong_password_and_an_unknown_login_look_the_same() {
     let bench = bench().await;
     let wrong = sign_in(&bench.auth, "wrong password", None).await.unwrap_err();
-    let request =
-        SignIn { login: "nobody".into(), password: "wrong password".into(), device_name: "phone".into(), device: None };
+    let request = SignIn {
+        login: "nobody".into(),
+        password: "wrong password".into(),
+        device_name: "phone".into(),
+        device: None,
+        earlier: None,
+    };
     let unknown = bench.auth.sign_in(request, HERE).await.unwrap_err();
     assert!(wrong.is(ProblemKind::BadCredentials));
     assert_eq!(wrong, unknown);

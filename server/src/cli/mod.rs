@@ -9,7 +9,9 @@ mod audit;
 mod backup;
 mod config;
 mod db;
+mod device;
 mod doctor;
+mod invite;
 mod room;
 mod serve;
 mod token;
@@ -45,12 +47,18 @@ struct Hollerd {
 enum Command {
     /// Run the server; the first start makes a workspace and prints how to sign in
     Serve(ServeFlags),
-    /// Add users and set passwords
+    /// Add and change users, set passwords
     #[command(subcommand)]
     User(user::UserCommand),
     /// Add rooms and set who is in them
     #[command(subcommand)]
     Room(room::RoomCommand),
+    /// Make, list and take back invites: links by which people join
+    #[command(subcommand)]
+    Invite(invite::InviteCommand),
+    /// List, name and revoke users' devices
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
     /// Make, list and revoke tokens for scripts, and revoke devices
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -100,6 +108,8 @@ fn run(Hollerd { mut common, command }: Hollerd) -> anyhow::Result<ExitCode> {
         Command::Serve(_) => serve::run(load()?, load),
         Command::User(command) => user::run(&load()?, command),
         Command::Room(command) => room::run(&load()?, command),
+        Command::Invite(command) => invite::run(&load()?, command),
+        Command::Device(command) => device::run(&load()?, command),
         Command::Token(command) => token::run(&load()?, command),
         Command::Config(command) => config::run(&command, read),
         Command::Audit(command) => audit::run(&load()?, command),

@@ -1,15 +1,18 @@
 //! `hollerd user`
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use holler_core::model::{Role, UserRole};
 use holler_core::units::UserId;
 
 use super::access::random;
+use super::invite::ShowLink;
 use super::{beside, new_password, say};
 use crate::api::bounds;
 use crate::config::Config;
 use crate::storage::accounts::UserRow;
+use crate::storage::audit::Actor;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum UserCommand {
@@ -37,6 +40,37 @@ pub(super) enum UserCommand {
         /// Read the password from standard input, one line
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// Print a one-time link with which a user sets a new password; all their devices must sign in again then
+    Reset {
+        /// Who
+        login: String,
+        /// How long it is good, in hours
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=168))]
+        hours: u32,
+        #[command(flatten)]
+        shown: ShowLink,
+    },
+    /// Change a user's name or role
+    Set {
+        /// Who
+        login: String,
+        /// The name that others see
+        #[arg(long, required_unless_present = "role")]
+        name: Option<String>,
+        /// admin or member
+        #[arg(long)]
+        role: Option<UserRole>,
+    },
+    /// Keep a user out for now: their sign-ins end, and no token of theirs is good
+    Suspend {
+        /// Who
+        login: String,
+    },
+    /// Let a suspended user in again
+    Restore {
+        /// Who
+        login: String,
     },
     /// List the users
     List,
@@ -87,9 +121,39 @@ pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<ExitC
                 say(format_args!("{login} has a new password; all their devices must sign in again"))
             })?;
         }
+        UserCommand::Reset { login, hours, shown } => beside(config, async |desk| {
+            let user = desk.user(&login).await?.id;
+            let lives = Duration::from_secs(u64::from(hours) * 3_600);
+            shown.print(config, &desk.auth.make_reset(Actor::Cli, user, lives).await?)
+        })?,
+        UserCommand::Set { login, name, role } => {
+            name.as_deref().map_or(Ok(()), |name| bounds::name("name", name))?;
+            beside(config, async |desk| {
+                let user = desk.user(&login).await?.id;
+                desk.change(move |accounts, _| {
+                    name.map_or(Ok(0), |name| accounts.rename_user(user, &name))?;
+                    role.map_or(Ok(0), |role| accounts.set_user_role(user, role))?;
+                    Ok(accounts.changed()?)
+                })
+                .await?;
+                say(format_args!("changed {login}"))
+            })?;
+        }
+        UserCommand::Suspend { login } => beside(config, async |desk| {
+            let user = desk.user(&login).await?.id;
+            desk.change(move |accounts, now| accounts.suspend_user(user, true, now)).await?;
+            say(format_args!("{login} is suspended; let them in again with `hollerd user restore {login}`"))
+        })?,
+        UserCommand::Restore { login } => beside(config, async |desk| {
+            let user = desk.user(&login).await?.id;
+            desk.change(move |accounts, now| accounts.suspend_user(user, false, now)).await?;
+            say(format_args!("{login} may sign in again"))
+        })?,
         UserCommand::List => beside(config, async |desk| {
-            for user in desk.auth.read(|accounts| Ok(accounts.users()?)).await? {
-                say(format_args!("{}\t{}\t{}\t{}", user.id, user.login, user.role, user.name))?;
+            let (users, suspended) = desk.auth.read(|accounts| Ok((accounts.users()?, accounts.suspended()?))).await?;
+            for user in users {
+                let state = if suspended.contains_key(&user.id) { "\tsuspended" } else { "" };
+                say(format_args!("{}\t{}\t{}\t{}{state}", user.id, user.login, user.role, user.name))?;
             }
             Ok(())
         })?,

@@ -8,7 +8,9 @@
 mod cursors;
 mod devices;
 mod idempotency;
+mod invites;
 mod policy;
+mod resets;
 mod rooms;
 mod roster;
 mod tokens;
@@ -17,6 +19,7 @@ mod users;
 use holler_core::model::{Role, RoomKind, UserRole};
 use holler_core::seal::Place;
 use holler_core::units::{DeviceId, FamilyId, RoomId, UnixMs, UserId, WorkspaceId};
+use holler_core::wire::limits::INVITES_MAX;
 use holler_core::wire::policy::Policy;
 use rusqlite::{Connection, Row, params};
 use zeroize::Zeroizing;
@@ -25,6 +28,7 @@ use super::audit::{self, Action, Actor, Entry, Target};
 use super::{Sealer, StoreError, Vault};
 
 pub use idempotency::{Begun, RequestHash};
+pub use invites::{InviteRow, Offer, invites_from};
 pub use roster::View;
 pub use tokens::TokenRow;
 
@@ -75,6 +79,21 @@ pub enum AccountError {
     /// No sync token at all.
     #[error("expected the sync_token of an earlier answer")]
     SyncTokenMalformed,
+    /// No such invite, or it was taken back already.
+    #[error("there is no such invite")]
+    NoInvite,
+    /// There are as many good invites as there may be.
+    #[error("there are {INVITES_MAX} invites that are good: take back those that nobody needs")]
+    TooManyInvites,
+    /// The link of an invite leads nowhere.
+    #[error("this invite is not good")]
+    InviteOver,
+    /// The link for a new password leads nowhere.
+    #[error("this link is not good")]
+    LinkOver,
+    /// Without this user nobody could manage the workspace.
+    #[error("this is the last admin who can sign in: make somebody else an admin first")]
+    LastAdmin,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -107,6 +126,8 @@ pub struct Credentials {
     pub role: UserRole,
     /// The Argon2id PHC string.
     pub password: Zeroizing<String>,
+    /// Whether they can't sign in for now.
+    pub suspended: bool,
 }
 
 /// A device as stored.
@@ -186,6 +207,8 @@ pub enum Ended {
     Revoked,
     /// The password was changed.
     Password,
+    /// The user was suspended.
+    Suspended,
 }
 
 impl Ended {
@@ -195,6 +218,7 @@ impl Ended {
             Self::Reused => "reused",
             Self::Revoked => "revoked",
             Self::Password => "password",
+            Self::Suspended => "suspended",
         }
     }
 }
@@ -204,9 +228,9 @@ impl Ended {
 pub struct Rights {
     /// The generation that this shows.
     pub generation: u64,
-    /// Every user.
+    /// Every user who is not suspended.
     pub users: Vec<(UserId, UserRole)>,
-    /// Devices that are not revoked, with the sign-in that is good, if any.
+    /// Devices that are not revoked, of users who are not suspended, with the sign-in that is good, if any.
     pub devices: Vec<(DeviceId, UserId, Option<FamilyId>)>,
     /// Every room.
     pub rooms: Vec<RoomId>,
@@ -326,14 +350,18 @@ impl<'a> Accounts<'a> {
         }
         Ok(Rights {
             generation: generation(self.db, self.workspace)?,
-            users: list(self.db, self.ws(), "SELECT user_id, role FROM users WHERE workspace_id = ?1", |row| {
-                Ok((UserId::from_bytes(row.get(0)?), word(row, 1)?))
-            })?,
+            users: list(
+                self.db,
+                self.ws(),
+                "SELECT user_id, role FROM users WHERE workspace_id = ?1 AND suspended_at IS NULL",
+                |row| Ok((UserId::from_bytes(row.get(0)?), word(row, 1)?)),
+            )?,
             devices: list(
                 self.db,
                 self.ws(),
                 "SELECT d.device_id, d.user_id, s.family_id FROM devices d LEFT JOIN sign_ins s ON s.workspace_id = d.workspace_id \
-                 AND s.device_id = d.device_id AND s.ended IS NULL WHERE d.workspace_id = ?1 AND d.revoked_at IS NULL",
+                 AND s.device_id = d.device_id AND s.ended IS NULL WHERE d.workspace_id = ?1 AND d.revoked_at IS NULL \
+                 AND d.user_id NOT IN (SELECT user_id FROM users WHERE workspace_id = ?1 AND suspended_at IS NOT NULL)",
                 |row| {
                     let family = row.get::<_, Option<[u8; 16]>>(2)?.map(FamilyId::from_bytes);
                     Ok((DeviceId::from_bytes(row.get(0)?), UserId::from_bytes(row.get(1)?), family))

@@ -28,6 +28,7 @@ const VERSIONS: &[&[&str]] = &[
         include_str!("schema/2/tokens.sql"),
         include_str!("schema/2/idempotency.sql"),
         include_str!("schema/2/audit.sql"),
+        include_str!("schema/2/accounts.sql"),
     ],
 ];
 

@@ -13,13 +13,16 @@ use crate::app::App;
 ///
 /// Gives an access token and the first refresh token of a new sign-in. Name the `device` of an earlier sign-in to go on being
 /// that device; its earlier sign-in then ends. A device that is unknown or revoked gets a new identity.
-/// Attempts are limited: 10 wrong ones per login, then one in 20 s; 60 per address, then one a second.
+/// Attempts are limited where they come from: 10 wrong ones per login and address, then one in 20 s; 60 per address, then one a
+/// second; from a whole network (an IPv4 /24, an IPv6 /48) four times that. A device that shows a refresh token which it once got
+/// (`earlier`) has a budget of its own, so that nobody else can use it up.
 #[utoipa::path(
     post, path = "/api/v1/auth/sign-in", tag = "auth", operation_id = "sign_in",
     request_body = SignIn,
     responses(
         (status = 200, description = "Signed in", body = Tokens),
         (status = 401, description = "bad-credentials: no user has this login with this password"),
+        (status = 403, description = "forbidden: the password is right, but the account is suspended"),
         (status = 422, description = "out-of-bounds: a field is outside its bounds"),
         (status = 429, description = "rate-limited: too many attempts; Retry-After says when to come again"),
     ),

@@ -17,12 +17,5 @@ use crate::auth::Principal;
 )]
 pub async fn handler(State(app): State<App>, principal: Principal) -> Result<Json<Vec<Device>>, ProblemResponse> {
     let devices = app.auth.read(move |accounts| Ok(accounts.devices(principal.user)?)).await?;
-    let devices = devices.into_iter().map(|device| Device {
-        id: device.id,
-        name: device.name,
-        created_at: device.created_at,
-        last_used_at: device.last_used_at,
-        revoked: device.revoked,
-    });
-    Ok(Json(devices.collect()))
+    Ok(Json(devices.into_iter().map(super::told).collect()))
 }

@@ -2,21 +2,12 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use holler_core::units::DeviceId;
 
+use super::{DevicePath, visible};
 use crate::api::ProblemResponse;
 use crate::api::extract::Path;
 use crate::app::App;
 use crate::auth::Principal;
-use crate::storage::accounts::AccountError;
-
-/// Which device.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Path)]
-pub struct DevicePath {
-    /// The device.
-    device: DeviceId,
-}
 
 /// Sign a device out for good.
 ///
@@ -36,9 +27,7 @@ pub async fn handler(
 ) -> Result<StatusCode, ProblemResponse> {
     app.auth
         .change(&principal.clone(), move |accounts, now| {
-            // Somebody else's device looks like none at all.
-            let visible = |row: &crate::storage::accounts::DeviceRow| principal.admin || row.user == principal.user;
-            accounts.device(device)?.filter(visible).ok_or(AccountError::NoDevice)?;
+            visible(accounts, &principal, device)?;
             accounts.revoke_device(device, now)
         })
         .await?;

@@ -57,7 +57,7 @@ async fn member(app: &App, principal: &Principal, room: RoomId) -> Result<Role, 
 }
 
 /// The caller's role in a room that they may see; an admin of the workspace sees every room.
-async fn visible(app: &App, principal: &Principal, room: RoomId) -> Result<Option<Role>, Problem> {
+pub(super) async fn visible(app: &App, principal: &Principal, room: RoomId) -> Result<Option<Role>, Problem> {
     let role = role(app, principal, room).await?;
     if role.is_some() || principal.admin && app.auth.has_room(room) { Ok(role) } else { Err(no_room(room)) }
 }

@@ -38,5 +38,5 @@ pub async fn handler(
     app.auth.change(&principal, move |accounts, now| accounts.add_user(&row, &hash, now)).await?;
     tracing::info!(user = %user.id, "user added");
     let UserRow { id, login, name, role } = user;
-    Ok((StatusCode::CREATED, Json(User { id, login: Some(login), name, role })))
+    Ok((StatusCode::CREATED, Json(User { id, login: Some(login), name, role, suspended_at: None })))
 }

@@ -16,12 +16,13 @@ use crate::auth::Principal;
     responses((status = 200, description = "Every user", body = [User])),
 )]
 pub async fn handler(State(app): State<App>, principal: Principal) -> Result<Json<Vec<User>>, ProblemResponse> {
-    let users = app.auth.read(|accounts| Ok(accounts.users()?)).await?;
+    let (users, suspended) = app.auth.read(|accounts| Ok((accounts.users()?, accounts.suspended()?))).await?;
     let users = users.into_iter().map(|user| User {
         id: user.id,
         login: (principal.admin || user.id == principal.user).then_some(user.login),
         name: user.name,
         role: user.role,
+        suspended_at: suspended.get(&user.id).copied().filter(|_| principal.admin),
     });
     Ok(Json(users.collect()))
 }

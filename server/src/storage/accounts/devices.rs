@@ -53,12 +53,12 @@ impl Accounts<'_> {
         Ok(())
     }
 
-    /// The device signed in again, under this name. `false`: it is not this user's, or revoked.
+    /// The device signed in again, under this name unless somebody gave it another. `false`: it is not this user's, or revoked.
     pub fn reuse_device(&self, device: DeviceId, user: UserId, name: &str, now: UnixMs) -> Result<bool, StoreError> {
         let changed = self
             .db
             .prepare_cached(
-                "UPDATE devices SET name = ?4, last_used_at = ?5 \
+                "UPDATE devices SET name = iif(named, name, ?4), last_used_at = ?5 \
                  WHERE workspace_id = ?1 AND device_id = ?2 AND user_id = ?3 AND revoked_at IS NULL",
             )?
             .execute(params![
@@ -69,6 +69,21 @@ impl Accounts<'_> {
                 ms(now)
             ])?;
         Ok(changed == 1)
+    }
+
+    /// Gives a device a name that later sign-ins keep.
+    pub fn name_device(&self, device: DeviceId, name: &str) -> Result<(), AccountError> {
+        let found = self.device(device)?.filter(|device| !device.revoked).ok_or(AccountError::NoDevice)?;
+        self.db
+            .prepare_cached("UPDATE devices SET name = ?3, named = 1 WHERE workspace_id = ?1 AND device_id = ?2")?
+            .execute(params![
+                self.ws(),
+                device.bytes(),
+                self.seal("devices", "name", device.bytes(), name.as_bytes())?
+            ])?;
+        Ok(self.record(Action::DeviceNamed, |entry| {
+            entry.target(device).target(found.user).about(found.user).detail("name", name)
+        })?)
     }
 
     /// A user's devices, the one that was used last first.
@@ -115,6 +130,14 @@ impl Accounts<'_> {
         }
     }
 
+    /// Signs every device of a user out for good.
+    pub fn revoke_devices(&self, user: UserId, now: UnixMs) -> Result<u64, StoreError> {
+        for device in self.devices(user)?.iter().filter(|device| !device.revoked) {
+            self.end_device(device.id, now)?;
+        }
+        self.changed()
+    }
+
     fn end_device(&self, device: DeviceId, now: UnixMs) -> Result<u64, StoreError> {
         self.db
             .prepare_cached("UPDATE devices SET revoked_at = ?3 WHERE workspace_id = ?1 AND device_id = ?2")?
@@ -135,7 +158,7 @@ impl Accounts<'_> {
             Ended::SignedOut => self.record(Action::SignedOut, |entry| entry.target(device)),
             Ended::Reused => self.record(Action::SignInReused, |entry| entry.target(device)),
             // Told as what brought it about.
-            Ended::Revoked | Ended::Password => Ok(()),
+            Ended::Revoked | Ended::Password | Ended::Suspended => Ok(()),
         }
     }
 
@@ -176,7 +199,7 @@ impl Accounts<'_> {
             .db
             .prepare_cached(
                 "SELECT s.device_id, s.user_id, s.secret, s.rotation, s.rotated_at, s.expires_at, \
-                 s.ended IS NOT NULL OR d.revoked_at IS NOT NULL, u.role \
+                 s.ended IS NOT NULL OR d.revoked_at IS NOT NULL OR u.suspended_at IS NOT NULL, u.role \
                  FROM sign_ins s JOIN devices d USING (workspace_id, device_id) \
                  JOIN users u ON u.workspace_id = s.workspace_id AND u.user_id = s.user_id \
                  WHERE s.workspace_id = ?1 AND s.family_id = ?2",

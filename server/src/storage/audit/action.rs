@@ -58,6 +58,8 @@ actions! {
     ResetUsed = "reset.used",
     /// A device was added, by a sign-in or for a script.
     DeviceAdded = "device.added",
+    /// A device was given another name.
+    DeviceNamed = "device.named",
     /// A device was signed out for good.
     DeviceRevoked = "device.revoked",
     /// A token for a script was made.

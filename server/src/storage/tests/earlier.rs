@@ -93,6 +93,7 @@ async fn data_of_every_earlier_version_opens_is_read_whole_and_goes_on() {
                 password: told["password"].as_str().unwrap().into(),
                 device_name: "new phone".into(),
                 device: None,
+                earlier: None,
             };
             let tokens = auth.sign_in(request, [127, 0, 0, 1].into()).await.unwrap();
             auth.verify(&tokens.access_token).unwrap();
