@@ -20,4 +20,5 @@ pub mod private;
 pub mod running;
 pub mod serve;
 pub mod storage;
+pub mod traces;
 pub mod trust;

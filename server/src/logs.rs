@@ -7,14 +7,20 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
 
 use crate::config::{Config, LogFormat};
+use crate::traces::{self, Traces};
 
 /// What a process logs, and how that is changed while it runs.
 pub struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
 }
 
-/// Starts logging for this process. Where a log was started before, as in tests, that one goes on.
+/// Starts logging for this process.
 pub fn start(config: &Config) -> Logs {
+    start_with(config, None)
+}
+
+/// Starts logging for this process, and tracing where `traces` says where to. Where a log was started before, as in tests, that one goes on.
+pub fn start_with(config: &Config, traces: Option<&Traces>) -> Logs {
     let (filter, handle) = reload::Layer::new(filter(&config.log_filter));
     let terminal = std::io::stderr().is_terminal();
     let json = match config.log_format {
@@ -24,7 +30,7 @@ pub fn start(config: &Config) -> Logs {
     };
     let lines = fmt::layer().with_ansi(terminal).with_writer(std::io::stderr);
     let lines = if json { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
-    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces.map(Traces::layer)).try_init();
     Logs { filter: handle }
 }
 
@@ -37,5 +43,6 @@ impl Logs {
 }
 
 fn filter(text: &str) -> EnvFilter {
-    EnvFilter::try_new(text).unwrap_or_default()
+    // Spans are for traces; in log lines they would only repeat what those say.
+    EnvFilter::try_new(format!("{text},{}=off", traces::TARGET)).unwrap_or_default()
 }

@@ -31,7 +31,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Prefix("holler_floor_".into()), ACCESS_BUCKETS_S)?
         .set_buckets_for_metric(Matcher::Full("holler_mouth_to_ear_seconds".into()), MOUTH_TO_EAR_BUCKETS_S)?
         .set_buckets_for_metric(Matcher::Full("holler_late_entry_seconds".into()), LATE_ENTRY_BUCKETS_S)?
-        .set_buckets_for_metric(Matcher::Suffix("_commit_seconds".into()), COMMIT_BUCKETS_S)?
+        .set_buckets_for_metric(Matcher::Full("holler_commit_seconds".into()), COMMIT_BUCKETS_S)?
         .set_buckets_for_metric(Matcher::Full("holler_request_seconds".into()), REQUEST_BUCKETS_S)?
         .install_recorder()?;
     describe();
@@ -61,6 +61,12 @@ fn describe() {
     );
     describe_counter!("holler_requests_total", Count, "REST requests, by route and status");
     describe_histogram!("holler_request_seconds", Seconds, "REST requests: head received to response");
+    describe_histogram!(
+        "holler_commit_seconds",
+        Seconds,
+        "A group of writes: taken to committed and synced, and everybody told"
+    );
+    describe_counter!("holler_trace_messages_total", Count, "Messages to the collector of traces, by outcome");
     describe_counter!("holler_sign_ins_total", Count, "Sign-ins, by outcome");
     describe_counter!(
         "holler_refresh_reused_total",
@@ -89,5 +95,24 @@ pub fn report(access_us: Option<u32>, mouth_to_ear_us: Option<u32>, late_entry_u
     }
     if let Some(us) = late_entry_us {
         metrics::histogram!("holler_late_entry_seconds").record(seconds(us));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// What is described here is what operators read about.
+    #[test]
+    fn the_operators_page_has_every_figure() {
+        let (page, code) = (include_str!("../../docs/OPERATIONS.md"), include_str!("metrics.rs"));
+        let described: Vec<&str> = code
+            .split("describe_")
+            .skip(1)
+            .filter_map(|call| call.split('"').nth(1))
+            .filter(|n| n.starts_with("holler_"))
+            .collect();
+        assert!(described.len() > 15, "{described:?}");
+        for name in described {
+            assert!(page.contains(&format!("| `{name}` |")), "docs/OPERATIONS.md has no line for {name}");
+        }
     }
 }

@@ -307,18 +307,28 @@ pub fn names_match(certificate: &CertificateDer<'_>, name: &str) -> bool {
         .is_ok_and(|parsed| rustls::client::verify_server_name(&parsed, &name).is_ok())
 }
 
-/// What a client of a server with these settings should trust: the local CA, or with an own certificate what the machine trusts.
-pub fn client(config: &Config) -> Result<rustls::ClientConfig, PkiError> {
+/// A client that trusts what the machine trusts.
+pub fn system_client() -> Result<rustls::ClientConfig, PkiError> {
     let mut roots = RootCertStore::empty();
-    if config.tls.is_some() {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    } else {
-        roots.add_parsable_certificates(read_chain(&config.keys.join(CA_CERTIFICATE))?);
-    }
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    client_of(roots)
+}
+
+fn client_of(roots: RootCertStore) -> Result<rustls::ClientConfig, PkiError> {
     Ok(rustls::ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_root_certificates(roots)
         .with_no_client_auth())
+}
+
+/// What a client of a server with these settings should trust: the local CA, or with an own certificate what the machine trusts.
+pub fn client(config: &Config) -> Result<rustls::ClientConfig, PkiError> {
+    if config.tls.is_some() {
+        return system_client();
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(read_chain(&config.keys.join(CA_CERTIFICATE))?);
+    client_of(roots)
 }
 
 fn read_text(path: &Path) -> Result<String, PkiError> {

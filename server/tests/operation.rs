@@ -10,7 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Hollerd, client, hollerd, run, tls};
+use common::{Hollerd, client, hollerd, run, sign_in, tls};
+use holler_core::wire::rest::Tokens;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -240,6 +242,33 @@ fn config_check_tells_every_fault_and_dump_shows_what_is_in_effect() {
 }
 
 #[test]
+fn the_first_password_is_not_printed_where_output_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Hollerd::start(
+        hollerd(dir.path()).args(["serve", "--listen", "127.0.0.1:0", "--private", "off"]).env("JOURNAL_STREAM", "8:1"),
+    );
+    assert!(server.greeting.contains("is not shown where output is kept"), "{}", server.greeting);
+    assert!(!server.greeting.contains("shown only now"), "{}", server.greeting);
+    server.end();
+}
+
+#[test]
+fn data_of_another_user_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    // Only root may give a folder away; others own everything that they can make.
+    if std::os::unix::fs::chown(&data, Some(65_534), None).is_err() {
+        return;
+    }
+    for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["user", "list"], &["db", "migrate"]] {
+        let (done, _, error) = run(dir.path(), arguments, "");
+        assert!(!done && error.contains("belongs to the user nobody: run this as them"), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0);
+}
+
+#[test]
 fn log_lines_are_json_where_nobody_looks() {
     let dir = tempfile::tempdir().unwrap();
     let log = Hollerd::serve(dir.path()).end();
@@ -248,4 +277,98 @@ fn log_lines_are_json_where_nobody_looks() {
         assert!(line["level"].is_string() && line["message"].is_string() && line["timestamp"].is_string(), "{line}");
     }
     assert!(log.contains(r#""message":"serving""#), "{log}");
+}
+
+/// An OTLP collector: takes messages over HTTP and decodes them.
+struct Collector {
+    listener: TcpListener,
+}
+
+impl Collector {
+    /// The spans of the next message, and the headers that came with it.
+    fn next(&self) -> (String, Vec<opentelemetry_proto::tonic::trace::v1::Span>) {
+        let (mut stream, _) = self.listener.accept().unwrap();
+        let mut message = Vec::new();
+        let mut chunk = [0; 4096];
+        let (head, length) = loop {
+            let count = stream.read(&mut chunk).unwrap();
+            assert!(count > 0, "the message ended early");
+            message.extend_from_slice(&chunk[..count]);
+            let Some(end) = message.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+            let head = String::from_utf8(message[..end].to_vec()).unwrap().to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+            break (head, end + 4 + length.unwrap());
+        };
+        while message.len() < length {
+            let count = stream.read(&mut chunk).unwrap();
+            message.extend_from_slice(&chunk[..count]);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        let body = &message[head.len() + 4..length];
+        let request: ExportTraceServiceRequest = prost::Message::decode(body).unwrap();
+        let spans = request.resource_spans.into_iter().flat_map(|resource| {
+            let name = resource.resource.unwrap().attributes.into_iter().find(|pair| pair.key == "service.name");
+            assert!(format!("{name:?}").contains("hollerd"));
+            resource.scope_spans.into_iter().flat_map(|scope| scope.spans)
+        });
+        (head, spans.collect())
+    }
+}
+
+#[tokio::test]
+async fn requests_sends_and_commits_are_traced_and_nothing_personal_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Collector { listener: TcpListener::bind("127.0.0.1:0").unwrap() };
+    let endpoint = format!("http://{}/v1/traces", collector.listener.local_addr().unwrap());
+    std::fs::write(dir.path().join("headers"), "authorization=Bearer for-the-collector\n").unwrap();
+    let server = Hollerd::start(
+        hollerd(dir.path())
+            .args(["serve", "--listen", "127.0.0.1:0", "--private", "off"])
+            .env("HOLLER_TRACES__ENDPOINT", endpoint)
+            .env("HOLLER_TRACES__HEADERS_FILE", dir.path().join("headers")),
+    );
+    let client = client(dir.path());
+    let password = server.password().unwrap();
+    let admin: Tokens = sign_in(&client, &server.url, "admin", &password, "desk").await.json().await.unwrap();
+    let get = client.get(format!("{}/api/v1/rooms", server.url)).bearer_auth(&admin.access_token);
+    let rooms: Value = get.send().await.unwrap().json().await.unwrap();
+    let room = rooms.pointer("/0/id").or_else(|| rooms.pointer("/items/0/id")).unwrap().as_str().unwrap().to_owned();
+    let text = serde_json::json!({
+        "client_id": "cid_00000000000000000000000000",
+        "body": {"kind": "message.posted", "text": "canary-text"}
+    });
+    let post = client.post(format!("{}/api/v1/rooms/{room}/events", server.url)).bearer_auth(&admin.access_token);
+    assert_eq!(post.json(&text).send().await.unwrap().status(), 201);
+
+    let mut spans = Vec::new();
+    let found = |spans: &[opentelemetry_proto::tonic::trace::v1::Span]| {
+        let send = spans.iter().find(|span| span.name == "send")?.clone();
+        let request = spans.iter().find(|span| span.span_id == send.parent_span_id)?.clone();
+        let commit = spans.iter().find(|span| span.links.iter().any(|link| link.span_id == send.span_id))?.clone();
+        Some((request, send, commit))
+    };
+    let (request, send, commit) = loop {
+        let (head, more) = collector.next();
+        assert!(head.contains("authorization: bearer for-the-collector"), "{head}");
+        spans.extend(more);
+        if let Some(found) = found(&spans) {
+            break found;
+        }
+    };
+    assert_eq!(request.name, "POST /api/v1/rooms/{room}/events");
+    assert!(format!("{:?}", request.attributes).contains("201") && request.trace_id == send.trace_id);
+    assert!(format!("{:?}", send.attributes).contains("BoolValue(true)"), "{send:?}");
+    assert!(commit.name == "commit" && commit.trace_id != send.trace_id, "{commit:?}");
+    assert!(send.start_time_unix_nano >= request.start_time_unix_nano);
+    assert!(
+        send.end_time_unix_nano <= request.end_time_unix_nano
+            && commit.end_time_unix_nano > commit.start_time_unix_nano
+    );
+    let all = format!("{spans:?}");
+    for canary in ["canary-text", &room, "127.0.0.1", "admin"] {
+        assert!(!all.contains(canary), "{canary} in {all}");
+    }
+    // It goes down although nobody takes its last spans.
+    drop(collector);
+    server.end();
 }

@@ -8,6 +8,7 @@ mod demo;
 mod fmt;
 mod generate;
 mod lab;
+mod package;
 mod run;
 mod setup;
 mod sh;
@@ -61,6 +62,12 @@ const TASKS: &[Task] = &[
         run: trust::run,
     },
     Task { name: "build", arguments: "", about: "release builds of hollerd and holler", run: build::run },
+    Task {
+        name: "package",
+        arguments: "[--as-built]",
+        about: "a Debian package of the release builds",
+        run: package::run,
+    },
     Task { name: "check", arguments: "[NAME…]", about: "single checks: layout, docs, deny, pure", run: check::run },
     Task {
         name: "generate",

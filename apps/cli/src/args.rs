@@ -21,6 +21,7 @@ pub(crate) struct Cli {
 
 /// What is the same for every command.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Common {
     /// One JSON object per line on standard output (see docs/CLI.md)
     #[arg(long, global = true)]
@@ -66,6 +67,17 @@ pub(crate) enum Command {
     Who(Who),
     /// The server, this device, the connection and what still waits to be delivered
     Status(Status),
+    /// Print what makes a shell complete holler's commands and flags
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// Where to put them
+        folder: PathBuf,
+    },
 }
 
 /// `holler login`

@@ -47,6 +47,8 @@ fn run(cli: Cli, out: Out) -> Result<(), Failure> {
             Command::Tail(args) => commands::tail::run(&common, &args, out).await,
             Command::Who(args) => commands::who::run(&common, &args, out).await,
             Command::Status(args) => commands::status::run(&common, &args, out).await,
+            Command::Completions { shell } => commands::manual::completions(shell),
+            Command::Man { folder } => commands::manual::man(&folder),
         }
     });
     // A read of standard input can't be ended; nobody waits for it.

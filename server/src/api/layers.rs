@@ -12,6 +12,8 @@ use holler_core::wire::problem::{Problem, ProblemKind};
 use super::problem::Told;
 use super::{ProblemResponse, extract};
 use crate::app::App;
+use crate::traces;
+use tracing::Instrument as _;
 
 /// A request that is not answered by then is given up. Password checks that queue are the slowest.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(30);
@@ -81,9 +83,11 @@ pub(super) async fn measure(request: Request, next: Next) -> Response {
         _ => "other",
     };
     let began = Instant::now();
-    let response = next.run(request).await;
+    let span = traces::request(method, &route);
+    let response = next.run(request).instrument(span.clone()).await;
     let took = began.elapsed();
     let status = response.status().as_u16();
+    span.record("http.response.status_code", status);
     let problem = response.extensions().get::<Told>().map(|told| told.0.clone());
     tracing::debug!(method, route, status, problem, took_ms = took.as_millis(), "request");
     metrics::counter!("holler_requests_total", "method" => method, "route" => route.clone(), "status" => status.to_string())

@@ -12,6 +12,7 @@ mod db;
 mod device;
 mod doctor;
 mod invite;
+mod manual;
 mod room;
 mod serve;
 mod token;
@@ -19,6 +20,7 @@ mod trust;
 mod user;
 
 use std::io::{BufRead as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -79,6 +81,11 @@ enum Command {
     Config(config::ConfigCommand),
     /// Look at everything that a server needs, and say what is wrong, why it matters and what to do
     Doctor(doctor::DoctorFlags),
+    /// Print what makes a shell complete hollerd's commands and flags
+    Completions(manual::CompletionFlags),
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man(manual::ManFlags),
     /// Print the OpenAPI document
     #[command(hide = true)]
     Openapi,
@@ -104,23 +111,46 @@ fn run(Hollerd { mut common, command }: Hollerd) -> anyhow::Result<ExitCode> {
     let flags = if let Command::Serve(flags) = &command { flags.clone() } else { ServeFlags::default() };
     let read = || Loaded::read(&common, &flags, environment());
     let load = || read().map(|loaded| loaded.config);
+    let mine = || as_owner(load()?);
     match command {
-        Command::Serve(_) => serve::run(load()?, load),
-        Command::User(command) => user::run(&load()?, command),
-        Command::Room(command) => room::run(&load()?, command),
-        Command::Invite(command) => invite::run(&load()?, command),
-        Command::Device(command) => device::run(&load()?, command),
-        Command::Token(command) => token::run(&load()?, command),
+        Command::Serve(_) => serve::run(mine()?, load),
+        Command::User(command) => user::run(&mine()?, command),
+        Command::Room(command) => room::run(&mine()?, command),
+        Command::Invite(command) => invite::run(&mine()?, command),
+        Command::Device(command) => device::run(&mine()?, command),
+        Command::Token(command) => token::run(&mine()?, command),
         Command::Config(command) => config::run(&command, read),
-        Command::Audit(command) => audit::run(&load()?, command),
-        Command::Backup(flags) => backup::run(&load()?, flags),
-        Command::Restore(flags) => backup::restore(&load()?, &flags),
-        Command::Db(command) => db::run(&load()?, &command),
+        Command::Audit(command) => audit::run(&mine()?, command),
+        Command::Backup(flags) => backup::run(&mine()?, flags),
+        Command::Restore(flags) => backup::restore(&mine()?, &flags),
+        Command::Db(command) => db::run(&mine()?, &command),
         Command::Doctor(flags) => doctor::run(&flags, read()),
         Command::Trust(flags) => trust::run(&load()?, &flags),
+        Command::Completions(flags) => manual::completions(&flags),
+        Command::Man(flags) => manual::man(&flags),
         Command::Openapi => print(&openapi::rest()),
         Command::SocketSchema => print(&openapi::socket()),
     }
+}
+
+/// Refuses to work on the data of another user, also as root: what this process makes there would be its own, and the server could
+/// not write it.
+fn as_owner(config: Config) -> anyhow::Result<Config> {
+    let Ok(data) = std::fs::metadata(&config.data) else { return Ok(config) };
+    let owner = data.uid();
+    if rustix::process::geteuid().as_raw() == owner {
+        return Ok(config);
+    }
+    let name = std::fs::read_to_string("/etc/passwd").ok().and_then(|text| {
+        let entry = text.lines().find(|line| line.split(':').nth(2) == Some(owner.to_string().as_str()))?;
+        Some(entry.split(':').next()?.to_owned())
+    });
+    anyhow::bail!(
+        "{} belongs to the user {}: run this as them, such as `runuser -u {} -- hollerd …`. Nothing was done.",
+        config.data.display(),
+        name.as_ref().map_or_else(|| owner.to_string(), Clone::clone),
+        name.unwrap_or_else(|| format!("'#{owner}'")),
+    );
 }
 
 /// What is not UTF-8 can be no setting of ours.

@@ -17,6 +17,7 @@ use crate::notify;
 use crate::pki::Made;
 use crate::running::Running;
 use crate::storage::NoHooks;
+use crate::traces::Traces;
 
 /// The exit code of a server that a second signal made go down at once.
 const CUT_SHORT: u8 = 3;
@@ -26,9 +27,17 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 
 /// Serves with `config` until a signal; `load` reads the settings again.
 pub(super) fn run(config: Config, load: impl Fn() -> Result<Config, ConfigError>) -> anyhow::Result<ExitCode> {
-    let logs = logs::start(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config, load, &logs))
+    let traces =
+        config.traces.as_ref().map(|settings| Traces::start(settings, runtime.handle().clone())).transpose()?;
+    let logs = logs::start_with(&config, traces.as_ref());
+    runtime.block_on(async {
+        let served = serve(config, load, &logs).await;
+        if let Some(traces) = traces {
+            traces.finish().await;
+        }
+        served
+    })
 }
 
 async fn serve(
@@ -41,9 +50,12 @@ async fn serve(
     let running = Running::start(config, Arc::new(NoHooks)).await?;
     let started = &running.started;
     let password = started.password.as_deref().map(String::as_str);
+    // systemd keeps what is printed, and others may read it there: a password must be set anew then.
+    let kept = std::env::var_os("JOURNAL_STREAM").is_some();
+    let password = password.map(|password| if kept { Err(NotShown) } else { Ok(password) });
     let greeting = greeting(&running.app.config(), password, started.root.as_deref(), started.made);
     // A server whose standard output is closed serves all the same.
-    if say(greeting).is_err() && password.is_some() {
+    if say(greeting).is_err() && matches!(password, Some(Ok(_))) {
         tracing::warn!("the first password could not be printed: set one with `hollerd user passwd {ADMIN}`");
     }
     let status = format!("serving {}", running.app.config().public_url());
@@ -140,18 +152,26 @@ impl Signals {
     }
 }
 
+/// A password that must not stay where output goes.
+#[derive(Clone, Copy, Debug)]
+struct NotShown;
+
 /// Where the server is and how to sign in. The password of a first start is told here and nowhere else.
-fn greeting(config: &Config, password: Option<&str>, root: Option<&Path>, made: Made) -> String {
+fn greeting(config: &Config, password: Option<Result<&str, NotShown>>, root: Option<&Path>, made: Made) -> String {
     let url = config.public_url();
     let ca = root.map(|root| format!(" --ca '{}'", root.display())).unwrap_or_default();
     let mut lines = vec![String::new(), format!("Holler is ready at {url}"), String::new()];
     match password {
         Some(password) => {
+            let password = password.map_or_else(
+                |NotShown| "is not shown where output is kept; set one: hollerd user passwd admin".to_owned(),
+                |password| format!("{password}    (shown only now)"),
+            );
             let rooms: Vec<_> = ROOMS.iter().map(|(name, _)| *name).collect();
             lines.push(format!("  First start: made the rooms {} and an admin.", rooms.join(" and ")));
             lines.push(String::new());
             lines.push(format!("    login     {ADMIN}"));
-            lines.push(format!("    password  {password}    (shown only now)"));
+            lines.push(format!("    password  {password}"));
         }
         None => lines.push(format!("  A forgotten password is reset with: hollerd user passwd {ADMIN}")),
     }

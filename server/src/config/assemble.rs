@@ -5,7 +5,9 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::http;
 use toml::Value;
+use zeroize::Zeroizing;
 
 use super::fault::Place;
 use super::layers::Layers;
@@ -13,6 +15,7 @@ use super::settings::{self, Kind, Setting};
 use super::{Config, LogFormat, OwnCertificate};
 use crate::api::rates::RequestRates;
 use crate::auth::limits::{Rate, SignInRates};
+use crate::traces::TraceSettings;
 
 /// Reads every setting; `None` where a fault was found, which is in `layers` then.
 pub(super) fn assemble(layers: &mut Layers, environment: &BTreeMap<String, String>) -> Option<Config> {
@@ -74,6 +77,7 @@ pub(super) fn assemble(layers: &mut Layers, environment: &BTreeMap<String, Strin
     let connections_max = reader.number("server", "connections_max").unwrap_or(16_000) as usize;
     let access_lifetime = reader.seconds("tokens", "access_s").unwrap_or(Duration::from_secs(600));
     let refresh_lifetime = reader.seconds("tokens", "refresh_s").unwrap_or(Duration::from_secs(30 * 86_400));
+    let traces = reader.traces();
     if !layers.faults.is_empty() {
         return None;
     }
@@ -90,6 +94,7 @@ pub(super) fn assemble(layers: &mut Layers, environment: &BTreeMap<String, Strin
         access_lifetime,
         refresh_lifetime,
         limits,
+        traces,
         requests,
     })
 }
@@ -188,6 +193,31 @@ impl Reader<'_> {
             self.layers.fault(Place::Default, what, "Name one outside the data folder with server.keys or --keys.");
         }
         keys
+    }
+
+    fn traces(&mut self) -> Option<TraceSettings> {
+        let (endpoint, headers) = (self.text("traces", "endpoint"), self.text("traces", "headers"));
+        let percent = self.number("traces", "percent").unwrap_or(100);
+        let endpoint = endpoint.filter(|endpoint| endpoint != "off")?;
+        let is_url = endpoint
+            .parse::<http::Uri>()
+            .is_ok_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some());
+        if !is_url {
+            self.misfit("traces", "endpoint", "a URL with http:// or https://", &quoted(&endpoint));
+        }
+        let mut pairs = Vec::new();
+        for pair in headers.iter().flat_map(|text| text.split(',')) {
+            match pair.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
+                Some((name, value))
+                    if http::HeaderName::from_bytes(name.as_bytes()).is_ok()
+                        && http::HeaderValue::from_str(value).is_ok() =>
+                {
+                    pairs.push((name.to_owned(), Zeroizing::new(value.to_owned())));
+                }
+                Some(_) | None => self.misfit("traces", "headers", "headers as name=value, separated by commas", ""),
+            }
+        }
+        Some(TraceSettings { endpoint, headers: pairs, percent })
     }
 
     fn own_certificate(&mut self) -> Option<OwnCertificate> {

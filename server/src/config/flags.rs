@@ -8,7 +8,7 @@ use super::settings::{self, Setting};
 
 /// The flags that every subcommand takes.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Settings")]
+#[command(next_help_heading = "Settings of every command")]
 pub struct CommonFlags {
     /// Read settings from this TOML file [env: HOLLER_CONFIG] [default: /etc/holler/hollerd.toml if it is there]
     #[arg(long, global = true, value_name = "FILE")]

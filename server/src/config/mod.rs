@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use crate::api::rates::RequestRates;
 use crate::auth::limits::SignInRates;
+use crate::traces::TraceSettings;
 pub use fault::{ConfigError, Fault, Place};
 pub use flags::{CommonFlags, ServeFlags};
 
@@ -84,6 +85,8 @@ pub struct Config {
     pub refresh_lifetime: Duration,
     /// How often sign-in may be tried.
     pub limits: SignInRates,
+    /// Where traces go; absent: nothing is traced.
+    pub traces: Option<TraceSettings>,
     /// How many requests are taken.
     pub requests: RequestRates,
 }

@@ -210,6 +210,38 @@ pub(super) static SETTINGS: &[Setting] = &[
         "Requests in a minute without a good token, from one address (IPv6: one /64). A whole site may share an address.",
         |config| Some(integer(config.requests.address)),
     )),
+    setting(
+        "traces",
+        "endpoint",
+        Kind::Text,
+        r#""off""#,
+        "Where OpenTelemetry traces of requests, sends and commits go: an OTLP collector over HTTP with protobuf,\n\
+         such as http://127.0.0.1:4318/v1/traces. \"off\": nothing is traced.",
+        |config| Some(config.traces.as_ref().map_or("off", |traces| traces.endpoint.as_str()).into()),
+    ),
+    Setting {
+        secret: true,
+        ..setting(
+            "traces",
+            "headers",
+            Kind::Text,
+            r#""authorization=Bearer TOKEN""#,
+            "Headers for the collector: name=value, separated by commas.",
+            |config| {
+                let headers = &config.traces.as_ref()?.headers;
+                let pairs = headers.iter().map(|(name, value)| format!("{name}={}", value.as_str()));
+                (!headers.is_empty()).then(|| pairs.collect::<Vec<_>>().join(",").into())
+            },
+        )
+    },
+    setting(
+        "traces",
+        "percent",
+        Kind::Number(1, 100),
+        "100",
+        "How many of a hundred requests and sends are traced.",
+        |config| Some(integer(config.traces.as_ref().map_or(100, |traces| traces.percent))),
+    ),
 ];
 
 /// The setting with this name, also where it is an earlier one.

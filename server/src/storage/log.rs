@@ -12,6 +12,7 @@ use holler_core::wire::limits::PAGE_EVENTS_MAX;
 use holler_core::wire::problem::{Problem, ProblemKind};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use super::columns::{epoch, int, seq, time};
 use super::error::StoreError;
@@ -19,6 +20,7 @@ use super::hooks::{Hooks, Point};
 use super::vault::{Sealer, Vault};
 use super::writer::{Answer, Job};
 use super::{Store, bursts};
+use crate::traces;
 
 /// Most bytes of sealed bodies in one page, so that long texts make a short page instead of a huge one.
 const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -87,6 +89,13 @@ impl Store {
     /// Appends to a room's log. Answered once the event is committed and synced; sent again, also after a restart, it gets the
     /// first answer.
     pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let span = traces::send();
+        let appended = self.append_in(append).instrument(span.clone()).await;
+        span.record("stored", appended.is_ok());
+        appended
+    }
+
+    async fn append_in(&self, append: Append) -> Result<Appended, AppendError> {
         self.hooks().at(Point::Received);
         let (answer, answered) = oneshot::channel();
         self.enqueue_append(PendingAppend { append, answer }).await?;

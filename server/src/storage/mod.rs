@@ -62,7 +62,7 @@ const QUEUE: usize = 4_096;
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    queue: mpsc::Sender<Queued>,
+    queue: mpsc::Sender<(Queued, tracing::Span)>,
     readers: Mutex<Vec<Connection>>,
     free_readers: Arc<Semaphore>,
     context: Arc<Context>,
@@ -167,7 +167,7 @@ impl Store {
     }
 
     async fn enqueue(&self, job: Queued) -> Result<(), StoreError> {
-        self.0.queue.send(job).await.map_err(|_| StoreError::Closed)
+        self.0.queue.send((job, tracing::Span::current())).await.map_err(|_| StoreError::Closed)
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use holler_core::units::RoomId;
 use rusqlite::{Connection, ErrorCode};
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::StoreError;
 use super::log::{Context, PendingAppend, RoomBatch};
+use crate::traces;
 
 /// Most jobs in one transaction: what arrives while a sync runs under heavy load. More would only lengthen the wait.
 const GROUP: usize = 512;
@@ -93,13 +95,16 @@ impl Writer {
     }
 
     /// Starts the thread. It ends, and lets go of the sender of the returned watch, when every sender of `jobs` is gone.
-    pub(super) fn spawn(self, mut jobs: mpsc::Receiver<Queued>) -> io::Result<watch::Receiver<()>> {
+    pub(super) fn spawn(self, mut jobs: mpsc::Receiver<(Queued, tracing::Span)>) -> io::Result<watch::Receiver<()>> {
         let (open, closed) = watch::channel(());
         std::thread::Builder::new().name("holler-writer".to_owned()).spawn(move || {
             let _open = open;
             let mut group = Vec::with_capacity(GROUP);
             while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
-                self.commit_group(group.drain(..));
+                let span = traces::commit(group.len(), group.iter().map(|(_, span)| span));
+                let began = Instant::now();
+                span.in_scope(|| self.commit_group(group.drain(..).map(|(queued, _)| queued)));
+                metrics::histogram!("holler_commit_seconds").record(began.elapsed().as_secs_f64());
             }
             drop(self);
         })?;

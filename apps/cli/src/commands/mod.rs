@@ -3,6 +3,7 @@
 pub(crate) mod listen;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod manual;
 pub(crate) mod rooms;
 pub(crate) mod send;
 pub(crate) mod status;
