@@ -6,7 +6,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
 
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, DEFAULT_FILTER, LogFormat};
 use crate::traces::{self, Traces};
 
 /// What a process logs, and how that is changed while it runs.
@@ -14,8 +14,11 @@ pub struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
 }
 
-/// Starts logging for this process.
+/// Starts logging for a command beside a server: of what goes well it says nothing, unless a filter other than the default says so.
 pub fn start(config: &Config) -> Logs {
+    if config.log_filter == DEFAULT_FILTER {
+        return start_with(&Config { log_filter: "warn".to_owned(), ..config.clone() }, None);
+    }
     start_with(config, None)
 }
 

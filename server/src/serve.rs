@@ -37,6 +37,15 @@ const BACKLOG: i32 = 1_024;
 /// When no connection can be accepted (usually: no more file descriptors), how long until the next attempt.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Lets this process open as many files as it may: shells and systemd give 1,024 to begin with and allow far more.
+pub fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let limit = getrlimit(Resource::Nofile);
+    // Where it is refused the doctor says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
 #[error("can't listen on {address}: {source}")]

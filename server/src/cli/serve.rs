@@ -16,6 +16,7 @@ use crate::logs::{self, Logs};
 use crate::notify;
 use crate::pki::Made;
 use crate::running::Running;
+use crate::serve::raise_open_files;
 use crate::storage::NoHooks;
 use crate::traces::Traces;
 
@@ -27,6 +28,7 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 
 /// Serves with `config` until a signal; `load` reads the settings again.
 pub(super) fn run(config: Config, load: impl Fn() -> Result<Config, ConfigError>) -> anyhow::Result<ExitCode> {
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let traces =
         config.traces.as_ref().map(|settings| Traces::start(settings, runtime.handle().clone())).transpose()?;

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::fault::Place;
 use super::layers::Layers;
 use super::settings::{self, Kind, Setting};
-use super::{Config, LogFormat, OwnCertificate};
+use super::{Config, DEFAULT_FILTER, LogFormat, OwnCertificate};
 use crate::api::rates::RequestRates;
 use crate::auth::limits::{Rate, SignInRates};
 use crate::traces::TraceSettings;
@@ -62,7 +62,7 @@ pub(super) fn assemble(layers: &mut Layers, environment: &BTreeMap<String, Strin
             LogFormat::Auto
         }
     };
-    let log_filter = reader.text("log", "filter").unwrap_or_else(|| "info".to_owned());
+    let log_filter = reader.text("log", "filter").unwrap_or_else(|| DEFAULT_FILTER.to_owned());
     if log_filter.parse::<tracing_subscriber::EnvFilter>().is_err() {
         reader.misfit("log", "filter", "a filter such as info or holler_server=debug,info", &quoted(&log_filter));
     }

@@ -36,6 +36,8 @@ pub use flags::{CommonFlags, ServeFlags};
 pub const FILE_VARIABLE: &str = "HOLLER_CONFIG";
 /// The file that is read where none is named and this one is there.
 pub const DEFAULT_FILE: &str = "/etc/holler/hollerd.toml";
+/// What is logged where nothing else is said.
+pub const DEFAULT_FILTER: &str = "info";
 const VARIABLE_PREFIX: &str = "HOLLER_";
 
 /// How log lines look.

@@ -70,13 +70,14 @@ pub(super) fn clock(notes: &mut Notes<'_>, now: Duration, newest: Option<Duratio
     }
 }
 
-/// Whether as many files may be open as connections are configured: for the server where one runs, for this process otherwise.
+/// Whether as many files may be opened as connections are configured: by the server where one runs, by this process otherwise. A
+/// server raises its limit as far as it may.
 pub(super) fn files(notes: &mut Notes<'_>, config: &Config, server: Option<u32>) {
     let path = server.map_or_else(|| "/proc/self/limits".to_owned(), |pid| format!("/proc/{pid}/limits"));
     let Ok(text) = fs::read_to_string(&path) else { return };
     let limit = text
         .lines()
-        .find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse::<u64>().ok());
+        .find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().nth(1)?.parse::<u64>().ok());
     let Some(limit) = limit else { return };
     let wanted = config.connections_max as u64 + OWN_FILES;
     if limit < wanted {
