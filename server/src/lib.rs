@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod doctor;
+pub mod export;
 pub mod first_start;
 pub mod gateway;
 pub mod health;

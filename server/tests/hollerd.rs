@@ -144,3 +144,70 @@ async fn nothing_secret_or_personal_is_logged() {
         assert!(found.is_none(), "{canary:?} in the log: {found:?}");
     }
 }
+
+#[tokio::test]
+async fn people_are_let_in_and_out_from_the_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Hollerd::serve(dir.path());
+    let client = client(dir.path());
+    let command = |arguments: &[&str]| {
+        let (done, output, error) = run(dir.path(), arguments, "");
+        assert!(done, "{arguments:?}: {error}");
+        output
+    };
+    let token_of = |link: &str| link.lines().next().unwrap().split_once('#').unwrap().1.to_owned();
+    let post = async |path: &str, body: Value| {
+        client.post(format!("{}/api/v1/{path}", server.url)).json(&body).send().await.unwrap()
+    };
+
+    let made = command(&[
+        "invite",
+        "make",
+        "--room",
+        "Everyone",
+        "--note",
+        "Sam",
+        "--url",
+        "https://radio.example.org",
+        "--qr",
+    ]);
+    assert!(made.starts_with("https://radio.example.org/invite#hi1.") && made.contains('\u{2588}'), "{made}");
+    let listed = command(&["invite", "list"]);
+    assert!(listed.contains("\tgood\t0/1\t") && listed.contains("\tSam") && !listed.contains("hi1."), "{listed}");
+    let body = json!({"token": token_of(&made), "login": "sam", "name": "Sam", "password": "a long password", "device_name": "phone"});
+    assert_eq!(post("invites/accept", body.clone()).await.status(), 201);
+    assert_eq!(post("invites/accept", body).await.status(), 404, "it was for one");
+    let other = command(&["invite", "make", "--room", "Everyone"]);
+    let id = command(&["invite", "list"]).lines().find(|line| line.contains("\tgood\t")).unwrap()[..30].to_owned();
+    command(&["invite", "revoke", &id]);
+    assert_eq!(post("invites/look", json!({"token": token_of(&other)})).await.status(), 404);
+
+    let link = command(&["user", "reset", "sam"]);
+    let body = json!({"token": token_of(&link), "password": "another long password", "device_name": "phone"});
+    assert_eq!(post("auth/reset", body).await.status(), 200);
+    assert_eq!(sign_in(&client, &server.url, "sam", "a long password", "phone").await.status(), 401);
+    command(&["user", "suspend", "sam"]);
+    assert_eq!(sign_in(&client, &server.url, "sam", "another long password", "phone").await.status(), 403);
+    command(&["user", "restore", "sam"]);
+    assert_eq!(sign_in(&client, &server.url, "sam", "another long password", "phone").await.status(), 200);
+    assert!(command(&["device", "list", "sam"]).lines().count() >= 2);
+    command(&["device", "revoke", "--all-of", "sam"]);
+    assert!(!command(&["device", "list", "sam"]).contains("\tgood\t"));
+    command(&["user", "set", "sam", "--name", "Samira", "--role", "admin"]);
+    assert!(command(&["user", "list"]).contains("\tsam\tadmin\tSamira"));
+
+    let export = command(&["user", "export", "sam"]);
+    let last: Value = serde_json::from_str(export.lines().last().unwrap()).unwrap();
+    assert_eq!(last["type"], "end");
+    let file = dir.path().join("sam.jsonl");
+    command(&["user", "export", "sam", "--out", file.to_str().unwrap()]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), export.lines().count());
+    let (done, _, error) = run(dir.path(), &["user", "erase", "sam"], "");
+    assert!(!done && error.contains("--yes"), "{error}");
+    command(&["user", "erase", "sam", "--yes"]);
+    assert!(!command(&["user", "list"]).contains("Samira"));
+    let (done, _, error) = run(dir.path(), &["user", "erase", "admin", "--yes"], "");
+    assert!(!done && error.contains("last admin"), "{error}");
+    let (done, output, _) = run(dir.path(), &["user", "add", "alex", "--password-stdin"], "a long password\n");
+    assert!(done && output.contains("is in no room yet"), "{output}");
+}

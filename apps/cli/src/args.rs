@@ -51,6 +51,10 @@ fn profile(text: &str) -> Result<String, String> {
 pub(crate) enum Command {
     /// Sign in to a server; the profile remembers it
     Login(Login),
+    /// Join a server by an invite's link; the profile is signed in then
+    Join(Join),
+    /// Set a new password by an admin's one-time link; the profile is signed in then
+    Reset(Reset),
     /// Sign out: the server forgets this device's tokens, and so does the profile
     Logout,
     /// List the rooms you are in
@@ -90,6 +94,46 @@ pub(crate) struct Login {
     #[arg(long, short, value_name = "NAME")]
     pub(crate) user: Option<String>,
     /// Read the password from standard input instead of the terminal
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// Also trust this root certificate (PEM) for this profile, such as the local CA's ca.pem
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// What to call this device [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) device_name: Option<String>,
+}
+
+/// `holler join`
+#[derive(Debug, Args)]
+pub(crate) struct Join {
+    /// The link, in quotes
+    #[arg(value_name = "LINK")]
+    pub(crate) link: String,
+    /// The sign-in name to have: 1 to 64 of a-z 0-9 . _ - [default: asked for]
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// The name that others see [default: the sign-in name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Read the password from standard input instead of the terminal
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// Also trust this root certificate (PEM) for this profile, such as the local CA's ca.pem
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// What to call this device [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) device_name: Option<String>,
+}
+
+/// `holler reset`
+#[derive(Debug, Args)]
+pub(crate) struct Reset {
+    /// The link, in quotes
+    #[arg(value_name = "LINK")]
+    pub(crate) link: String,
+    /// Read the new password from standard input instead of the terminal
     #[arg(long)]
     pub(crate) password_stdin: bool,
     /// Also trust this root certificate (PEM) for this profile, such as the local CA's ca.pem

@@ -51,6 +51,11 @@ impl Failure {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
+
+    /// Without the advice to sign in, where somebody is doing just that.
+    pub(crate) fn without_advice(self) -> Self {
+        Self { message: self.message.trim_end_matches("; sign in with: holler login URL").to_owned(), ..self }
+    }
 }
 
 impl<E: core::fmt::Display> From<(Code, E)> for Failure {

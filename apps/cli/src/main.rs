@@ -39,6 +39,8 @@ fn run(cli: Cli, out: Out) -> Result<(), Failure> {
     let done = runtime.block_on(async move {
         match cli.command {
             Command::Login(args) => commands::login::run(&common, args, out).await,
+            Command::Join(args) => commands::join::run(&common, args, out).await,
+            Command::Reset(args) => commands::join::reset(&common, args, out).await,
             Command::Logout => commands::logout::run(&common, out).await,
             Command::Rooms => commands::rooms::run(&common, out).await,
             Command::Talk(args) => commands::talk::run(&common, args, out).await,

@@ -130,7 +130,7 @@ pub async fn sign_in(
     Ok(profile)
 }
 
-fn take_tokens(profile: &mut Profile, tokens: Tokens) {
+pub(crate) fn take_tokens(profile: &mut Profile, tokens: Tokens) {
     profile.access_token = tokens.access_token;
     profile.access_until_ms = clock::wall().0 + u64::from(tokens.expires_in_s) * 1_000;
     profile.refresh_token = tokens.refresh_token;

@@ -14,6 +14,7 @@
 pub mod audio;
 pub mod client;
 pub mod clock;
+pub mod join;
 pub mod net;
 pub mod rest;
 pub mod sound;

@@ -9,7 +9,8 @@ use holler_core::model::Role;
 use holler_core::units::{BurstId, Cursor, FrameNo, RoomId, UserId};
 use holler_core::wire::problem::{self, Problem, ProblemKind};
 use holler_core::wire::rest::{
-    Burst, EventPage, Me, Member, NewEvent, NewUser, Refresh, Room, Sent, SetMember, SignIn, Tokens, User,
+    AcceptInvite, Burst, EventPage, InviteOffer, LookInvite, Me, Member, NewEvent, NewUser, Refresh, Room, Sent,
+    SetMember, SignIn, Tokens, UseReset, User,
 };
 use holler_core::wire::{frames, limits};
 use serde::Serialize;
@@ -114,6 +115,21 @@ impl Rest {
     /// `POST /auth/sign-in`
     pub async fn sign_in(&self, sign_in: &SignIn) -> Result<Tokens, RestError> {
         self.post("auth/sign-in", sign_in).await
+    }
+
+    /// `POST /invites/look`
+    pub async fn look_invite(&self, token: String) -> Result<InviteOffer, RestError> {
+        self.post("invites/look", &LookInvite { token }).await
+    }
+
+    /// `POST /invites/accept`
+    pub async fn accept_invite(&self, request: &AcceptInvite) -> Result<Tokens, RestError> {
+        self.post("invites/accept", request).await
+    }
+
+    /// `POST /auth/reset`
+    pub async fn use_reset(&self, request: &UseReset) -> Result<Tokens, RestError> {
+        self.post("auth/reset", request).await
     }
 
     /// `POST /auth/refresh`

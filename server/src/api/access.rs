@@ -31,6 +31,8 @@ pub enum Need {
 /// Every endpoint: method, path, need. Handlers add what depends on the room, such as the role there.
 pub const TABLE: &[(Method, &str, Need)] = &[
     (Method::GET, "/", Need::Public),
+    (Method::GET, "/invite", Need::Public),
+    (Method::GET, "/reset", Need::Public),
     (Method::GET, "/healthz", Need::Public),
     (Method::GET, "/readyz", Need::Public),
     (Method::GET, "/.well-known/jwks.json", Need::Public),
@@ -48,6 +50,7 @@ pub const TABLE: &[(Method, &str, Need)] = &[
     (Method::DELETE, "/api/v1/invites/{invite}", Need::Session),
     (Method::GET, "/api/v1/me", Need::SignedIn),
     (Method::PUT, "/api/v1/me/password", Need::Session),
+    (Method::GET, "/api/v1/me/export", Need::Session),
     (Method::GET, "/api/v1/users", Need::Scope(Scope::Roster)),
     (Method::POST, "/api/v1/users", Need::Admin),
     (Method::GET, "/api/v1/policy", Need::SignedIn),
@@ -58,6 +61,8 @@ pub const TABLE: &[(Method, &str, Need)] = &[
     (Method::DELETE, "/api/v1/tokens/{token}", Need::Session),
     (Method::GET, "/api/v1/users/{user}", Need::Scope(Scope::Roster)),
     (Method::PATCH, "/api/v1/users/{user}", Need::Session),
+    (Method::DELETE, "/api/v1/users/{user}", Need::Admin),
+    (Method::GET, "/api/v1/users/{user}/export", Need::Admin),
     (Method::POST, "/api/v1/users/{user}/reset", Need::Admin),
     (Method::GET, "/api/v1/users/{user}/devices", Need::Session),
     (Method::DELETE, "/api/v1/users/{user}/devices", Need::Session),

@@ -1,5 +1,6 @@
 //! `GET /api/v1/me`
 
+pub mod export;
 pub mod password;
 
 use axum::extract::State;

@@ -8,6 +8,37 @@ const PAGE: &str = include_str!("page.html");
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; base-uri 'none'";
 
+/// What somebody sees who opens a link in a browser. It reads nothing of the link: it has no script.
+const LINK_PAGE: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
+    <meta name=viewport content='width=device-width, initial-scale=1'><title>Holler</title>\
+    <style>body{font:17px/1.55 system-ui,sans-serif;max-width:40rem;margin:12vh auto;padding:0 1.25rem;color-scheme:light dark}\
+    code{font-family:ui-monospace,monospace}</style><h1>{title}</h1>\
+    <p>Copy the whole address of this page, with what stands behind <code>#</code>, and use it in Holler:</p>\
+    <p><code>holler {command} 'LINK'</code></p><p>It is as good as a key: show it to nobody else.</p></html>";
+
+fn link_page(title: &str, command: &str) -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, POLICY)];
+    (headers, LINK_PAGE.replace("{title}", title).replace("{command}", command)).into_response()
+}
+
+/// The page that the link of an invite leads to.
+#[utoipa::path(
+    get, path = "/invite", tag = "server", operation_id = "invite_page",
+    responses((status = 200, description = "What to do with the link", body = String, content_type = "text/html")),
+)]
+pub async fn invite() -> Response {
+    link_page("You are invited", "join")
+}
+
+/// The page that a link for a new password leads to.
+#[utoipa::path(
+    get, path = "/reset", tag = "server", operation_id = "reset_page",
+    responses((status = 200, description = "What to do with the link", body = String, content_type = "text/html")),
+)]
+pub async fn reset() -> Response {
+    link_page("Set a new password", "reset")
+}
+
 /// A page for people.
 #[utoipa::path(
     get, path = "/", tag = "server", operation_id = "page",

@@ -16,12 +16,13 @@ use crate::storage::audit::{Actor, Entry};
 /// The accounts of the workspace.
 pub(super) struct Desk {
     pub(super) auth: Auth,
+    pub(super) store: Store,
 }
 
 impl Desk {
     pub(super) async fn open(store: Store, config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let workspace = only_workspace(first_start::find(&store).await?)?;
-        Ok(Self { auth: first_start::auth(&store, workspace, clock, config).await? })
+        Ok(Self { auth: first_start::auth(&store, workspace, clock, config).await?, store })
     }
 
     /// Runs a change of accounts, told in the audit log as made at the command line.

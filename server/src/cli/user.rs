@@ -1,8 +1,14 @@
 //! `hollerd user`
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use bytes::Bytes;
 use holler_core::model::{Role, UserRole};
 use holler_core::units::UserId;
 
@@ -11,6 +17,7 @@ use super::invite::ShowLink;
 use super::{beside, new_password, say};
 use crate::api::bounds;
 use crate::config::Config;
+use crate::export;
 use crate::storage::accounts::UserRow;
 use crate::storage::audit::Actor;
 
@@ -71,6 +78,22 @@ pub(super) enum UserCommand {
     Restore {
         /// Who
         login: String,
+    },
+    /// Write everything that is kept of a user as lines of JSON
+    Export {
+        /// Who
+        login: String,
+        /// Where to [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Erase a user for good: who they were can't be told any more. What they wrote stays, under an identifier that names nobody
+    Erase {
+        /// Who
+        login: String,
+        /// Without it nothing is done
+        #[arg(long)]
+        yes: bool,
     },
     /// List the users
     List,
@@ -148,6 +171,43 @@ pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<ExitC
             let user = desk.user(&login).await?.id;
             desk.change(move |accounts, now| accounts.suspend_user(user, false, now)).await?;
             say(format_args!("{login} may sign in again"))
+        })?,
+        UserCommand::Export { login, out } => beside(config, async |desk| {
+            let user = desk.user(&login).await?.id;
+            let mut lines = export::begin(&desk.auth, &desk.store, Actor::Cli, user).await?;
+            let mut to: Box<dyn Write> = match &out {
+                // Made readable for its owner only, and never in place of something else.
+                Some(path) => Box::new(
+                    OpenOptions::new()
+                        .write(true)
+                        .create_new(true)
+                        .mode(0o600)
+                        .open(path)
+                        .with_context(|| path.display().to_string())?,
+                ),
+                None => Box::new(std::io::stdout().lock()),
+            };
+            let mut last = Bytes::new();
+            while let Some(line) = lines.recv().await {
+                last = line?;
+                to.write_all(&last).context("the export could not be written")?;
+            }
+            to.flush().context("the export could not be written")?;
+            let end: serde_json::Value = serde_json::from_slice(&last).unwrap_or_default();
+            anyhow::ensure!(end["type"] == "end", "the export broke off: what was written is not whole");
+            Ok(())
+        })?,
+        UserCommand::Erase { login, yes } => beside(config, async |desk| {
+            let user = desk.user(&login).await?;
+            anyhow::ensure!(
+                yes,
+                "this erases {login} ({}) for good: their data may be wanted first (`hollerd user export {login}`); \
+                 then say --yes",
+                user.id
+            );
+            let id = user.id;
+            desk.change(move |accounts, now| accounts.erase_user(id, now)).await?;
+            say(format_args!("erased {login} ({id}); the login is free again"))
         })?,
         UserCommand::List => beside(config, async |desk| {
             let (users, suspended) = desk.auth.read(|accounts| Ok((accounts.users()?, accounts.suspended()?))).await?;

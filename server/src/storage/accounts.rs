@@ -7,6 +7,8 @@
 
 mod cursors;
 mod devices;
+pub mod erase;
+mod export;
 mod idempotency;
 mod invites;
 mod policy;

@@ -215,3 +215,21 @@ async fn every_change_is_in_the_audit_log_and_none_is_made_by_nobody() {
     assert_eq!(added.details.as_ref().unwrap()["login"], "sam");
     assert!(store.read(|db| audit::verify(db, WORKSPACE, Vec::new())).await.unwrap().is_ok());
 }
+
+#[tokio::test]
+async fn every_table_with_a_person_in_it_says_what_becomes_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir).await;
+    let tables = |db: &Connection| {
+        let sql = "SELECT DISTINCT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c \
+                   WHERE m.type = 'table' AND c.name IN ('user_id', 'device_id') ORDER BY m.name";
+        let names: Vec<String> = db.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok::<_, StoreError>(names)
+    };
+    let found = store.read(tables).await.unwrap();
+    assert!(found.len() >= 10, "{found:?}");
+    for table in found {
+        let named = erase::OF_PEOPLE.iter().any(|(name, _)| *name == table);
+        assert!(named, "erase::OF_PEOPLE does not say what becomes of the rows of {table} when somebody is erased");
+    }
+}

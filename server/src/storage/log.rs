@@ -233,6 +233,27 @@ pub fn events(db: &Connection, vault: &Vault, room: RoomId, after: Seq, limit: u
     Ok(found)
 }
 
+/// The same of what one user sent.
+pub fn events_by(
+    db: &Connection,
+    vault: &Vault,
+    room: RoomId,
+    user: UserId,
+    after: Seq,
+    limit: u32,
+) -> Result<Vec<Event>, StoreError> {
+    let mut select = db.prepare_cached(
+        "SELECT seq, received_at, user_id, device_id, client_id, body FROM events \
+         WHERE room_id = ?1 AND seq > ?2 AND user_id = ?4 ORDER BY seq LIMIT ?3",
+    )?;
+    let mut rows = select.query(params![room.bytes(), int(after.0), limit.min(PAGE_EVENTS_MAX), user.bytes()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(Stored::of(row)?.open(room, &vault.room(db, room)?)?);
+    }
+    Ok(found)
+}
+
 /// See [`Store::emergencies`].
 fn emergencies(db: &Connection, vault: &Vault, room: RoomId) -> Result<Vec<UserId>, StoreError> {
     let mut select = db.prepare_cached(

@@ -1,6 +1,7 @@
 //! `holler login`
 
 use std::io::{BufRead, Write};
+use std::path::PathBuf;
 
 use holler_client::client::sign_in;
 use serde_json::json;
@@ -12,13 +13,7 @@ use crate::profile;
 
 pub(crate) async fn run(common: &Common, args: Login, out: Out) -> Result<(), Failure> {
     let store = profile::store(common)?;
-    let ca = match args.ca {
-        None => None,
-        // Other folders will be current when the profile is used.
-        Some(path) => Some(path.canonicalize().map_err(|error| {
-            Failure::new(Code::Usage, format!("{}: {error}; give the root certificate as a PEM file", path.display()))
-        })?),
-    };
+    let ca = ca(args.ca)?;
     let user = match args.user {
         Some(user) => user,
         None if args.password_stdin => {
@@ -29,26 +24,32 @@ pub(crate) async fn run(common: &Common, args: Login, out: Out) -> Result<(), Fa
             line()?
         }
     };
-    let password = if args.password_stdin {
-        line()?
-    } else {
-        rpassword::prompt_password("Password: ").map_err(|error| {
-            Failure::new(Code::Usage, format!("no terminal to ask for the password ({error}); use --password-stdin"))
-        })?
-    };
+    let password = if args.password_stdin { line()? } else { password("Password: ")? };
     let device = args.device_name.unwrap_or_else(host_name);
     let signed = sign_in(&store, &args.url, ca, &user, password, device).await.map_err(profile::failure);
     // A wrong password is a refusal here; to say "sign in" again would be no help.
-    let signed = signed.map_err(|failure| Failure {
-        message: failure.message.trim_end_matches("; sign in with: holler login URL").to_owned(),
-        ..failure
-    })?;
+    let signed = signed.map_err(Failure::without_advice)?;
     let value = json!({ "server": signed.server, "login": signed.login, "user": signed.user, "device": signed.device });
     out.say("signed-in", value, || format!("signed in at {} as {}", signed.server, signed.login));
     Ok(())
 }
 
-fn line() -> Result<String, Failure> {
+/// A root certificate that is named on the command line; other folders will be current when the profile is used.
+pub(super) fn ca(file: Option<PathBuf>) -> Result<Option<PathBuf>, Failure> {
+    let Some(path) = file else { return Ok(None) };
+    path.canonicalize().map(Some).map_err(|error| {
+        Failure::new(Code::Usage, format!("{}: {error}; give the root certificate as a PEM file", path.display()))
+    })
+}
+
+/// Asks for a password on the terminal.
+pub(super) fn password(prompt: &str) -> Result<String, Failure> {
+    rpassword::prompt_password(prompt).map_err(|error| {
+        Failure::new(Code::Usage, format!("no terminal to ask for the password ({error}); use --password-stdin"))
+    })
+}
+
+pub(super) fn line() -> Result<String, Failure> {
     let mut text = String::new();
     let read = std::io::stdin().lock().read_line(&mut text);
     match read {
@@ -58,7 +59,7 @@ fn line() -> Result<String, Failure> {
     }
 }
 
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name: String = name.trim().chars().take(60).collect();
     if name.is_empty() { "holler".to_owned() } else { format!("holler on {name}") }

@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+pub(crate) mod join;
 pub(crate) mod listen;
 pub(crate) mod login;
 pub(crate) mod logout;

@@ -3,6 +3,8 @@
 pub mod change;
 pub mod create;
 pub mod devices;
+pub mod erase;
+pub mod export;
 pub mod get;
 pub mod list;
 pub mod reset;

@@ -204,7 +204,8 @@ impl Accounts<'_> {
         Ok(Some(Offer { invite, rooms }))
     }
 
-    fn role_in(&self, room: RoomId, user: UserId) -> Result<Option<Role>, StoreError> {
+    /// What a user may do in a room; `None`: they are no member.
+    pub fn role_in(&self, room: RoomId, user: UserId) -> Result<Option<Role>, StoreError> {
         Ok(self
             .db
             .prepare_cached("SELECT role FROM members WHERE workspace_id = ?1 AND room_id = ?2 AND user_id = ?3")?
