@@ -127,6 +127,14 @@ fn texts_go_in_and_come_out_in_order() {
     let who = world.holler("alice", &["who", ROOM]);
     let ben = who.lines.iter().find(|line| line["name"] == "ben").unwrap();
     assert!(ben["connections"].as_u64() >= Some(1) && ben["last_heard_ms"].is_u64(), "ben follows: {ben}");
+    assert!(ben["state"] == "available" && ben["age_ms"].is_u64(), "ben follows: {ben}");
+    assert_eq!(world.holler("alice", &["presence", "--set", "unknown"]).code, Some(2));
+    assert_eq!(world.holler("alice", &["presence", "--set", "solo"]).code, Some(0));
+    let mut watch = world.server.client("alice", &["presence", ROOM, "--watch", "--timeout", "60"]).unwrap();
+    watch.wait_for(PATIENCE, |line| line["name"] == "alice" && line["state"] == "solo").unwrap();
+    let seen = world.holler("ben", &["presence", ROOM]);
+    let alice = seen.lines.iter().find(|line| line["name"] == "alice").unwrap();
+    assert!(alice["state"] == "solo" && alice["lease_ms"].as_u64() > Some(10_000), "{alice}");
     assert_eq!(world.holler("ben", &["who"]).line("me").unwrap()["login"], "ben");
     let status = world.holler("alice", &["status"]);
     let line = status.line("status").unwrap();
@@ -163,6 +171,15 @@ fn speech_is_heard_whole_from_a_pipe_too() {
         let found = holler_lab::similarity::compare(&original, &sound);
         assert!(found.similarity > 0.85 && found.clipped_start_ms <= 30.0, "{file}: {found:?}");
     }
+    // Who spoke learns that it was heard: the listener said so with its goodbye.
+    let burst = complete["burst"].as_str().unwrap();
+    let receipts = std::iter::repeat_with(|| world.holler("alice", &["heard", burst]));
+    let receipts = receipts.take(50).find(|ended| ended.line("burst.receipts").is_some_and(|line| line["heard"] == 1));
+    let receipts = receipts.expect("the receipt is stored at once, not with the listener's next connection");
+    let line = receipts.line("burst.receipts").unwrap();
+    assert_eq!((line["of"].as_u64(), line["delivered"].as_u64()), (Some(2), Some(1)));
+    assert_eq!(receipts.line("heard-by").unwrap()["name"], "ben");
+    assert!(world.refused("ben", &["heard", burst], 5).contains("dispatchers"));
     assert!(Path::new(&out).read_dir().unwrap().all(|file| file.unwrap().path().extension().unwrap() == "wav"));
 }
 

@@ -17,6 +17,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::Connections;
 use crate::home::Homes;
+use crate::presence::{Board, Limits};
+use crate::receipts::Receipts;
 use crate::storage::Store;
 
 /// The server's parts. A cheap clone.
@@ -35,6 +37,10 @@ pub struct AppState {
     pub homes: Homes,
     /// The sockets that are signed in.
     pub connections: Connections,
+    /// Who is here.
+    pub presence: Board,
+    /// Who got how far.
+    pub receipts: Receipts,
     /// Every socket that is open, signed in or not.
     pub sockets: TaskTracker,
     /// How many requests came from whom.
@@ -57,6 +63,8 @@ impl AppState {
             store,
             auth,
             connections: Connections::default(),
+            presence: Board::new(clock, Limits::default()),
+            receipts: Receipts::default(),
             sockets: TaskTracker::new(),
             request_limits: RequestLimits::default(),
             requests_running: Running::default(),

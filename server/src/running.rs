@@ -25,7 +25,7 @@ use crate::keys::{KeyRing, RingError};
 use crate::pki::{Identity, Made, PkiError};
 use crate::serve::ListenError;
 use crate::storage::{Hooks, OpenStoreError, ServeLock, Store};
-use crate::{api, gateway, home, metrics, private, serve};
+use crate::{api, gateway, home, metrics, presence, private, receipts, serve};
 
 /// Why a server did not start. Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +127,10 @@ impl Running {
             let serving = private::serve(listener, Arc::clone(&app), measures, stop.clone());
             tokio::spawn(serving)
         }));
+        presence::task::restore(&app).await;
+        tasks.push(tokio::spawn(presence::task::run(Arc::clone(&app), stop.clone())));
+        tasks.push(tokio::spawn(receipts::run(Arc::clone(&app), stop.clone())));
+        tasks.push(tokio::spawn(gateway::tell_roster_changes(Arc::clone(&app), stop.clone())));
         let router = api::router(Arc::clone(&app)).merge(gateway::router(Arc::clone(&app)));
         let running = app.config();
         let serving =

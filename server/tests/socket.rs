@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
 
 mod common;
+#[path = "socket/people.rs"]
+mod people;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

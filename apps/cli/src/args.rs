@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use holler_core::model::Priority;
+use holler_core::model::{PresenceState, Priority};
+use holler_core::units::BurstId;
 
 use crate::exit;
 
@@ -67,8 +68,12 @@ pub(crate) enum Command {
     Send(Send),
     /// Show a room's log
     Tail(Tail),
-    /// Who is in a room, and who is connected; without a room, who you are
+    /// Who is in a room, and how they are; without a room, who you are
     Who(Who),
+    /// How people are, once or as it changes; or how you are
+    Presence(Presence),
+    /// Who heard a burst
+    Heard(Heard),
     /// The server, this device, the connection and what still waits to be delivered
     Status(Status),
     /// Print what makes a shell complete holler's commands and flags
@@ -252,6 +257,32 @@ pub(crate) struct Tail {
 #[derive(Debug, Args)]
 pub(crate) struct Who {
     /// The room, by name or id
+    pub(crate) room: Option<String>,
+}
+
+/// `holler presence`
+#[derive(Debug, Args)]
+pub(crate) struct Presence {
+    /// The room, by name or id [default: each of yours]
+    pub(crate) room: Option<String>,
+    /// What this device says of you from now on, while it is connected: available, busy, solo, away or offline
+    #[arg(long, value_name = "STATE")]
+    pub(crate) set: Option<PresenceState>,
+    /// Stay connected, and show what changes
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Stop watching after this many seconds
+    #[arg(long, value_name = "S", requires = "watch")]
+    pub(crate) timeout: Option<u64>,
+}
+
+/// `holler heard`
+#[derive(Debug, Args)]
+pub(crate) struct Heard {
+    /// The burst, as talk, listen and tail show it
+    pub(crate) burst: BurstId,
+    /// Its room, by name or id [default: looked for in yours]
+    #[arg(long, value_name = "ROOM")]
     pub(crate) room: Option<String>,
 }
 

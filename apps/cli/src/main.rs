@@ -47,6 +47,8 @@ fn run(cli: Cli, out: Out) -> Result<(), Failure> {
             Command::Listen(args) => commands::listen::run(&common, args, out).await,
             Command::Send(args) => commands::send::run(&common, args, out).await,
             Command::Tail(args) => commands::tail::run(&common, &args, out).await,
+            Command::Presence(args) => commands::presence::run(&common, &args, out).await,
+            Command::Heard(args) => commands::heard::run(&common, &args, out).await,
             Command::Who(args) => commands::who::run(&common, &args, out).await,
             Command::Status(args) => commands::status::run(&common, &args, out).await,
             Command::Completions { shell } => commands::manual::completions(shell),

@@ -1,13 +1,15 @@
 //! The profile that a command uses, and what every command does first.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use holler_client::client::{Client, ClientError, Told, rest_of};
 use holler_client::rest::{Rest, RestError};
+use holler_client::roster;
 use holler_client::sound::Sound;
 use holler_client::store::Store;
 use holler_core::engine::{LinkReason, LinkState, Notice};
-use holler_core::units::RoomId;
+use holler_core::units::{RoomId, UserId};
 use holler_core::wire::problem::Problem;
 use holler_core::wire::rest::Room;
 use tokio::sync::mpsc::Receiver;
@@ -35,6 +37,16 @@ fn folder(common: &Common) -> Result<PathBuf, Failure> {
 /// The REST interface of who is signed in.
 pub(crate) async fn rest(store: &Store) -> Result<Rest, Failure> {
     rest_of(store).await.map_err(failure)
+}
+
+/// What people are called, as far as it is known here; the copy of the roster is made fresh where the server answers.
+pub(crate) async fn names(store: &Store, rest: &Rest) -> BTreeMap<UserId, String> {
+    let fresh = match store.profile() {
+        Ok(Some(profile)) => roster::fetch(store, rest, profile.user).await.ok(),
+        Ok(None) | Err(_) => None,
+    };
+    let kept = fresh.or_else(|| store.roster().ok().flatten());
+    kept.map(|kept| kept.names()).unwrap_or_default()
 }
 
 /// Why a client could not do something, as an exit code with words that say what to do.

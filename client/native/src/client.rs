@@ -10,19 +10,22 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use holler_core::engine::{Command, Config, Engine, FetchError, Input, LinkNo, Notice, Output, Pull, Received};
-use holler_core::model::{EventBody, Priority};
+use holler_core::engine::{
+    Command, Config, Engine, FetchError, Input, LinkNo, Notice, Output, PersonSeen, Pull, Received,
+};
+use holler_core::model::{EventBody, PresenceState, Priority};
 use holler_core::units::{Bitrate, BurstId, ClientId, Cursor, FrameMs, FrameNo, Mono, RoomId, UserId};
 use holler_core::wire::limits::PAGE_EVENTS_MAX;
 use holler_core::wire::problem::ProblemKind;
 use holler_core::wire::rest::{SignIn, Tokens};
 use tokio::sync::{Notify, mpsc};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use url::Url;
 
 use crate::clock;
 use crate::net::{self, Lanes};
 use crate::rest::{self, Rest, RestError};
+use crate::roster;
 use crate::sound::{Plays, Recorded, Sound, ToPlay};
 use crate::store::{Profile, Store, StoreError};
 use crate::trust::{self, TrustError};
@@ -33,6 +36,8 @@ const TOLD_MAX: usize = 1_024;
 const OUTPUTS_MAX: usize = 4_096;
 /// An access token that is valid for less than this is not worth beginning with.
 const TOKEN_LEFT_MIN: Duration = Duration::from_secs(30);
+/// How long a client that stops waits until its socket took what was said last.
+const STOP_WAIT: Duration = Duration::from_secs(2);
 /// How far back DRED may reach: 100 ms in frames of 20 ms, as the encoder is set.
 const RECOVERY_REACH: u16 = 5;
 
@@ -194,13 +199,21 @@ impl Client {
         rest.set_token(profile.access_token.clone());
         let seed = getrandom::u64()?;
         let engine = Engine::new(Config { seed, play_all, recovery_reach: RECOVERY_REACH });
-        let shared = Arc::new(Shared { engine: Mutex::new(engine), wake: Notify::new(), drained: Notify::new() });
+        let shared = Arc::new(Shared {
+            engine: Mutex::new(engine),
+            wake: Notify::new(),
+            drained: Notify::new(),
+            sockets: TaskTracker::new(),
+        });
         if left(&profile) >= TOKEN_LEFT_MIN {
             let (access, expires_in) = (profile.access_token.clone(), left(&profile));
             shared.input(Input::Token { access, expires_in });
         }
         for item in store.unfinished()? {
             shared.input(Input::Restore(item));
+        }
+        if let Some(state) = store.own_presence()? {
+            shared.input(Input::Command(Command::SetPresence { state }));
         }
         shared.input(Input::Start);
         let (tell, told) = mpsc::channel(TOLD_MAX);
@@ -213,6 +226,7 @@ impl Client {
             tls,
             tell,
             connection: None,
+            user: profile.user,
         };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
         Ok((Self { shared, rest, store: store.clone(), profile, _driver: driver }, told))
@@ -279,6 +293,46 @@ impl Client {
         self.command(Command::ClearEmergency { room, raised_by });
     }
 
+    /// Wants the copy of the roster to be kept fresh.
+    pub fn keep_roster(&self) {
+        self.command(Command::KeepRoster);
+    }
+
+    /// Says how the person is.
+    pub fn set_presence(&self, state: PresenceState) {
+        self.command(Command::SetPresence { state });
+    }
+
+    /// Wants to be told who of a room is here.
+    pub fn watch_presence(&self, room: RoomId) {
+        self.command(Command::WatchPresence { room });
+    }
+
+    /// Wants to be told no more.
+    pub fn unwatch_presence(&self, room: RoomId) {
+        self.command(Command::UnwatchPresence { room });
+    }
+
+    /// What is known of a person now.
+    pub fn presence(&self, user: UserId) -> PersonSeen {
+        self.shared.engine().presence(clock::now(), user)
+    }
+
+    /// The person saw everything of a room up to here.
+    pub fn read(&self, room: RoomId, cursor: Cursor) {
+        self.command(Command::Read { room, cursor });
+    }
+
+    /// The person heard a burst to its end, played by other means.
+    pub fn heard(&self, room: RoomId, burst: BurstId) {
+        self.command(Command::Heard { room, burst });
+    }
+
+    /// The device was put away, or taken up again.
+    pub fn put_away(&self, idle: bool) {
+        self.command(Command::PutAway { idle });
+    }
+
     /// The network changed or came back: try now.
     pub fn network_up(&self) {
         self.shared.input(Input::NetworkUp);
@@ -292,8 +346,9 @@ impl Client {
     /// Disconnects; what is handed to the local store is on disk when this returns.
     pub async fn stop(self) {
         self.shared.input(Input::Stop);
-        // The socket's close goes out while the driver still runs.
-        tokio::task::yield_now().await;
+        // What was said last, and the socket's close, go out while the driver still runs.
+        self.shared.sockets.close();
+        let _ = tokio::time::timeout(STOP_WAIT, self.shared.sockets.wait()).await;
         let store = self.store.clone();
         // An error means that the thread is gone, and with it what it could have written.
         let _ = tokio::task::spawn_blocking(move || store.flush()).await;
@@ -317,6 +372,8 @@ struct Shared {
     wake: Notify,
     /// Outputs were taken.
     drained: Notify,
+    /// The connections, also those that are being closed.
+    sockets: TaskTracker,
 }
 
 impl Shared {
@@ -400,6 +457,7 @@ struct Driver {
     tls: Arc<rustls::ClientConfig>,
     tell: mpsc::Sender<Told>,
     connection: Option<Connection>,
+    user: UserId,
 }
 
 impl Drop for Driver {
@@ -445,7 +503,8 @@ impl Driver {
                     old.lanes.close();
                 }
                 let (shared, base, tls) = (Arc::clone(&self.shared), self.base.clone(), Arc::clone(&self.tls));
-                tokio::spawn(async move { net::run(&shared, link, &base, tls, lanes).await });
+                let sockets = shared.sockets.clone();
+                sockets.spawn(async move { net::run(&shared, link, &base, tls, lanes).await });
             }
             Output::Disconnect { link } => {
                 if let Some(connection) = self.connection.take_if(|connection| connection.link == link) {
@@ -475,6 +534,25 @@ impl Driver {
                 tokio::spawn(async move {
                     let frames = rest.frames(room, burst, from, to).await.map_err(FetchError::from);
                     shared.input(Input::FramesFetched { burst, frames });
+                });
+            }
+            Output::FetchPresence { room } => {
+                let (rest, shared) = (self.rest.clone(), Arc::clone(&self.shared));
+                tokio::spawn(async move {
+                    let answer = rest.presence(room).await.map_err(FetchError::from);
+                    shared.input(Input::PresenceFetched { room, answer });
+                });
+            }
+            Output::FetchRoster => {
+                let (rest, store, shared) = (self.rest.clone(), self.store.clone(), Arc::clone(&self.shared));
+                let user = self.user;
+                tokio::spawn(async move {
+                    let fetched = roster::fetch(&store, &rest, user).await.map(drop);
+                    let answer = fetched.map_err(|error| match error {
+                        ClientError::Rest(error) => FetchError::from(error),
+                        other => FetchError::Later(other.to_string()),
+                    });
+                    shared.input(Input::RosterFetched { answer });
                 });
             }
             Output::Store(change) => self.store.change(change),

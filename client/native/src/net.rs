@@ -100,9 +100,14 @@ impl Lanes {
         });
     }
 
-    /// Closes the connection; what waits is dropped.
+    /// Closes the connection: what waits in the control lane still goes out where the server takes it at once, all else is dropped.
     pub fn close(&self) {
         self.change(|queues| queues.closed = true);
+    }
+
+    /// What still goes out on a connection that is being closed.
+    fn last(&self) -> Option<Item> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).control.pop_front()
     }
 
     /// The next item and its lane; `None`: close.
@@ -180,7 +185,13 @@ pub async fn run(events: &impl Events, link: LinkNo, base: &Url, tls: Arc<rustls
             }
         }
         // A polite close; a server that does not take it is left alone.
-        let _ = tokio::time::timeout(CLOSE_WAIT, write.close()).await;
+        let closing = async {
+            while let Some(item) = lanes.last() {
+                write.feed(item.message()).await?;
+            }
+            write.close().await
+        };
+        let _ = tokio::time::timeout(CLOSE_WAIT, closing).await;
         None
     };
     let reading = async {

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use holler_core::engine::FetchError;
 use holler_core::model::Role;
-use holler_core::units::{BurstId, Cursor, FrameNo, RoomId, UserId};
+use holler_core::units::{BurstId, Cursor, FrameNo, RoomId, Seq, UserId};
+use holler_core::wire::presence::{BurstReceipts, MessageReceipts, RoomPresence};
 use holler_core::wire::problem::{self, Problem, ProblemKind};
 use holler_core::wire::rest::{
-    AcceptInvite, Burst, EventPage, InviteOffer, LookInvite, Me, Member, NewEvent, NewUser, Refresh, Room, Sent,
+    AcceptInvite, Burst, EventPage, InviteOffer, LookInvite, Me, Member, NewEvent, NewUser, Refresh, Room, Roster, Sent,
     SetMember, SignIn, Tokens, UseReset, User,
 };
 use holler_core::wire::{frames, limits};
@@ -166,6 +167,27 @@ impl Rest {
     /// `GET /rooms/{room}/members`
     pub async fn members(&self, room: RoomId) -> Result<Vec<Member>, RestError> {
         self.read(&format!("rooms/{room}/members")).await
+    }
+
+    /// `GET /roster`: everything one sees, or what changed since.
+    pub async fn roster(&self, since: Option<&str>) -> Result<Roster, RestError> {
+        // A token of ours has letters, digits, `-` and `_` only.
+        self.read(&since.map_or("roster".to_owned(), |since| format!("roster?since={since}"))).await
+    }
+
+    /// `GET /presence`: who of a room is here.
+    pub async fn presence(&self, room: RoomId) -> Result<RoomPresence, RestError> {
+        self.read(&format!("presence?room={room}")).await
+    }
+
+    /// `GET /rooms/{room}/bursts/{burst}/receipts`
+    pub async fn burst_receipts(&self, room: RoomId, burst: BurstId) -> Result<BurstReceipts, RestError> {
+        self.read(&format!("rooms/{room}/bursts/{burst}/receipts")).await
+    }
+
+    /// `GET /rooms/{room}/events/{seq}/receipts`
+    pub async fn message_receipts(&self, room: RoomId, seq: Seq) -> Result<MessageReceipts, RestError> {
+        self.read(&format!("rooms/{room}/events/{seq}/receipts")).await
     }
 
     /// `GET /rooms/{room}/events`: the page after a cursor, or the first.

@@ -18,13 +18,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use holler_core::engine::{Restored, Store as Change};
-use holler_core::model::BurstHeader;
+use holler_core::model::{BurstHeader, PresenceState};
 use holler_core::seal::{Key, KeyId, NONCE_BYTES, OpenError, Place, SealingKey};
 use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, Incarnation, RoomId, Seq, UserId};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use crate::clock;
+use crate::roster::Kept;
+use crate::{clock, receipts, roster};
 
 /// Version of the tables.
 const SCHEMA: i64 = 1;
@@ -127,6 +128,8 @@ impl Store {
         database.pragma_update(None, "synchronous", "full")?;
         database.pragma_update(None, "foreign_keys", true)?;
         migrate(&mut database)?;
+        receipts::prepare(&database)?;
+        roster::prepare(&database)?;
         prune(&database)?;
         let inner = Inner { folder: folder.to_owned(), database: Mutex::new(database), key };
         let inner = Arc::new(inner);
@@ -167,7 +170,8 @@ impl Store {
     /// Keeps who is signed in; `None` forgets it.
     pub fn set_profile(&self, profile: Option<&Profile>) -> Result<(), StoreError> {
         let Some(profile) = profile else {
-            self.inner.database().execute("DELETE FROM profile", [])?;
+            // What people are called goes with the sign-in.
+            self.inner.database().execute_batch("DELETE FROM profile; DELETE FROM roster;")?;
             return Ok(());
         };
         let sealed = self.inner.seal("profile", &[], profile)?;
@@ -185,6 +189,39 @@ impl Store {
             Ok(file)
         };
         lock().map_err(|error| StoreError::File { path: path.clone(), error })
+    }
+
+    /// The copy of the roster, if there is one.
+    pub fn roster(&self) -> Result<Option<Kept>, StoreError> {
+        let sealed: Option<Vec<u8>> =
+            self.inner.database().query_row("SELECT sealed FROM roster", [], |row| row.get(0)).optional()?;
+        sealed.map(|sealed| self.inner.open("roster", &[], &sealed)).transpose()
+    }
+
+    /// Keeps a copy of the roster.
+    pub fn set_roster(&self, kept: &Kept) -> Result<(), StoreError> {
+        let sealed = self.inner.seal("roster", &[], kept)?;
+        self.inner.database().execute("INSERT OR REPLACE INTO roster VALUES (1, ?1)", [sealed])?;
+        Ok(())
+    }
+
+    /// What the person said last of how they are.
+    pub fn own_presence(&self) -> Result<Option<PresenceState>, StoreError> {
+        receipts::own_presence(&self.inner.database())
+    }
+
+    /// Keeps how the person is, for every later connection of this device.
+    pub fn set_own_presence(&self, state: PresenceState) -> Result<(), StoreError> {
+        receipts::set_own_presence(&self.inner.database(), state)
+    }
+
+    /// The room of one's own burst.
+    pub fn room_of(&self, burst: BurstId) -> Result<Option<RoomId>, StoreError> {
+        let row =
+            self.inner
+                .database()
+                .query_row("SELECT room_id FROM bursts WHERE burst_id = ?1", [burst.bytes()], |row| row.get(0));
+        Ok(row.optional()?.map(RoomId::from_bytes))
     }
 
     /// Where to go on in a room.
@@ -228,6 +265,7 @@ impl Store {
             let frames = self.inner.frames(&database, burst)?;
             found.push(Restored::Burst { room, header, frames });
         }
+        found.extend(receipts::waiting(&database)?);
         Ok(found)
     }
 
@@ -317,6 +355,9 @@ impl Inner {
                     seq
                 ])?;
             }
+            Change::Heard { room, burst } => receipts::heard(database, *room, *burst)?,
+            Change::Read { room, cursor } => receipts::read(database, *room, *cursor)?,
+            Change::ReceiptsStored { room, read, heard } => receipts::stored(database, *room, *read, heard)?,
             Change::Send { room, client_id, body } => {
                 let sealed = self.seal("sends", &[client_id.bytes()], body)?;
                 database.execute(

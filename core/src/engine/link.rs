@@ -11,9 +11,10 @@ use core::time::Duration;
 use super::Cx;
 use super::notice::{LinkReason, LinkState, Notice};
 use super::ports::{ConnectFailure, Lane, LinkNo, Output};
+use crate::model::PresenceState;
 use crate::units::{DeviceId, Mono, UserId};
-use crate::wire::limits::{AUTH_WAIT, HEARTBEAT, HEARTBEAT_TALKING, SILENCE_MAX};
-use crate::wire::socket::{ClientMessage, CloseCode};
+use crate::wire::limits::{AUTH_WAIT, HEARTBEAT, HEARTBEAT_IDLE_MAX, HEARTBEAT_SLACK, HEARTBEAT_TALKING, SILENCE_MAX};
+use crate::wire::socket::{ClientMessage, CloseCode, Follow};
 
 /// The first wait after a failure; each further one doubles. Half of it to the whole, drawn: a server that restarts must not
 /// meet all of its clients in one instant.
@@ -66,7 +67,6 @@ pub(super) struct Session {
     pub(super) link: LinkNo,
     pub(super) device: DeviceId,
     since: Mono,
-    heartbeat: Duration,
 }
 
 #[derive(Debug)]
@@ -74,6 +74,48 @@ struct Token {
     access: String,
     refresh_at: Mono,
     expires_at: Mono,
+}
+
+/// What the next `auth` may show instead of the access token.
+#[derive(Debug)]
+struct Resume {
+    token: String,
+    until: Mono,
+}
+
+/// How often to give a sign of life while nothing else is sent.
+///
+/// A phone's radio works for some ten seconds after each. So a device that was put away doubles the wait with every ping that was
+/// answered while nothing else happened, and begins anew as soon as somebody talks, writes or presses a button. Where a
+/// connection had died in such a wait, the table of some network box in between was shorter: half of it is the longest from
+/// then on, until the network is another.
+#[derive(Debug)]
+struct Rhythm {
+    /// The device was put away.
+    idle: bool,
+    /// As the server wants it.
+    usual: Duration,
+    now: Duration,
+    longest: Duration,
+}
+
+impl Rhythm {
+    fn begin(&mut self) {
+        self.now = self.usual;
+    }
+
+    fn answered(&mut self) {
+        if self.idle {
+            self.now = (self.now * 2).min(self.longest).max(self.usual);
+        }
+    }
+
+    fn died(&mut self) {
+        if self.now > self.usual {
+            self.longest = (self.now / 2).max(self.usual);
+        }
+        self.begin();
+    }
 }
 
 /// What the rest of the engine must know at once.
@@ -87,6 +129,8 @@ pub(super) enum Change {
 struct Ping {
     nonce: u32,
     sent: Mono,
+    /// Nothing else had happened since the ping before.
+    quiet: bool,
 }
 
 #[derive(Debug)]
@@ -96,6 +140,13 @@ pub(super) struct Link {
     /// Failures in a row.
     failures: u32,
     token: Option<Token>,
+    resume: Option<Resume>,
+    rhythm: Rhythm,
+    /// The next sign of life was promised within this time.
+    promised: Duration,
+    /// When something happened that people care about.
+    active_at: Mono,
+    pinged_at: Mono,
     refreshing: Option<Mono>,
     /// Earliest next try of a refresh that failed.
     refresh_not_before: Mono,
@@ -113,6 +164,11 @@ impl Link {
             next_link: 1,
             failures: 0,
             token: None,
+            resume: None,
+            rhythm: Rhythm { idle: false, usual: HEARTBEAT, now: HEARTBEAT, longest: HEARTBEAT_IDLE_MAX },
+            promised: HEARTBEAT,
+            active_at: Mono::default(),
+            pinged_at: Mono::default(),
             refreshing: None,
             refresh_not_before: Mono::default(),
             heard_at: Mono::default(),
@@ -162,6 +218,7 @@ impl Link {
     }
 
     pub(super) fn network_up(&mut self, cx: &mut Cx<'_>) {
+        self.rhythm.longest = HEARTBEAT_IDLE_MAX;
         match &self.state {
             State::Waiting { .. } => {
                 self.failures = 0;
@@ -181,6 +238,20 @@ impl Link {
         self.talking = talking;
     }
 
+    /// The device was put away, or taken up again.
+    pub(super) fn set_idle(&mut self, now: Mono, idle: bool) {
+        self.rhythm.idle = idle;
+        if !idle {
+            self.note_active(now);
+        }
+    }
+
+    /// Somebody talked, wrote or pressed a button.
+    pub(super) fn note_active(&mut self, now: Mono) {
+        self.active_at = now;
+        self.rhythm.begin();
+    }
+
     /// Something was heard.
     pub(super) fn note_heard(&mut self, now: Mono) {
         self.heard_at = now;
@@ -198,7 +269,7 @@ impl Link {
             State::Token { .. } => self.connect(cx),
             State::Up(session) => {
                 let link = session.link;
-                self.send_auth(cx, link);
+                self.send_auth(cx, link, None, vec![]);
             }
             State::Off | State::Connecting { .. } | State::Authenticating { .. } | State::Waiting { .. } => {}
         }
@@ -217,12 +288,24 @@ impl Link {
         self.refresh_not_before = cx.now + cx.chance.spread(2 * BACKOFF_FIRST);
     }
 
-    pub(super) fn connected(&mut self, cx: &mut Cx<'_>, link: LinkNo) {
-        if matches!(self.state, State::Connecting { link: current, .. } if current == link) {
+    /// Whether this connection is the one that is awaited.
+    pub(super) fn awaits(&self, link: LinkNo) -> bool {
+        matches!(self.state, State::Connecting { link: current, .. } if current == link)
+    }
+
+    /// The socket is open: everything that is wanted of it goes out in one message.
+    pub(super) fn connected(
+        &mut self,
+        cx: &mut Cx<'_>,
+        link: LinkNo,
+        presence: Option<PresenceState>,
+        rooms: Vec<Follow>,
+    ) {
+        if self.awaits(link) {
             self.state = State::Authenticating { link, since: cx.now };
             self.heard_at = cx.now;
             cx.notice(Notice::Link(LinkState::Authenticating));
-            self.send_auth(cx, link);
+            self.send_auth(cx, link, presence, rooms);
         }
     }
 
@@ -239,8 +322,13 @@ impl Link {
         }
         match code.and_then(CloseCode::from_number) {
             Some(CloseCode::TokenExpired) => {
-                self.token = None;
+                (self.token, self.resume) = (None, None);
                 self.fail(cx, LinkReason::Closed(CloseCode::TokenExpired), Some(Duration::ZERO));
+            }
+            Some(CloseCode::ResumeRefused) => {
+                // At once, but only once: the next attempt shows the access token.
+                let wait = self.resume.take().map(|_| Duration::ZERO);
+                self.fail(cx, LinkReason::Closed(CloseCode::ResumeRefused), wait);
             }
             Some(code) if code.resumable() => self.fail(cx, LinkReason::Closed(code), None),
             Some(code) => self.end(cx, LinkReason::Closed(code)),
@@ -255,7 +343,10 @@ impl Link {
         device: DeviceId,
         heartbeat_ms: u32,
         expires_in_s: u32,
+        resume: Option<String>,
     ) {
+        let until = cx.now + Duration::from_secs(u64::from(expires_in_s));
+        self.resume = resume.map(|token| Resume { token, until });
         if let Some(token) = &mut self.token {
             // The server's word counts: it may be stricter than what the shell was told.
             let ahead = REFRESH_AHEAD.min(Duration::from_secs(u64::from(expires_in_s)) / 4);
@@ -263,8 +354,9 @@ impl Link {
             token.refresh_at = token.expires_at - ahead;
         }
         if let State::Authenticating { link, .. } = self.state {
-            let heartbeat = Duration::from_millis(u64::from(heartbeat_ms)).clamp(HEARTBEAT_TALKING, HEARTBEAT * 4);
-            self.state = State::Up(Session { link, device, since: cx.now, heartbeat });
+            self.rhythm.usual = Duration::from_millis(u64::from(heartbeat_ms)).clamp(HEARTBEAT_TALKING, HEARTBEAT * 4);
+            self.rhythm.begin();
+            self.state = State::Up(Session { link, device, since: cx.now });
             self.ping = None;
             self.rtt = None;
             self.rtt_told = false;
@@ -280,6 +372,9 @@ impl Link {
         let smoothed = self.rtt.map_or(sample, |old| (old * 7 + sample) / 8);
         self.rtt = Some(smoothed);
         cx.notice(Notice::RoundTrip(smoothed));
+        if ping.quiet && self.active_at <= ping.sent {
+            self.rhythm.answered();
+        }
         if !self.rtt_told {
             // The server can only tell how old a frame is once it knows the way here.
             self.send_ping(cx);
@@ -297,9 +392,9 @@ impl Link {
             State::Connecting { since, .. } => Some(*since + CONNECT_WAIT),
             State::Authenticating { since, .. } => Some(*since + AUTH_WAIT + PONG_WAIT),
             State::Waiting { until } => Some(*until),
-            State::Up(session) => [
-                Some(self.heard_at + SILENCE_MAX),
-                self.next_ping(session, sent_at),
+            State::Up(_) => [
+                Some(self.heard_at + self.silence_max()),
+                self.next_ping(sent_at),
                 self.pong_due(),
                 self.refresh_due(),
                 self.token.as_ref().map(|token| token.expires_at),
@@ -338,9 +433,9 @@ impl Link {
                     self.connect(cx);
                 }
             }
-            State::Up(session) => {
-                let session = *session;
-                if now >= self.heard_at + SILENCE_MAX || self.pong_due().is_some_and(|due| now >= due) {
+            State::Up(_) => {
+                if now >= self.heard_at + self.silence_max() || self.pong_due().is_some_and(|due| now >= due) {
+                    self.rhythm.died();
                     return self.fail(cx, LinkReason::Silent, None);
                 }
                 if self.token.as_ref().is_some_and(|token| now >= token.expires_at) {
@@ -352,14 +447,19 @@ impl Link {
                     self.refreshing = Some(now);
                     cx.push(Output::RefreshToken);
                 }
-                if self.next_ping(&session, *cx.sent_at).is_some_and(|due| now >= due) {
+                if self.next_ping(*cx.sent_at).is_some_and(|due| now >= due) {
                     self.send_ping(cx);
                 }
             }
         }
     }
 
-    fn next_ping(&self, session: &Session, sent_at: Mono) -> Option<Mono> {
+    /// How long nothing may come: the answer to the next ping, which was promised, comes before.
+    fn silence_max(&self) -> Duration {
+        SILENCE_MAX.max(self.promised + HEARTBEAT_SLACK)
+    }
+
+    fn next_ping(&self, sent_at: Mono) -> Option<Mono> {
         if self.ping.is_some() {
             return None;
         }
@@ -367,7 +467,7 @@ impl Link {
             // While voice flows only the round trip is of interest, and whether anybody still answers.
             (sent_at + HEARTBEAT_TALKING).min(self.heard_at + MEASURE_TALKING)
         } else {
-            sent_at + session.heartbeat
+            sent_at + self.rhythm.now
         })
     }
 
@@ -402,18 +502,28 @@ impl Link {
         cx.push(Output::Connect { link });
     }
 
-    fn send_auth(&mut self, cx: &mut Cx<'_>, link: LinkNo) {
+    fn send_auth(&mut self, cx: &mut Cx<'_>, link: LinkNo, presence: Option<PresenceState>, rooms: Vec<Follow>) {
         let Some(token) = &self.token else { return };
-        cx.send_on(link, Lane::Control, &ClientMessage::Auth { token: token.access.clone(), client: CLIENT.into() });
+        let resumes = matches!(self.state, State::Authenticating { .. });
+        let resume = self.resume.as_ref().filter(|resume| resumes && cx.now < resume.until);
+        let token = resume.map_or(&token.access, |resume| &resume.token).clone();
+        cx.send_on(link, Lane::Control, &ClientMessage::Auth { token, client: CLIENT.into(), presence, rooms });
     }
 
     fn send_ping(&mut self, cx: &mut Cx<'_>) {
         let State::Up(session) = &self.state else { return };
         let nonce = cx.chance.nonce();
-        self.ping = Some(Ping { nonce, sent: cx.now });
+        let quiet = *cx.sent_at <= self.pinged_at && self.active_at <= self.pinged_at && !self.talking;
+        self.ping = Some(Ping { nonce, sent: cx.now, quiet });
+        self.pinged_at = cx.now;
         let rtt_us = self.rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));
         self.rtt_told = rtt_us.is_some();
-        cx.send_on(session.link, Lane::Control, &ClientMessage::Ping { nonce, rtt_us });
+        // The wait that follows where this one is answered.
+        let next =
+            if quiet && self.rhythm.idle { (self.rhythm.now * 2).min(self.rhythm.longest) } else { self.rhythm.now };
+        self.promised = next.max(HEARTBEAT);
+        let next_ms = (next > HEARTBEAT).then(|| u32::try_from(next.as_millis()).unwrap_or(u32::MAX));
+        cx.send_on(session.link, Lane::Control, &ClientMessage::Ping { nonce, rtt_us, next_ms });
     }
 
     /// The connection, or the attempt, is over: wait, then try again.

@@ -78,8 +78,18 @@ pub enum Pull {
     End,
 }
 
+/// What became of a burst, for its receipt.
+#[derive(Debug)]
+pub(super) enum BurstEnd {
+    /// It was played to its end.
+    Heard { room: RoomId, burst: BurstId },
+    /// Nothing more is to come of it.
+    Settled { room: RoomId, burst: BurstId },
+}
+
 #[derive(Debug)]
 pub(super) struct Listen {
+    ends: VecDeque<BurstEnd>,
     /// In the order in which they became known.
     bursts: VecDeque<Incoming>,
     /// The highest token accepted in each room.
@@ -94,6 +104,7 @@ pub(super) struct Listen {
 impl Listen {
     pub(super) fn new(play_all: bool, reach: u16) -> Self {
         Self {
+            ends: VecDeque::new(),
             bursts: VecDeque::new(),
             accepted: BTreeMap::new(),
             early: VecDeque::new(),
@@ -106,6 +117,11 @@ impl Listen {
 
     pub(super) fn set_primary(&mut self, room: Option<RoomId>) {
         self.primary = room;
+    }
+
+    /// What became of bursts; `None` when all was told.
+    pub(super) fn poll_end(&mut self) -> Option<BurstEnd> {
+        self.ends.pop_front()
     }
 
     #[cfg(test)]
@@ -286,6 +302,10 @@ impl Listen {
         }
         burst.last = Some((last, digest));
         burst.finish(cx.now, Some(last));
+        if matches!(burst.play, Play::Done) && burst.is_heard(last) {
+            // It was played until its sender was lost, and that was all of it.
+            self.ends.push_back(BurstEnd::Heard { room: burst.room, burst: id });
+        }
         if matches!(burst.play, Play::Unseen) {
             burst.play = Play::Held;
             burst.tell(cx, HeardState::Missed);
@@ -326,6 +346,9 @@ impl Listen {
                     self.history = jitter.into_history();
                 }
                 burst.tell(cx, HeardState::Played { tally });
+                if burst.last.is_some_and(|(last, _)| burst.is_heard(last)) {
+                    self.ends.push_back(BurstEnd::Heard { room: burst.room, burst: id });
+                }
                 self.check(cx);
                 Pull::End
             }
@@ -336,6 +359,7 @@ impl Listen {
     pub(super) fn played(&mut self, cx: &mut Cx<'_>, id: BurstId, number: FrameNo, heard_at: Mono) {
         let Some(at) = self.position(id) else { return };
         let burst = &mut self.bursts[at];
+        burst.played_to = burst.played_to.max(Some(number));
         if let Begun::Handed { number: first, captured } = burst.begun
             && first == number
         {
@@ -428,6 +452,10 @@ impl Listen {
                 }
             }
         }
+        for burst in self.bursts.iter_mut().filter(|burst| burst.settled && !burst.settled_told) {
+            burst.settled_told = true;
+            self.ends.push_back(BurstEnd::Settled { room: burst.room, burst: burst.id() });
+        }
         self.bursts
             .retain(|burst| !burst.settled || matches!(burst.play, Play::Playing { .. }) && burst.is_audible(cx.now));
     }
@@ -443,6 +471,7 @@ impl Listen {
             }
             if !burst.settled {
                 burst.settle(cx, false);
+                self.ends.push_back(BurstEnd::Settled { room: burst.room, burst: burst.id() });
             }
         }
     }

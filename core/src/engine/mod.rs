@@ -10,6 +10,9 @@
 //! | `sends` | texts until they are acked |
 //! | `talk` | one's own bursts, from key-down until the server has every frame |
 //! | `listen` | others' bursts: which plays, what is missing, what was measured |
+//! | `presence` | who is here, for as long as it counts |
+//! | `receipts` | how far this device got, until the server knows |
+//! | `roster` | when to fetch the people and rooms that one sees |
 //! | [`jitter`] | when each frame of a burst is played |
 //!
 //! A shell calls [`Engine::handle`] with what happened and the time, then does every [`Output`] until
@@ -22,8 +25,11 @@ mod link;
 mod listen;
 mod notice;
 mod ports;
+mod presence;
+mod receipts;
 mod rng;
 mod rooms;
+mod roster;
 mod sends;
 mod talk;
 
@@ -31,19 +37,24 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 pub use listen::Pull;
-pub use notice::{HeardState, LinkReason, LinkState, Notice, SendState, TalkState};
+pub use notice::{HeardState, LinkReason, LinkState, Notice, PresenceFeed, SendState, TalkState};
 pub use ports::{Command, ConnectFailure, FetchError, Input, Lane, LinkNo, Output, Received, Restored, Store};
+pub use presence::PersonSeen;
 pub use sends::SENDS_WAITING_MAX;
 
 use link::{Change, Link, Session};
-use listen::Listen;
+use listen::{BurstEnd, Listen};
+use presence::Presence;
+use receipts::Receipts;
 use rng::Chance;
 use rooms::{Rooms, Subscribed};
+use roster::Roster;
 use sends::Sends;
 use talk::{KeyDown, Talk};
 
 use crate::model::{BurstHeader, Codec, Event};
-use crate::units::{BurstId, ClientId, Epoch, Mono, RequestId, RoomId};
+use crate::units::{BurstId, ClientId, Epoch, Mono, RequestId, RoomId, UserId};
+use crate::wire::presence::PersonPresence;
 use crate::wire::problem::Problem;
 use crate::wire::socket::{ClientMessage, ServerMessage};
 use crate::wire::voice::VoiceFrame;
@@ -117,6 +128,9 @@ pub struct Engine {
     sends: Sends,
     talk: Talk,
     listen: Listen,
+    presence: Presence,
+    receipts: Receipts,
+    roster: Roster,
 }
 
 /// Makes a [`Cx`] from fields of the engine, so that its machines can be borrowed beside it.
@@ -146,6 +160,9 @@ impl Engine {
             sends: Sends::default(),
             talk: Talk::default(),
             listen: Listen::new(config.play_all, config.recovery_reach),
+            presence: Presence::default(),
+            receipts: Receipts::default(),
+            roster: Roster::default(),
         }
     }
 
@@ -168,6 +185,9 @@ impl Engine {
             self.sends.poll_timeout(up),
             self.talk.poll_timeout(),
             self.listen.poll_timeout(),
+            self.presence.poll_timeout(),
+            self.receipts.poll_timeout(up),
+            self.roster.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -176,12 +196,19 @@ impl Engine {
 
     /// The next sound of a burst that plays; the sound port tells with [`Input::Played`] when it is heard.
     pub fn pull(&mut self, now: Mono, burst: BurstId) -> Pull {
-        self.listen.pull(&mut cx!(self, now), burst)
+        let pull = self.listen.pull(&mut cx!(self, now), burst);
+        self.ends(now);
+        pull
     }
 
     /// The round trip to the server, smoothed; `None` before it was measured.
     pub fn round_trip(&self) -> Option<Duration> {
         self.link.rtt()
+    }
+
+    /// What is known of a person at `now`: only what is still good by this client's own clock.
+    pub fn presence(&self, now: Mono, user: UserId) -> PersonSeen {
+        self.presence.seen(now, user)
     }
 
     fn half_rtt(&self) -> Duration {
@@ -192,6 +219,7 @@ impl Engine {
     pub fn handle(&mut self, now: Mono, input: Input) {
         let was_up = self.link.session().is_some();
         self.dispatch(now, input);
+        self.ends(now);
         let is_up = self.link.session().is_some();
         if was_up && !is_up {
             self.changed(now, Change::Down);
@@ -207,11 +235,23 @@ impl Engine {
         let mut cx = cx!(self, now);
         match input {
             Input::Start => self.link.start(&mut cx),
-            Input::Stop => self.link.stop(&mut cx),
+            Input::Stop => {
+                if self.link.session().is_some() {
+                    // What was gathered goes out with the goodbye; it is kept until a later connection hears that it is stored.
+                    self.receipts.tell(&mut cx);
+                }
+                self.link.stop(&mut cx);
+            }
             Input::NetworkUp => self.link.network_up(&mut cx),
             Input::Token { access, expires_in } => self.link.token(&mut cx, access, expires_in),
             Input::TokenFailed { sign_in, detail } => self.link.token_failed(&mut cx, sign_in, detail),
-            Input::Connected { link } => self.link.connected(&mut cx, link),
+            Input::Connected { link } => {
+                if self.link.awaits(link) {
+                    let follows = self.rooms.follows(&mut cx, |room| self.presence.is_watched(room));
+                    self.presence.asked_with_auth(&follows);
+                    self.link.connected(&mut cx, link, self.presence.own(), follows);
+                }
+            }
             Input::ConnectFailed { link, failure, detail } => self.link.connect_failed(&mut cx, link, failure, detail),
             Input::Closed { link, code, detail } => self.link.closed(&mut cx, link, code, detail),
             Input::Text { link, text } => {
@@ -228,6 +268,7 @@ impl Engine {
             Input::Binary { link, bytes } => {
                 if self.link.is_current(link) {
                     self.link.note_heard(now);
+                    self.link.note_active(now);
                     match VoiceFrame::decode(&bytes) {
                         Ok(frame) => self.listen.voice(&mut cx, half_rtt, frame),
                         Err(error) => cx.notice(Notice::Fault { detail: error.to_string() }),
@@ -244,6 +285,8 @@ impl Engine {
                 self.rooms.fetched(&mut cx, room, page, &mut handed);
                 self.events(now, room, &handed);
             }
+            Input::RosterFetched { answer } => self.roster.fetched(&mut cx, answer),
+            Input::PresenceFetched { room, answer } => self.presence.fetched(&mut cx, room, answer),
             Input::FramesFetched { burst, frames } => self.listen.fetched(&mut cx, burst, frames),
             Input::Captured { burst, captured_at, payload } => {
                 self.talk.captured(&mut cx, &self.rooms, burst, captured_at, payload);
@@ -260,15 +303,32 @@ impl Engine {
             Input::Restore(Restored::Burst { room, header, frames }) => {
                 self.talk.restore(&mut cx, &self.rooms, room, header, frames);
             }
+            Input::Restore(Restored::Receipts { room, read, heard }) => {
+                self.receipts.restore(&mut cx, room, read, heard);
+            }
             Input::Command(command) => self.command(now, command),
             Input::Timeout => {
                 self.link.on_timeout(&mut cx);
                 if self.link.session().is_some() {
                     self.rooms.on_timeout(&mut cx);
                     self.sends.on_timeout(&mut cx);
+                    self.receipts.on_timeout(&mut cx);
                 }
                 self.talk.on_timeout(&mut cx, &self.rooms);
                 self.listen.on_timeout(&mut cx);
+                self.presence.on_timeout(&mut cx);
+                self.roster.on_timeout(&mut cx);
+            }
+        }
+    }
+
+    /// What became of others' bursts, for the receipts.
+    fn ends(&mut self, now: Mono) {
+        let mut cx = cx!(self, now);
+        while let Some(end) = self.listen.poll_end() {
+            match end {
+                BurstEnd::Heard { room, burst } => self.receipts.heard(&mut cx, room, burst),
+                BurstEnd::Settled { room, burst } => self.receipts.settled(&mut cx, room, burst),
             }
         }
     }
@@ -279,21 +339,36 @@ impl Engine {
         match change {
             Change::Up => {
                 self.rooms.link_up(&mut cx);
+                self.presence.link_up(&mut cx);
+                self.roster.link_up(&mut cx);
                 self.sends.link_up(&mut cx);
             }
             Change::Down => {
                 self.rooms.link_down();
+                self.presence.link_down(&mut cx);
+                self.receipts.link_down();
+                self.roster.link_down();
                 self.talk.link_down(&mut cx, heard_at, rtt);
             }
         }
     }
 
     fn command(&mut self, now: Mono, command: Command) {
+        if matches!(command, Command::KeyDown { .. } | Command::Send { .. }) {
+            self.link.note_active(now);
+        }
         let mut cx = cx!(self, now);
         match command {
             Command::Follow { room, cursor, voice } => self.rooms.follow(&mut cx, room, cursor, voice),
             Command::Unfollow { room } => self.rooms.unfollow(&mut cx, room),
             Command::SetPrimary { room } => self.listen.set_primary(room),
+            Command::KeepRoster => self.roster.keep(&mut cx),
+            Command::Read { room, cursor } => self.receipts.read(&mut cx, room, cursor),
+            Command::Heard { room, burst } => self.receipts.heard(&mut cx, room, burst),
+            Command::SetPresence { state } => self.presence.set(&mut cx, state),
+            Command::WatchPresence { room } => self.presence.watch(&mut cx, room),
+            Command::UnwatchPresence { room } => self.presence.unwatch(&mut cx, room),
+            Command::PutAway { idle } => self.link.set_idle(now, idle),
             Command::KeyDown { room, burst, priority, queue, frame_ms, bitrate } => {
                 self.rooms.follow_to_talk(&mut cx, room);
                 let header = BurstHeader { burst, codec: Codec::Opus, frame_ms, bitrate, key_epoch: Epoch(0) };
@@ -313,10 +388,11 @@ impl Engine {
         let half_rtt = self.half_rtt();
         let mut cx = cx!(self, now);
         match message {
-            ServerMessage::Welcome { user, device, server_time: _, heartbeat_ms, expires_in_s } => {
-                self.link.welcome(&mut cx, user, device, heartbeat_ms, expires_in_s);
+            ServerMessage::Welcome { user, device, server_time: _, heartbeat_ms, expires_in_s, resume } => {
+                self.link.welcome(&mut cx, user, device, heartbeat_ms, expires_in_s, resume);
             }
             ServerMessage::Subscribed { request, room, role, head, first_seq, epoch: _, floor, emergencies } => {
+                self.receipts.history(room, head);
                 let answer = Subscribed { request, room, role, head, first_seq, floor, emergencies };
                 if self.rooms.subscribed(&mut cx, &answer) {
                     if self.rooms.hears(room) {
@@ -327,6 +403,7 @@ impl Engine {
                 }
             }
             ServerMessage::Events { room, incarnation, events } => {
+                self.link.note_active(now);
                 let mut handed = Vec::new();
                 self.rooms.events(&mut cx, room, incarnation, events, &mut handed);
                 self.events(now, room, &handed);
@@ -359,13 +436,36 @@ impl Engine {
                 self.talk.status(&mut cx, &self.rooms, burst, complete, &missing);
             }
             ServerMessage::Floor { room, floor } => {
+                self.link.note_active(now);
                 if self.rooms.floor_is(&mut cx, room, &floor) && self.rooms.hears(room) {
                     self.listen.floor(&mut cx, half_rtt, room, &floor, None);
                 }
             }
             ServerMessage::Emergency { room, raised_by } => self.rooms.emergencies_are(&mut cx, room, raised_by),
-            ServerMessage::Role { room, role } => self.rooms.role_is(&mut cx, room, role),
-            ServerMessage::Pong { nonce, server_time: _ } => self.link.pong(&mut cx, nonce),
+            ServerMessage::Role { room, role } => {
+                self.rooms.role_is(&mut cx, room, role);
+                if role.is_none() {
+                    self.presence.left(&mut cx, room);
+                    self.receipts.left(room);
+                }
+            }
+            ServerMessage::Pong { nonce, server_time: _, presence_ms } => {
+                self.link.pong(&mut cx, nonce);
+                self.presence.confirmed(&mut cx, presence_ms);
+            }
+            ServerMessage::Presence { user, state, age_ms, lease_ms } => {
+                self.presence.told(&mut cx, &PersonPresence { user, state, age_ms, lease_ms });
+            }
+            ServerMessage::PresenceRoom { room, people } => self.presence.room_told(&mut cx, room, &people),
+            ServerMessage::PresenceCounts { room, counts, lease_ms } => {
+                self.presence.counts_told(&mut cx, room, counts, lease_ms);
+            }
+            ServerMessage::ReceiptStored { request, room } => self.receipts.stored(&mut cx, room, request),
+            ServerMessage::Receipts { room, seq, burst, of, delivered, taken } => {
+                cx.notice(Notice::Receipts { room, seq, burst, of, delivered, taken });
+            }
+            ServerMessage::RosterChanged {} => self.roster.changed(&mut cx),
+            ServerMessage::PresenceDegraded { poll_ms } => self.presence.degraded(&mut cx, poll_ms),
             ServerMessage::Error { request, problem } => {
                 if !self.talk.refused(&mut cx, &self.rooms, request, None, &problem) {
                     cx.notice(Notice::Fault { detail: problem.to_string() });
@@ -388,7 +488,9 @@ impl Engine {
         if let Some(client_id) = client_id {
             return self.sends.refused(&mut cx, client_id, problem);
         }
-        if request.is_some_and(|request| self.rooms.refused(&mut cx, room, request, &problem))
+        if request.is_some_and(|request| self.receipts.refused(&mut cx, room, request, &problem))
+            || request.is_some_and(|request| self.presence.refused(&mut cx, room, request, &problem))
+            || request.is_some_and(|request| self.rooms.refused(&mut cx, room, request, &problem))
             || self.talk.refused(&mut cx, &self.rooms, request, burst, &problem)
         {
             return;
@@ -397,9 +499,14 @@ impl Engine {
     }
 
     fn events(&mut self, now: Mono, room: RoomId, events: &[Event]) {
-        if self.rooms.hears(room) {
-            let mut cx = cx!(self, now);
-            for event in events {
+        let hears = self.rooms.hears(room);
+        let incarnation = self.rooms.incarnation(room);
+        let mut cx = cx!(self, now);
+        for event in events {
+            if let Some(incarnation) = incarnation {
+                self.receipts.event(&mut cx, incarnation, event, hears);
+            }
+            if hears {
                 self.listen.event(&mut cx, event);
             }
         }
@@ -426,8 +533,15 @@ const KNOWN_MESSAGES: &[&str] = &[
     "floor.warning",
     "history.gap",
     "pong",
+    "presence",
+    "presence.counts",
+    "presence.degraded",
+    "presence.room",
+    "receipt.stored",
+    "receipts",
     "refused",
     "role",
+    "roster.changed",
     "subscribed",
     "welcome",
 ];

@@ -4,8 +4,10 @@ use core::time::Duration;
 
 use super::jitter::Tally;
 use super::ports::ConnectFailure;
+use super::presence::PersonSeen;
 use crate::model::{Event, Role};
 use crate::units::{BurstId, ClientId, Cursor, DeviceId, RoomId, Seq, UnixMs, UserId};
+use crate::wire::presence::PresenceCounts;
 use crate::wire::problem::Problem;
 use crate::wire::socket::{CloseCode, DenyReason, FloorState, RevokeReason};
 
@@ -214,6 +216,17 @@ pub enum SendState {
     TooMany,
 }
 
+/// How this client learns who is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PresenceFeed {
+    /// Not at all: what was known runs out.
+    None,
+    /// The server tells changes.
+    Live,
+    /// The server can't tell changes: it is asked now and then.
+    Polled,
+}
+
 /// Something worth telling.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
@@ -278,6 +291,46 @@ pub enum Notice {
         /// Everyone.
         raised_by: Vec<UserId>,
     },
+    /// What is known of a person changed, or ran out.
+    Presence {
+        /// Who.
+        user: UserId,
+        /// Now.
+        seen: PersonSeen,
+    },
+    /// Who is in a watched room.
+    PresenceRoom {
+        /// The room.
+        room: RoomId,
+        /// Every member; [`super::Engine::presence`] says how each is.
+        people: Vec<UserId>,
+    },
+    /// How many people of a large watched room are in which state; `None`: not known any more.
+    PresenceCounts {
+        /// The room.
+        room: RoomId,
+        /// Now.
+        counts: Option<PresenceCounts>,
+    },
+    /// How this client learns who is here changed.
+    PresenceFeed(PresenceFeed),
+    /// How far something got that this person sent, or a dispatcher looks after.
+    Receipts {
+        /// The room.
+        room: RoomId,
+        /// The message's event, or the burst's `burst.started`.
+        seq: Seq,
+        /// The burst, where it is one.
+        burst: Option<BurstId>,
+        /// How many members there are beside the sender.
+        of: u32,
+        /// How many of them have it on a device.
+        delivered: u32,
+        /// How many of them heard the burst to its end, or read the message.
+        taken: u32,
+    },
+    /// The copy of the roster is fresh.
+    Roster,
     /// One's own burst.
     Talk {
         /// The room.

@@ -5,7 +5,7 @@
 //!
 //! | port | outputs | inputs |
 //! |---|---|---|
-//! | network | [`Output::Connect`], [`Output::Send`], [`Output::Voice`], [`Output::Disconnect`], [`Output::RefreshToken`], [`Output::FetchEvents`], [`Output::FetchFrames`] | [`Input::Connected`], [`Input::ConnectFailed`], [`Input::Text`], [`Input::Binary`], [`Input::Closed`], [`Input::Sent`], [`Input::NetworkUp`], [`Input::Token`], [`Input::TokenFailed`], [`Input::EventsFetched`], [`Input::FramesFetched`] |
+//! | network | [`Output::Connect`], [`Output::Send`], [`Output::Voice`], [`Output::Disconnect`], [`Output::RefreshToken`], [`Output::FetchEvents`], [`Output::FetchFrames`], [`Output::FetchPresence`], [`Output::FetchRoster`] | [`Input::Connected`], [`Input::ConnectFailed`], [`Input::Text`], [`Input::Binary`], [`Input::Closed`], [`Input::Sent`], [`Input::NetworkUp`], [`Input::Token`], [`Input::TokenFailed`], [`Input::EventsFetched`], [`Input::FramesFetched`], [`Input::PresenceFetched`], [`Input::RosterFetched`] |
 //! | storage | [`Output::Store`] | [`Input::StoreFailed`], at the start [`Input::Restore`] |
 //! | sound | [`Output::StartCapture`], [`Output::StopCapture`], [`Output::StartPlayback`], [`Output::FramesCame`], [`Output::StopPlayback`] | [`Input::Captured`], [`Input::CaptureEnded`], [`Input::Played`], [`Input::PlaybackFailed`], [`super::Engine::pull`] |
 //! | crypto | none yet: frames are opaque bytes here, sealed and opened by the sound port | |
@@ -16,8 +16,9 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::notice::Notice;
-use crate::model::{BurstDigest, BurstHeader, EventBody, Priority};
+use crate::model::{BurstDigest, BurstHeader, EventBody, PresenceState, Priority};
 use crate::units::{Bitrate, BurstId, ClientId, Cursor, DeviceId, FrameMs, FrameNo, Mono, RoomId, Seq, UserId};
+use crate::wire::presence::RoomPresence;
 use crate::wire::rest::EventPage;
 use crate::wire::voice::VoiceFrame;
 
@@ -80,6 +81,15 @@ pub enum Restored {
         /// All its frames, from 1.
         frames: Vec<Bytes>,
     },
+    /// What a person saw and heard in a room, of which the server does not know yet.
+    Receipts {
+        /// The room.
+        room: RoomId,
+        /// Up to where it was read.
+        read: Option<Cursor>,
+        /// Which bursts were heard, the oldest first.
+        heard: Vec<BurstId>,
+    },
 }
 
 /// What a person asks for. Identifiers are drawn by the shell from the system's randomness.
@@ -131,6 +141,43 @@ pub enum Command {
         client_id: ClientId,
         /// What to append.
         body: EventBody,
+    },
+    /// Keep the copy of the roster fresh.
+    KeepRoster,
+    /// A person saw everything of a room up to here.
+    Read {
+        /// The room.
+        room: RoomId,
+        /// The last event seen.
+        cursor: Cursor,
+    },
+    /// A person heard a burst to its end, played by other means than [`Output::StartPlayback`].
+    Heard {
+        /// The room.
+        room: RoomId,
+        /// The burst.
+        burst: BurstId,
+    },
+    /// Say how the person is, until it is said otherwise; [`PresenceState::Unknown`] can't be said.
+    SetPresence {
+        /// The state.
+        state: PresenceState,
+    },
+    /// Be told who of a room is here.
+    WatchPresence {
+        /// The room.
+        room: RoomId,
+    },
+    /// Stop being told.
+    UnwatchPresence {
+        /// The room.
+        room: RoomId,
+    },
+    /// The device was put away (a phone with its screen off), or taken up again: signs of life may be rarer, so that the radio
+    /// sleeps. A link that dies without a word is then noticed within two and a half minutes instead of 25 s.
+    PutAway {
+        /// Whether it was put away.
+        idle: bool,
     },
     /// Clear an emergency.
     ClearEmergency {
@@ -214,6 +261,18 @@ pub enum Input {
         room: RoomId,
         /// A page after the cursor that was asked for.
         page: Result<EventPage, FetchError>,
+    },
+    /// The answer to [`Output::FetchRoster`]: whether the copy is fresh.
+    RosterFetched {
+        /// Why it is not.
+        answer: Result<(), FetchError>,
+    },
+    /// The answer to [`Output::FetchPresence`].
+    PresenceFetched {
+        /// The room.
+        room: RoomId,
+        /// Who is here.
+        answer: Result<RoomPresence, FetchError>,
     },
     /// The answer to [`Output::FetchFrames`].
     FramesFetched {
@@ -321,6 +380,29 @@ pub enum Store {
         /// What is sent.
         body: EventBody,
     },
+    /// A burst was played to its end, and the server does not know it yet.
+    Heard {
+        /// The room.
+        room: RoomId,
+        /// The burst.
+        burst: BurstId,
+    },
+    /// A person saw everything up to here, and the server does not know it yet.
+    Read {
+        /// The room.
+        room: RoomId,
+        /// The last event seen.
+        cursor: Cursor,
+    },
+    /// The server knows: nothing of it needs to be kept.
+    ReceiptsStored {
+        /// The room.
+        room: RoomId,
+        /// Read up to here.
+        read: Option<Cursor>,
+        /// These were heard.
+        heard: Vec<BurstId>,
+    },
     /// A send was acked, or refused for good.
     SendDone {
         /// The client's name for it.
@@ -402,6 +484,13 @@ pub enum Output {
         /// The last frame wanted.
         to: FrameNo,
     },
+    /// `GET presence?room=…`
+    FetchPresence {
+        /// The room.
+        room: RoomId,
+    },
+    /// `GET roster?since=…`, from where the copy stands, and keep the answer.
+    FetchRoster,
     /// Keep something in the local store.
     Store(Store),
     /// Begin to record at once: every moment until the first [`Input::Captured`] is speech that may be lost.

@@ -12,7 +12,7 @@ use crate::units::{Cursor, Incarnation, Mono, RequestId, RoomId, Seq, UserId};
 use crate::wire::limits::{PAGE_EVENTS_MAX, SUBSCRIPTIONS_MAX};
 use crate::wire::problem::{Problem, ProblemKind};
 use crate::wire::rest::EventPage;
-use crate::wire::socket::{ClientMessage, FloorState};
+use crate::wire::socket::{ClientMessage, FloorState, Follow};
 
 /// Most events of a room that are held while earlier ones are fetched; beyond it the newest are left, to be fetched too.
 const HELD_EVENTS_MAX: usize = 2 * PAGE_EVENTS_MAX as usize;
@@ -118,14 +118,31 @@ impl Rooms {
         self.rooms.get(&room)?.role
     }
 
+    /// The history that the room's cursor counts in.
+    pub(super) fn incarnation(&self, room: RoomId) -> Option<Incarnation> {
+        Some(self.rooms.get(&room)?.cursor?.incarnation)
+    }
+
     /// When the subscription in force was asked for.
     pub(super) fn asked_at(&self, room: RoomId) -> Option<Mono> {
         Some(self.rooms.get(&room)?.asked_at)
     }
 
+    /// Every room, to be asked for with `auth`; `presence` says of which its people are wanted too.
+    pub(super) fn follows(&mut self, cx: &mut Cx<'_>, presence: impl Fn(RoomId) -> bool) -> Vec<Follow> {
+        let rooms = self.rooms.iter_mut().map(|(id, room)| {
+            let request = room.asked(cx);
+            Follow { request, room: *id, cursor: room.cursor, voice: room.voice, presence: presence(*id) }
+        });
+        rooms.collect()
+    }
+
+    /// Asks for the rooms that `auth` did not ask for.
     pub(super) fn link_up(&mut self, cx: &mut Cx<'_>) {
         for (id, room) in &mut self.rooms {
-            room.subscribe(cx, *id);
+            if !matches!(room.state, State::Asked { .. }) {
+                room.subscribe(cx, *id);
+            }
         }
     }
 
@@ -311,10 +328,16 @@ impl Room {
         if cx.session.is_none() {
             return;
         }
+        let request = self.asked(cx);
+        let (cursor, voice) = (self.cursor, self.voice);
+        cx.send(Lane::Control, &ClientMessage::Subscribe { request, room, cursor, voice, presence: false });
+    }
+
+    fn asked(&mut self, cx: &mut Cx<'_>) -> RequestId {
         let request = cx.request();
         self.state = State::Asked { request };
         self.asked_at = cx.now;
-        cx.send(Lane::Control, &ClientMessage::Subscribe { request, room, cursor: self.cursor, voice: self.voice });
+        request
     }
 
     fn advance(&mut self, cx: &mut Cx<'_>, room: RoomId, cursor: Cursor) {

@@ -3,10 +3,11 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Counts, Ending, Input, Output, Seen};
+use super::{Ending, Input, Output, Seen};
 use crate::model::PresenceState;
 use crate::units::{DeviceId, Mono, UserId};
 use crate::wire::limits::PRESENCE_GRACE;
+use crate::wire::presence::PresenceCounts;
 
 /// A device that has, or just had, a socket.
 #[derive(Clone, Debug)]
@@ -119,7 +120,8 @@ impl Presence {
             }
             Input::Heard { device, connection, at, lease } => {
                 self.change(now, device, connection, |device| {
-                    if device.closed.is_none() && (device.heard..device.until()).contains(&at) {
+                    // Also where its lease ran out a moment ago and nobody has noticed: then the sign came first.
+                    if device.closed.is_none() && at >= device.heard {
                         (device.heard, device.lease) = (at.min(now), lease);
                     }
                 });
@@ -185,8 +187,8 @@ impl Presence {
     }
 
     /// How many of `people` are in which state.
-    pub fn counts(&self, now: Mono, people: impl IntoIterator<Item = UserId>) -> Counts {
-        let mut counts = Counts::default();
+    pub fn counts(&self, now: Mono, people: impl IntoIterator<Item = UserId>) -> PresenceCounts {
+        let mut counts = PresenceCounts::default();
         for user in people {
             counts.add(self.seen(now, user).state);
         }

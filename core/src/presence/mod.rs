@@ -46,7 +46,7 @@ pub enum Ending {
 }
 
 /// What happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// A device signed in on a socket.
     Opened {
@@ -70,7 +70,7 @@ pub enum Input {
         /// The state.
         state: PresenceState,
     },
-    /// Something came from a device at `at`, which may be a while ago.
+    /// Something came from a device at `at`, which may be a while ago. Nothing once its lease was found to have run out.
     Heard {
         /// The device.
         device: DeviceId,
@@ -139,25 +139,4 @@ pub struct Seen {
     pub age: Option<Duration>,
     /// How much longer it counts without another sign of life; zero for `unknown`, and for `offline` unless a device says so.
     pub lease: Duration,
-}
-
-/// How many people are in which state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    by_state: [u32; PresenceState::ALL.len()],
-}
-
-impl Counts {
-    /// Counts one more person.
-    pub fn add(&mut self, state: PresenceState) {
-        if let Some((_, count)) = PresenceState::ALL.iter().zip(&mut self.by_state).find(|(known, _)| **known == state)
-        {
-            *count += 1;
-        }
-    }
-
-    /// How many are in this state.
-    pub fn of(&self, state: PresenceState) -> u32 {
-        PresenceState::ALL.iter().zip(&self.by_state).find(|(known, _)| **known == state).map_or(0, |(_, n)| *n)
-    }
 }

@@ -4,10 +4,11 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use crate::model::PresenceState;
 use crate::units::{Mono, RequestId};
-use crate::wire::limits::{AUTH_WAIT, SILENCE_MAX};
+use crate::wire::limits::{AUTH_WAIT, HEARTBEAT, HEARTBEAT_SLACK, SILENCE_MAX};
 use crate::wire::problem::{Problem, ProblemKind};
-use crate::wire::socket::{ClientMessage, CloseCode};
+use crate::wire::socket::{ClientMessage, CloseCode, Follow};
 use crate::wire::voice::VoiceFrame;
 
 /// Control messages a second that a client may send for long, and how many at once.
@@ -28,8 +29,12 @@ const DETAIL_CHARS_MAX: usize = 300;
 pub enum Received {
     /// Check this token and tell [`Inbound::authenticated`] the outcome, or close.
     Authenticate {
-        /// The access token.
+        /// The access token, or a resume token.
         token: String,
+        /// How the person is.
+        presence: Option<PresenceState>,
+        /// What to follow once the token was found good.
+        rooms: Vec<Follow>,
     },
     /// A message that is readable and within its bounds.
     Message(ClientMessage),
@@ -67,6 +72,8 @@ enum State {
 pub struct Inbound {
     state: State,
     heard: Mono,
+    /// How long nothing may come.
+    silence_max: Duration,
     control: Bucket,
     voice: Bucket,
 }
@@ -77,6 +84,7 @@ impl Inbound {
         Self {
             state: State::Opening { deadline: now + AUTH_WAIT },
             heard: now,
+            silence_max: SILENCE_MAX,
             control: Bucket::full(CONTROL_RATE, now),
             voice: Bucket::full(VOICE_RATE, now),
         }
@@ -94,18 +102,26 @@ impl Inbound {
             }
         };
         match (&self.state, message) {
-            (State::Opening { .. }, ClientMessage::Auth { token, client }) => {
-                if let Err(_problem) = (ClientMessage::Auth { token: String::new(), client }).check() {
-                    return Received::Close(CloseCode::AuthExpected);
-                }
-                self.state = State::Authenticating;
-                Received::Authenticate { token }
+            (State::Opening { .. }, message @ ClientMessage::Auth { .. }) if message.check().is_err() => {
+                Received::Close(CloseCode::AuthExpected)
             }
-            (State::Open { .. }, ClientMessage::Auth { token, .. }) => Received::Authenticate { token },
+            (State::Opening { .. }, ClientMessage::Auth { token, client: _, presence, rooms }) => {
+                self.state = State::Authenticating;
+                Received::Authenticate { token, presence, rooms }
+            }
             (State::Opening { .. } | State::Authenticating, _) => Received::Close(CloseCode::AuthExpected),
-            (State::Open { .. }, message) => match message.check() {
-                Ok(()) => Received::Message(message),
-                Err(problem) => Received::Refuse { request: message.request(), problem },
+            (State::Open { .. }, message) => match (message.check(), message) {
+                (Err(problem), message) => Received::Refuse { request: message.request(), problem },
+                (Ok(()), ClientMessage::Auth { token, client: _, presence, rooms }) => {
+                    Received::Authenticate { token, presence, rooms }
+                }
+                (Ok(()), message) => {
+                    if let ClientMessage::Ping { next_ms, .. } = &message {
+                        let promised = next_ms.map_or(HEARTBEAT, |ms| Duration::from_millis(u64::from(ms)));
+                        self.silence_max = promised.max(HEARTBEAT) + HEARTBEAT_SLACK;
+                    }
+                    Received::Message(message)
+                }
             },
         }
     }
@@ -139,6 +155,11 @@ impl Inbound {
         matches!(self.state, State::Open { .. })
     }
 
+    /// How long nothing may come before the socket counts as lost: what the client last promised, and some slack.
+    pub fn silence_max(&self) -> Duration {
+        self.silence_max
+    }
+
     /// How long to leave the next message unread, so that a client can't send faster than its rate; zero for most.
     ///
     /// Not reading is the right brake: nothing is lost, and TCP slows the sender down.
@@ -153,8 +174,8 @@ impl Inbound {
     pub fn poll_timeout(&self) -> Mono {
         match self.state {
             State::Opening { deadline } => deadline,
-            State::Authenticating => self.heard + SILENCE_MAX,
-            State::Open { expires } => expires.min(self.heard + SILENCE_MAX),
+            State::Authenticating => self.heard + self.silence_max,
+            State::Open { expires } => expires.min(self.heard + self.silence_max),
         }
     }
 
@@ -165,7 +186,7 @@ impl Inbound {
             State::Open { expires } if now >= expires => Some(CloseCode::TokenExpired),
             State::Opening { .. } => None,
             State::Authenticating | State::Open { .. } => {
-                (now >= self.heard + SILENCE_MAX).then_some(CloseCode::Silent)
+                (now >= self.heard + self.silence_max).then_some(CloseCode::Silent)
             }
         }
     }
@@ -225,7 +246,7 @@ mod tests {
     fn open() -> Inbound {
         let mut session = Inbound::new(START);
         let auth = session.text(START, r#"{"type":"auth","token":"t","client":"test 1"}"#);
-        assert_eq!(auth, Received::Authenticate { token: "t".into() });
+        assert_eq!(auth, Received::Authenticate { token: "t".into(), presence: None, rooms: vec![] });
         session.authenticated(START + Duration::from_secs(600));
         session
     }
@@ -265,6 +286,25 @@ mod tests {
         session.authenticated(later + Duration::from_secs(1));
         assert_eq!(session.poll_timeout(), later + Duration::from_secs(1));
         assert_eq!(session.timeout(later + Duration::from_secs(1)), Some(CloseCode::TokenExpired));
+    }
+
+    #[test]
+    fn who_promised_to_be_silent_for_longer_is_waited_for_and_no_longer() {
+        let mut session = open();
+        let ping = |session: &mut Inbound, now, next: u32| {
+            session.text(now, &format!(r#"{{"type":"ping","nonce":1,"next_ms":{next}}}"#))
+        };
+        assert!(matches!(ping(&mut session, START, 120_000), Received::Message(_)));
+        assert_eq!(session.silence_max(), Duration::from_secs(145));
+        assert_eq!(session.timeout(START + Duration::from_secs(144)), None);
+        assert_eq!(session.timeout(START + Duration::from_secs(145)), Some(CloseCode::Silent));
+        // More than that can't be promised, and the next ping without a promise takes it back.
+        assert!(matches!(ping(&mut session, START, 120_001), Received::Refuse { .. }));
+        session.text(START, r#"{"type":"ping","nonce":2}"#);
+        assert_eq!(session.timeout(START + SILENCE_MAX), Some(CloseCode::Silent));
+        // Less than the usual heartbeat needs no promise.
+        ping(&mut session, START, 500);
+        assert_eq!(session.silence_max(), SILENCE_MAX);
     }
 
     #[test]

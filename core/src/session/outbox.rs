@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::units::{Cursor, Incarnation, Mono, RoomId, Seq};
+use crate::units::{Cursor, Incarnation, Mono, RoomId, Seq, UserId};
 use crate::wire::limits::{QUEUE_CONTROL_BYTES_MAX, QUEUE_VOICE_BYTES_MAX, VOICE_STALE};
 use crate::wire::socket::CloseCode;
 
@@ -15,6 +15,16 @@ pub enum Coalesce {
     Emergency(RoomId),
     /// The client's place in the queue for a room's floor.
     Queue(RoomId),
+    /// How a person is.
+    Presence(UserId),
+    /// Who of a room is here, as a whole.
+    PresenceRoom(RoomId),
+    /// That changes of presence are not told.
+    PresenceFeed,
+    /// How far an event of a room got.
+    Receipts(RoomId, Seq),
+    /// That people, rooms or members changed.
+    Roster,
 }
 
 /// What the shell does next.

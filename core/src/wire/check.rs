@@ -1,9 +1,12 @@
 //! The bounds of control messages that their types can't express.
 
-use super::limits::{BURST_BITRATE, FRAMES_PER_BURST_MAX, NAME_CHARS_MAX, SPOKEN_AGO_MAX};
+use super::limits::{
+    BURST_BITRATE, FRAMES_PER_BURST_MAX, HEARTBEAT_IDLE_MAX, NAME_CHARS_MAX, RECEIPT_BURSTS_MAX, SPOKEN_AGO_MAX,
+    SUBSCRIPTIONS_MAX,
+};
 use super::problem::{Problem, ProblemKind};
 use super::socket::ClientMessage;
-use crate::model::BurstHeader;
+use crate::model::{BurstHeader, PresenceState};
 use crate::units::{FrameNo, RequestId};
 
 /// The longest round trip that a client may report, µs: 60 s.
@@ -42,11 +45,26 @@ fn check_last(last: FrameNo) -> Result<(), Problem> {
     Ok(())
 }
 
+/// A state that a person can be in, by their own word.
+fn check_state(field: &'static str, state: Option<PresenceState>) -> Result<(), Problem> {
+    if state == Some(PresenceState::Unknown) {
+        let detail =
+            "expected available, busy, solo, away or offline; unknown is what the server says when it is not told";
+        return Err(out_of_bounds(field, detail.to_owned()));
+    }
+    Ok(())
+}
+
 impl ClientMessage {
     /// Checks what the types leave open. The text of a `send` is the room log's to check.
     pub fn check(&self) -> Result<(), Problem> {
         match self {
-            Self::Auth { client, .. } => {
+            Self::Auth { client, presence, rooms, .. } => {
+                if rooms.len() > SUBSCRIPTIONS_MAX {
+                    let found = rooms.len();
+                    return Err(out_of_bounds("rooms", format!("expected at most {SUBSCRIPTIONS_MAX}, found {found}")));
+                }
+                check_state("presence", *presence)?;
                 let found = client.chars().count();
                 if found > NAME_CHARS_MAX {
                     return Err(out_of_bounds(
@@ -70,8 +88,20 @@ impl ClientMessage {
             Self::Ping { rtt_us: Some(rtt), .. } if *rtt > RTT_US_MAX => {
                 Err(out_of_bounds("rtt_us", format!("expected at most {RTT_US_MAX} µs, found {rtt}")))
             }
+            Self::Ping { next_ms: Some(next), .. } if u128::from(*next) > HEARTBEAT_IDLE_MAX.as_millis() => {
+                let longest = HEARTBEAT_IDLE_MAX.as_millis();
+                Err(out_of_bounds("next_ms", format!("expected at most {longest} ms, found {next}")))
+            }
+            Self::PresenceSet { state } => check_state("state", Some(*state)),
+            Self::Receipt { heard, .. } if heard.len() > RECEIPT_BURSTS_MAX => Err(out_of_bounds(
+                "heard",
+                format!("expected at most {RECEIPT_BURSTS_MAX} bursts, found {}: send several", heard.len()),
+            )),
             Self::Subscribe { .. }
             | Self::Unsubscribe { .. }
+            | Self::PresenceWatch { .. }
+            | Self::PresenceUnwatch { .. }
+            | Self::Receipt { .. }
             | Self::Send { .. }
             | Self::FloorRelease { .. }
             | Self::EmergencyClear { .. }
@@ -87,12 +117,16 @@ impl ClientMessage {
             | Self::FloorRequest { request, .. }
             | Self::FloorRelease { request, .. }
             | Self::BurstOffer { request, .. }
+            | Self::PresenceWatch { request, .. }
+            | Self::Receipt { request, .. }
             | Self::EmergencyClear { request, .. } => Some(*request),
             Self::Auth { .. }
             | Self::Unsubscribe { .. }
             | Self::Send { .. }
             | Self::BurstEnd { .. }
             | Self::Ping { .. }
+            | Self::PresenceSet { .. }
+            | Self::PresenceUnwatch { .. }
             | Self::Report { .. } => None,
         }
     }

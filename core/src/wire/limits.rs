@@ -97,6 +97,12 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(HEARTBEAT.as_secs() + HEAR
 pub const PRESENCE_GRACE: Duration = Duration::from_secs(5);
 /// Largest room of which every member's presence is told; of a larger one only how many are in which state.
 pub const PRESENCE_LIST_MAX: usize = 100;
+/// How often a client asks over REST who is here while the server can't tell it, half of it to the whole, drawn.
+pub const PRESENCE_POLL: Duration = Duration::from_secs(30);
+/// Bursts that one `receipt` may name.
+pub const RECEIPT_BURSTS_MAX: usize = 64;
+/// People that an answer about receipts names; it counts all.
+pub const RECEIPT_PEOPLE_MAX: usize = 1_000;
 /// How often a client that has or awaits the floor sends `ping` while it sends no voice.
 pub const HEARTBEAT_TALKING: Duration = Duration::from_millis(500);
 /// A floor holder from whom nothing came for this long loses the floor.

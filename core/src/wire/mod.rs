@@ -1,13 +1,15 @@
 //! Everything that is serialised on the network, with its bounds.
 //!
 //! [`socket`] holds the control messages of the socket (JSON text), [`voice`] the binary voice frame, [`rest`] the bodies of
-//! the REST interface, [`problem`] how errors are told, [`limits`] every bound, [`frames`] the body of a burst's frames over
+//! the REST interface, [`presence`] what both tell of people, [`problem`] how errors are told, [`limits`] every bound, [`frames`] the body of a burst's frames over
 //! REST.
 
 mod check;
+mod close;
 pub mod frames;
 pub mod limits;
 pub mod policy;
+pub mod presence;
 pub mod problem;
 pub mod rest;
 pub mod socket;

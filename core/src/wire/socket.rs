@@ -6,8 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::close::CloseCode;
+use super::presence::{PersonPresence, PresenceCounts};
 use super::problem::Problem;
-use crate::model::{BurstDigest, BurstHeader, Event, EventBody, FrameRange, Priority, Role};
+use crate::model::{BurstDigest, BurstHeader, Event, EventBody, FrameRange, PresenceState, Priority, Role};
 use crate::units::{
     BurstId, ClientId, Cursor, DeviceId, Epoch, FloorToken, FrameNo, Incarnation, RequestId, RoomId, Seq, UnixMs,
     UserId,
@@ -24,10 +26,17 @@ pub enum ClientMessage {
     /// The first message, within 5 s. Answered by `welcome`, or by a close.
     #[serde(rename = "auth")]
     Auth {
-        /// An access token. Sent again before the old one expires, it extends the session.
+        /// An access token, or the resume token of an earlier `welcome`. An access token sent again before the old one expires
+        /// extends the session.
         token: String,
         /// The client's name and version, for the operator: at most 80 characters.
         client: String,
+        /// How the person is; absent: as this device said last if it is back at once, else available.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        presence: Option<PresenceState>,
+        /// Rooms to follow, as if each had been asked for with `subscribe`: at most 256.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rooms: Vec<Follow>,
     },
     /// Follow a room. Answered by `subscribed` or `refused`; then come the events after the cursor, then live ones.
     #[serde(rename = "subscribe")]
@@ -41,6 +50,9 @@ pub enum ClientMessage {
         cursor: Option<Cursor>,
         /// Whether live voice is wanted.
         voice: bool,
+        /// Whether to be told who is here, as with `presence.watch`.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        presence: bool,
     },
     /// Stop following a room. Not answered.
     #[serde(rename = "unsubscribe")]
@@ -139,6 +151,50 @@ pub enum ClientMessage {
         /// The round trip measured with the last `pong`, µs; the server takes half of it as the way here.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rtt_us: Option<u32>,
+        /// The promise that the next sign of life comes within this time, ms: at most 120,000; absent: 15,000. The server waits 25 s
+        /// longer before it takes the client for lost.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next_ms: Option<u32>,
+    },
+    /// How the person at this device is. Not answered; `unknown` can't be said.
+    #[serde(rename = "presence.set")]
+    PresenceSet {
+        /// The state.
+        state: PresenceState,
+    },
+    /// Be told who of a room is here. Answered by `presence.room`, `presence.counts`, `presence.degraded` or `refused`; then come
+    /// changes.
+    #[serde(rename = "presence.watch")]
+    PresenceWatch {
+        /// Echoed in a refusal.
+        request: RequestId,
+        /// The room; a subscription is not needed.
+        room: RoomId,
+    },
+    /// Stop being told. Not answered.
+    #[serde(rename = "presence.unwatch")]
+    PresenceUnwatch {
+        /// The room.
+        room: RoomId,
+    },
+    /// What this device got, showed and played. Answered by `receipt.stored` or `refused`; may be sent again.
+    #[serde(rename = "receipt")]
+    Receipt {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// The room.
+        room: RoomId,
+        /// The history that the numbers count in.
+        incarnation: Incarnation,
+        /// Every event up to here is on this device, with the frames of its bursts as far as they are wanted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delivered: Option<Seq>,
+        /// Every message up to here was shown to the person.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        read: Option<Seq>,
+        /// Bursts that were played to their end: at most 64.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        heard: Vec<BurstId>,
     },
     /// What the client measured of one burst, for the server's histograms. Not answered.
     #[serde(rename = "report")]
@@ -159,6 +215,25 @@ pub enum ClientMessage {
     },
 }
 
+/// A room to follow, as in `subscribe`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Follow {
+    /// Echoed in the answer, `subscribed` or `refused`.
+    pub request: RequestId,
+    /// The room.
+    pub room: RoomId,
+    /// Where to go on; absent: only what comes from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Cursor>,
+    /// Whether live voice is wanted.
+    pub voice: bool,
+    /// Whether to be told who is here, as with `presence.watch`.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub presence: bool,
+}
+
 /// What the server sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -177,6 +252,9 @@ pub enum ServerMessage {
         heartbeat_ms: u32,
         /// The session ends unless a newer token comes within this time, s.
         expires_in_s: u32,
+        /// To be shown in the next `auth` instead of an access token, on any server, for as long as this session may last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resume: Option<String>,
     },
     /// A subscription began.
     #[serde(rename = "subscribed")]
@@ -350,7 +428,77 @@ pub enum ServerMessage {
         nonce: u32,
         /// The server's wall clock.
         server_time: UnixMs,
+        /// Whatever was told of people who are watched holds for this long from now, ms, unless a change is told. Absent: no
+        /// such promise; what was told runs out with its lease.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        presence_ms: Option<u32>,
     },
+    /// A watched person's state changed.
+    #[serde(rename = "presence")]
+    Presence {
+        /// Who.
+        user: UserId,
+        /// How they are.
+        state: PresenceState,
+        /// How long ago a sign of life last confirmed it, ms; of who is gone, how long ago they went or were last heard. Absent:
+        /// nothing was ever heard.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        age_ms: Option<u64>,
+        /// For how long it counts without further news, ms. Zero for `unknown`.
+        lease_ms: u32,
+    },
+    /// Everybody of a watched room of at most 100 members; in place of what was told of it before.
+    #[serde(rename = "presence.room")]
+    PresenceRoom {
+        /// The room.
+        room: RoomId,
+        /// Every member.
+        people: Vec<PersonPresence>,
+    },
+    /// How many people of a watched room of more than 100 members are in which state.
+    #[serde(rename = "presence.counts")]
+    PresenceCounts {
+        /// The room.
+        room: RoomId,
+        /// How many.
+        counts: PresenceCounts,
+        /// For how long they hold without further news, ms.
+        lease_ms: u32,
+    },
+    /// The server can't tell changes of presence now: ask `GET /presence`, until `presence.room` or `presence.counts` comes.
+    #[serde(rename = "presence.degraded")]
+    PresenceDegraded {
+        /// How often to ask, ms: wait half of it to the whole, drawn anew each time.
+        poll_ms: u32,
+    },
+    /// What a `receipt` said is stored.
+    #[serde(rename = "receipt.stored")]
+    ReceiptStored {
+        /// From the `receipt`.
+        request: RequestId,
+        /// The room.
+        room: RoomId,
+    },
+    /// How far something got: told to who sent it and to the room's dispatchers, at most once a second.
+    #[serde(rename = "receipts")]
+    Receipts {
+        /// The room.
+        room: RoomId,
+        /// The message's event, or the burst's `burst.started`.
+        seq: Seq,
+        /// The burst, where it is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        burst: Option<BurstId>,
+        /// How many members there are beside the sender.
+        of: u32,
+        /// How many of them have it on a device.
+        delivered: u32,
+        /// How many of them heard the burst to its end, or read the message.
+        taken: u32,
+    },
+    /// People, rooms or members changed: fetch what is new with `GET /roster?since=…`.
+    #[serde(rename = "roster.changed")]
+    RosterChanged {},
     /// Something that the client sent could not be used; the session goes on.
     #[serde(rename = "error")]
     Error {
@@ -427,93 +575,4 @@ pub enum RevokeReason {
     NotAllowed,
     /// The home can't keep the floor: it is draining or lost its lease.
     HomeUnavailable,
-}
-
-/// Why the server closes a socket. Codes 4000 to 4099 are resumable: reconnect with the same token and the same cursors. Codes
-/// 4100 to 4199 are final: a new sign-in, or another client, is needed first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum CloseCode {
-    /// 4000: the server is draining.
-    Draining,
-    /// 4001: nothing was heard for 40 s.
-    Silent,
-    /// 4002: the client took nothing that was sent for 30 s.
-    StalledReader,
-    /// 4003: the server can't go on, a fault of its own.
-    Internal,
-    /// 4004: too many connections or messages at the moment.
-    Overloaded,
-    /// 4005: the access token expired; refresh it and come back.
-    TokenExpired,
-    /// 4100: no `auth` within 5 s, or something else before it.
-    AuthExpected,
-    /// 4101: the token is not valid.
-    BadToken,
-    /// 4102: the device was revoked.
-    Revoked,
-    /// 4103: a message that can't be read, such as one that is too large or not UTF-8.
-    Malformed,
-    /// 4104: the same device connected again; the newer socket goes on.
-    Replaced,
-}
-
-impl CloseCode {
-    /// Every code.
-    pub const ALL: &'static [Self] = &[
-        Self::Draining,
-        Self::Silent,
-        Self::StalledReader,
-        Self::Internal,
-        Self::Overloaded,
-        Self::TokenExpired,
-        Self::AuthExpected,
-        Self::BadToken,
-        Self::Revoked,
-        Self::Malformed,
-        Self::Replaced,
-    ];
-
-    /// The number in the close frame.
-    pub const fn number(self) -> u16 {
-        match self {
-            Self::Draining => 4000,
-            Self::Silent => 4001,
-            Self::StalledReader => 4002,
-            Self::Internal => 4003,
-            Self::Overloaded => 4004,
-            Self::TokenExpired => 4005,
-            Self::AuthExpected => 4100,
-            Self::BadToken => 4101,
-            Self::Revoked => 4102,
-            Self::Malformed => 4103,
-            Self::Replaced => 4104,
-        }
-    }
-
-    /// The text in the close frame.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Draining => "the server is draining; reconnect",
-            Self::Silent => "nothing was heard for 40 s; reconnect",
-            Self::StalledReader => "nothing was read for 30 s; reconnect",
-            Self::Internal => "a fault in the server; reconnect",
-            Self::Overloaded => "too much at the moment; reconnect later",
-            Self::TokenExpired => "the access token expired; refresh it and reconnect",
-            Self::AuthExpected => "the first message must be auth, within 5 s",
-            Self::BadToken => "the token is not valid; sign in",
-            Self::Revoked => "this device was signed out; sign in again",
-            Self::Malformed => "a message could not be read",
-            Self::Replaced => "this device connected again elsewhere",
-        }
-    }
-
-    /// Whether the client may reconnect by itself.
-    pub const fn resumable(self) -> bool {
-        self.number() < 4100
-    }
-
-    /// The code of a close frame's number.
-    pub fn from_number(number: u16) -> Option<Self> {
-        Self::ALL.iter().copied().find(|code| code.number() == number)
-    }
 }

@@ -58,7 +58,7 @@ pub fn client_message(data: &[u8]) -> usize {
             assert_eq!(message.check(), Ok(()), "within its bounds");
             1
         }
-        (Received::Authenticate { token }, Some(ClientMessage::Auth { token: sent, .. })) => {
+        (Received::Authenticate { token, .. }, Some(ClientMessage::Auth { token: sent, .. })) => {
             assert_eq!(token, sent);
             1
         }

@@ -67,6 +67,7 @@ pub const TABLE: &[(Method, &str, Need)] = &[
     (Method::GET, "/api/v1/users/{user}/devices", Need::Session),
     (Method::DELETE, "/api/v1/users/{user}/devices", Need::Session),
     (Method::GET, "/api/v1/roster", Need::Scope(Scope::Roster)),
+    (Method::GET, "/api/v1/presence", Need::Scope(Scope::Presence)),
     (Method::GET, "/api/v1/devices", Need::SignedIn),
     (Method::PATCH, "/api/v1/devices/{device}", Need::Session),
     (Method::DELETE, "/api/v1/devices/{device}", Need::Session),
@@ -79,6 +80,8 @@ pub const TABLE: &[(Method, &str, Need)] = &[
     (Method::DELETE, "/api/v1/rooms/{room}/members/{user}", Need::Session),
     (Method::GET, "/api/v1/rooms/{room}/events", Need::Scope(Scope::Messages)),
     (Method::POST, "/api/v1/rooms/{room}/events", Need::Scope(Scope::Messages)),
+    (Method::GET, "/api/v1/rooms/{room}/events/{seq}/receipts", Need::Scope(Scope::Messages)),
+    (Method::GET, "/api/v1/rooms/{room}/bursts/{burst}/receipts", Need::Scope(Scope::Messages)),
     (Method::GET, "/api/v1/rooms/{room}/bursts/{burst}", Need::Scope(Scope::Media)),
     (Method::GET, "/api/v1/rooms/{room}/bursts/{burst}/frames", Need::Scope(Scope::Media)),
 ];

@@ -21,6 +21,7 @@ pub mod openapi;
 pub mod page;
 pub mod pages;
 pub mod policy;
+pub mod presence;
 pub mod problem;
 pub mod rates;
 pub mod rooms;
@@ -77,6 +78,7 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(audit::handler))
         .routes(routes!(tokens::list::handler, tokens::create::handler))
         .routes(routes!(tokens::revoke::handler))
+        .routes(routes!(presence::handler))
         .routes(routes!(devices::list::handler))
         .routes(routes!(devices::change::handler, devices::revoke::handler))
         .routes(routes!(rooms::list::handler, rooms::create::handler))
@@ -84,7 +86,9 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(rooms::members::list::handler))
         .routes(routes!(rooms::members::set::handler, rooms::members::remove::handler))
         .routes(routes!(rooms::events::list::handler, rooms::events::append::handler))
+        .routes(routes!(rooms::events::receipts::handler))
         .routes(routes!(rooms::bursts::get::handler))
+        .routes(routes!(rooms::bursts::receipts::handler))
         .routes(routes!(rooms::bursts::frames::handler))
 }
 

@@ -15,12 +15,14 @@
 //! | [`sign_in`] | sign-in, refresh, sign-out, one's own password, tokens for scripts |
 //! | [`links`] | what is secret in a link, and its QR code |
 //! | [`invites`] | invites, and links for a new password |
+//! | [`resume`] | resume tokens |
 
 pub mod invites;
 pub mod limits;
 pub mod links;
 pub mod password;
 pub mod refresh;
+pub mod resume;
 pub mod sign_in;
 pub mod tokens;
 
@@ -33,8 +35,10 @@ use holler_core::model::{Role, Scope, UserRole};
 use holler_core::units::{DeviceId, FamilyId, RoomId, UnixMs, UserId, WorkspaceId};
 use holler_core::wire::policy::Policy;
 use holler_core::wire::problem::{Problem, ProblemKind};
+use holler_core::wire::socket::CloseCode;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::storage::accounts::{self, AccountError, Accounts, Rights};
@@ -43,6 +47,7 @@ use crate::storage::{Store, StoreError};
 use limits::GuessLimits;
 use links::Purpose;
 use password::Passwords;
+use resume::ResumeKeys;
 use tokens::{TokenKeyError, TokenKeys};
 
 /// How often a change by another process is looked for.
@@ -117,6 +122,7 @@ struct Inner {
     clock: Clock,
     lifetimes: Lifetimes,
     keys: TokenKeys,
+    resume: ResumeKeys,
     passwords: Passwords,
     limits: GuessLimits,
     roster: RwLock<Roster>,
@@ -189,17 +195,23 @@ impl Auth {
     ) -> Result<Self, AuthError> {
         let (vault, now) = (store.vault().clone(), clock.unix());
         let fresh = tokens::generate()?;
-        let keys = store
+        let (mut key_id, mut key) = ([0; 8], Zeroizing::new([0; 32]));
+        getrandom::fill(&mut key_id).and_then(|()| getrandom::fill(&mut *key)).map_err(StoreError::from)?;
+        let (keys, resume) = store
             .write(move |db| {
                 let accounts = Accounts::open(db, &vault, workspace)?.acting(Actor::Server, now);
                 if accounts.signing_keys()?.is_empty() {
                     accounts.add_signing_key(&fresh.0, &fresh.1, now)?;
                 }
-                accounts.signing_keys()
+                if accounts.resume_keys()?.is_empty() {
+                    accounts.add_resume_key(key_id, &*key, now)?;
+                }
+                Ok::<_, StoreError>((accounts.signing_keys()?, accounts.resume_keys()?))
             })
             .await?;
         let auth = Self(Arc::new(Inner {
             keys: TokenKeys::new(workspace, &keys)?,
+            resume: ResumeKeys::new(workspace, resume),
             passwords: Passwords::new().map_err(AuthError::Password)?,
             store,
             workspace,
@@ -249,6 +261,28 @@ impl Auth {
         }
     }
 
+    /// Whose session a resume token continues. Needs no database either.
+    pub fn resume(&self, token: &str) -> Result<Principal, CloseCode> {
+        let said = self.0.resume.verify(token, self.0.clock.unix()).ok_or(CloseCode::ResumeRefused)?;
+        let roster = self.roster();
+        let principal = Principal {
+            workspace: self.0.workspace,
+            user: said.user,
+            device: said.device,
+            sign_in: said.sign_in,
+            admin: roster.users.get(&said.user) == Some(&UserRole::Admin) && said.scopes.contains(&Scope::Admin),
+            scopes: said.scopes,
+            expires_at: said.expires_at,
+        };
+        drop(roster);
+        if self.is_current(&principal) { Ok(principal) } else { Err(CloseCode::Revoked) }
+    }
+
+    /// A token with which this session can be continued on another socket, until it ends.
+    pub fn resume_token(&self, principal: &Principal) -> Option<String> {
+        self.0.resume.sign(principal)
+    }
+
     /// Whether what a token said when it was verified still holds, apart from its expiry.
     pub fn is_current(&self, principal: &Principal) -> bool {
         let roster = self.roster();
@@ -264,6 +298,27 @@ impl Auth {
     /// What a user may do in a room; `None`: they are no member.
     pub fn role_in(&self, room: RoomId, user: UserId) -> Option<Role> {
         self.roster().members.get(&(room, user)).copied()
+    }
+
+    /// The members of a room.
+    pub fn members_of(&self, room: RoomId) -> Vec<UserId> {
+        let roster = self.roster();
+        roster.members.keys().filter(|(of, _)| *of == room).map(|(_, user)| *user).collect()
+    }
+
+    /// The members of every room.
+    pub fn members(&self) -> HashMap<RoomId, Vec<UserId>> {
+        let roster = self.roster();
+        let mut members: HashMap<RoomId, Vec<UserId>> = HashMap::new();
+        for (room, user) in roster.members.keys() {
+            members.entry(*room).or_default().push(*user);
+        }
+        members
+    }
+
+    /// Whether the workspace has this user.
+    pub fn is_user(&self, user: UserId) -> bool {
+        self.roster().users.contains_key(&user)
     }
 
     /// Whether the workspace has this room.
@@ -298,10 +353,7 @@ impl Auth {
     }
 
     /// The PHC string of a new password.
-    pub async fn hash_password(
-        &self,
-        password: zeroize::Zeroizing<String>,
-    ) -> Result<zeroize::Zeroizing<String>, Problem> {
+    pub async fn hash_password(&self, password: Zeroizing<String>) -> Result<Zeroizing<String>, Problem> {
         self.0.passwords.hash(password).await
     }
 

@@ -9,6 +9,7 @@ use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use holler_core::session::{Coalesce, Dropped, Next, Outbox};
 use holler_core::units::{Cursor, DeviceId, Incarnation, Mono, RoomId, Seq, UserId};
+use holler_core::wire::limits::SILENCE_MAX;
 use holler_core::wire::socket::{CloseCode, ServerMessage};
 use tokio::sync::Notify;
 
@@ -186,12 +187,14 @@ pub struct Connection {
     pub out: Arc<Outgoing>,
     rtt_us: AtomicU32,
     heard: AtomicU64,
+    lease_us: AtomicU64,
 }
 
 impl Connection {
     /// A socket that signed in.
     pub fn new(id: u64, user: UserId, device: DeviceId, out: Arc<Outgoing>, now: Mono) -> Self {
-        Self { id, user, device, out, rtt_us: AtomicU32::new(0), heard: AtomicU64::new(now.0) }
+        let lease_us = AtomicU64::new(micros(SILENCE_MAX));
+        Self { id, user, device, out, rtt_us: AtomicU32::new(0), heard: AtomicU64::new(now.0), lease_us }
     }
 
     /// Half of the round trip that the client measured: the estimated way from there to here.
@@ -209,10 +212,24 @@ impl Connection {
         self.heard.store(now.0, Ordering::Relaxed);
     }
 
+    /// How long nothing may come from the client from now on, by its own promise.
+    pub fn set_lease(&self, lease: Duration) {
+        self.lease_us.store(micros(lease), Ordering::Relaxed);
+    }
+
+    /// For how long what came last counts as a sign of life.
+    pub fn lease(&self) -> Duration {
+        Duration::from_micros(self.lease_us.load(Ordering::Relaxed))
+    }
+
     /// When something last came from the client.
     pub fn heard(&self) -> Mono {
         Mono(self.heard.load(Ordering::Relaxed))
     }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Every signed-in socket of this process. A device has one: a newer one replaces it.

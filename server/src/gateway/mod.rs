@@ -5,8 +5,11 @@
 //! [`holler_core::session::Outbox`] decides, and reads the log for a client that is behind. Homes put what they have for a
 //! client straight into its outbox.
 
+mod beginning;
 mod connection;
+mod people;
 mod reader;
+mod roster;
 mod writer;
 
 use std::sync::Arc;
@@ -29,6 +32,7 @@ use crate::app::App;
 use crate::serve::ConnectionSlot;
 
 pub use connection::{Connection, Connections, Frame, Outgoing, encode};
+pub use roster::tell_changes as tell_roster_changes;
 
 /// The buffer that a socket's reader fills; most messages are shorter.
 const READ_BUFFER_BYTES: usize = 1_024;

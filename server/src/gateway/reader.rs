@@ -10,16 +10,19 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, SplitStream};
 use holler_core::floor;
-use holler_core::model::{Priority, Role, Scope};
+use holler_core::model::{PresenceState, Priority, Role, Scope};
+use holler_core::presence::Ending;
 use holler_core::session::{Inbound, Received};
 use holler_core::units::{BurstId, BurstTag, ClientId, RequestId, RoomId};
-use holler_core::wire::limits::{HEARTBEAT, SENDS_IN_FLIGHT_MAX, SUBSCRIPTIONS_MAX};
+use holler_core::wire::limits::{SENDS_IN_FLIGHT_MAX, SUBSCRIPTIONS_MAX};
 use holler_core::wire::problem::{Problem, ProblemKind};
-use holler_core::wire::socket::{ClientMessage, CloseCode, ServerMessage};
+use holler_core::wire::socket::{ClientMessage, CloseCode, Follow, ServerMessage};
 use holler_core::wire::voice::VoiceFrame;
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
+use super::beginning::{authenticate, ending_of};
+use super::people::Got;
 use super::writer::Ended;
 use super::{Connection, Outgoing};
 use crate::api::{append_problem, check_body};
@@ -46,10 +49,11 @@ pub(super) async fn run(
     let mut session: Option<Session> = None;
     let mut sends = Sends::new();
     let mut closing = false;
+    let mut ending = Ending::Closed;
     loop {
         if closing && let Some(session) = session.take() {
             // From now on it neither speaks nor hears, however long its queue takes.
-            session.end().await;
+            session.end(ending).await;
         }
         let full = out.is_full();
         tokio::select! {
@@ -62,12 +66,14 @@ pub(super) async fn run(
             _changed = changes.changed(), if !closing => {
                 if let Some(session) = session.as_mut() && let Err(code) = session.recheck().await {
                     out.close(code);
+                    ending = ending_of(code);
                     closing = true;
                 }
             }
             () = sleep_until(app.clock.instant(inbound.poll_timeout())), if !closing => {
                 if let Some(code) = inbound.timeout(app.clock.now()) {
                     out.close(code);
+                    ending = ending_of(code);
                     closing = true;
                 }
             }
@@ -95,12 +101,12 @@ pub(super) async fn run(
         }
     }
     if let Some(session) = session {
-        session.end().await;
+        session.end(ending).await;
     }
     writing.abort();
 }
 
-enum Stop {
+pub(super) enum Stop {
     /// Close with this code, after what is queued.
     Close(CloseCode),
     /// What came is no message: nothing more can be read.
@@ -131,9 +137,18 @@ async fn received(
     };
     if let Some(session) = session.as_ref() {
         session.connection.set_heard(now);
+        session.connection.set_lease(inbound.silence_max());
     }
     match received {
-        Received::Authenticate { token } => authenticate(app, inbound, session, out, &token)?,
+        Received::Authenticate { token, presence, rooms } => {
+            authenticate(app, inbound, session, out, &token, presence).await?;
+            if let Some(session) = session.as_mut() {
+                for Follow { request, room, cursor, voice, presence } in rooms {
+                    let subscribe = ClientMessage::Subscribe { request, room, cursor, voice, presence };
+                    session.message(subscribe, sends).await;
+                }
+            }
+        }
         Received::Message(message) => {
             if let Some(session) = session.as_mut() {
                 session.message(message, sends).await;
@@ -171,47 +186,15 @@ fn failed(error: axum::Error) -> Stop {
     if unreadable { Stop::Unreadable } else { Stop::Gone }
 }
 
-fn authenticate(
-    app: &App,
-    inbound: &mut Inbound,
-    session: &mut Option<Session>,
-    out: &Arc<Outgoing>,
-    token: &str,
-) -> Result<(), Stop> {
-    let principal = app.auth.verify(token).map_err(|problem| {
-        Stop::Close(if problem.is(ProblemKind::Revoked) { CloseCode::Revoked } else { CloseCode::BadToken })
-    })?;
-    let left = Duration::from_millis(principal.expires_at.0.saturating_sub(app.clock.unix().0));
-    let now = app.clock.now();
-    match session {
-        Some(session) => {
-            if session.principal.device != principal.device || session.principal.user != principal.user {
-                return Err(Stop::Close(CloseCode::BadToken));
-            }
-            session.principal = principal.clone();
-        }
-        None => *session = Some(Session::new(app.clone(), principal.clone(), Arc::clone(out))),
-    }
-    inbound.authenticated(now + left);
-    out.answer(&ServerMessage::Welcome {
-        user: principal.user,
-        device: principal.device,
-        server_time: app.clock.unix(),
-        heartbeat_ms: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
-        expires_in_s: u32::try_from(left.as_secs()).unwrap_or(u32::MAX),
-    });
-    Ok(())
-}
-
 /// What a refusal is about.
-enum About {
+pub(super) enum About {
     Request(RequestId),
     Send(ClientId),
     Burst(BurstId),
 }
 
 impl About {
-    fn refused(self, room: RoomId, problem: Problem) -> ServerMessage {
+    pub(super) fn refused(self, room: RoomId, problem: Problem) -> ServerMessage {
         let (mut request, mut client_id, mut burst) = (None, None, None);
         match self {
             Self::Request(number) => request = Some(number),
@@ -223,7 +206,7 @@ impl About {
 }
 
 /// Sends on their way to the log; their answers come in their order.
-type Sends = FuturesOrdered<BoxFuture<'static, ServerMessage>>;
+pub(super) type Sends = FuturesOrdered<BoxFuture<'static, ServerMessage>>;
 
 /// A room that the socket follows.
 struct Subscription {
@@ -232,27 +215,29 @@ struct Subscription {
 }
 
 /// A signed-in socket.
-struct Session {
-    app: App,
-    principal: Principal,
-    connection: Arc<Connection>,
+pub(super) struct Session {
+    pub(super) app: App,
+    pub(super) principal: Principal,
+    pub(super) connection: Arc<Connection>,
     rooms: BTreeMap<RoomId, Subscription>,
     /// Which room the frames of a burst belong to, newest last.
     bursts: VecDeque<(BurstTag, RoomId)>,
 }
 
 impl Session {
-    fn new(app: App, principal: Principal, out: Arc<Outgoing>) -> Self {
+    pub(super) fn new(app: App, principal: Principal, out: Arc<Outgoing>, presence: Option<PresenceState>) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let id = NUMBER.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection::new(id, principal.user, principal.device, out, app.clock.now()));
         app.connections.insert(Arc::clone(&connection));
+        app.presence.opened(&connection, presence);
         Self { app, principal, connection, rooms: BTreeMap::new(), bursts: VecDeque::new() }
     }
 
     /// The socket is gone: every home is told.
-    async fn end(self) {
+    async fn end(self, ending: Ending) {
         self.app.connections.remove(&self.connection);
+        self.app.presence.closed(&self.connection, ending);
         for subscription in self.rooms.values() {
             subscription.home.send(self.leave()).await;
         }
@@ -262,11 +247,11 @@ impl Session {
         Command::Leave { device: self.connection.device, connection: self.connection.id }
     }
 
-    fn answer(&self, message: &ServerMessage) {
+    pub(super) fn answer(&self, message: &ServerMessage) {
         self.connection.out.answer(message);
     }
 
-    fn refuse(&self, room: RoomId, about: About, problem: Problem) {
+    pub(super) fn refuse(&self, room: RoomId, about: About, problem: Problem) {
         metrics::counter!("holler_socket_refused_total", "problem" => problem.kind.to_string()).increment(1);
         self.answer(&about.refused(room, problem));
     }
@@ -289,6 +274,7 @@ impl Session {
                 Some(role) => subscription.role = role,
                 None => {
                     self.rooms.remove(&room);
+                    self.app.presence.unwatch(&self.connection, room);
                     home.send(self.leave()).await;
                 }
             }
@@ -307,6 +293,14 @@ impl Session {
         self.role(room).ok_or_else(|| no_room(room))
     }
 
+    /// The same, where another process may have let the user in a moment ago.
+    pub(super) async fn member_after_a_look(&self, room: RoomId) -> Result<Role, Problem> {
+        if self.role(room).is_none() {
+            self.app.auth.look().await.map_err(Problem::from)?;
+        }
+        self.member(room)
+    }
+
     /// A room that must be followed for what was asked.
     fn followed(&self, room: RoomId, what: &str) -> Result<&Subscription, Problem> {
         self.rooms.get(&room).ok_or_else(|| {
@@ -322,10 +316,18 @@ impl Session {
         match message {
             // `Inbound` gives it as `Received::Authenticate`.
             ClientMessage::Auth { .. } => {}
-            ClientMessage::Subscribe { request, room, cursor, voice } => {
-                if let Err(problem) = self.subscribe(request, room, cursor, voice).await {
-                    self.refuse(room, About::Request(request), problem);
+            ClientMessage::Subscribe { request, room, cursor, voice, presence } => {
+                match self.subscribe(request, room, cursor, voice).await {
+                    Ok(()) if presence => self.watch(request, room).await,
+                    Ok(()) => {}
+                    Err(problem) => self.refuse(room, About::Request(request), problem),
                 }
+            }
+            ClientMessage::PresenceSet { state } => self.set_presence(state),
+            ClientMessage::PresenceWatch { request, room } => self.watch(request, room).await,
+            ClientMessage::PresenceUnwatch { room } => self.app.presence.unwatch(&self.connection, room),
+            ClientMessage::Receipt { request, room, incarnation, delivered, read, heard } => {
+                self.receipt(request, room, Got { incarnation, delivered, read, heard }, sends).await;
             }
             ClientMessage::Unsubscribe { room } => {
                 if let Some(subscription) = self.rooms.remove(&room) {
@@ -431,11 +433,12 @@ impl Session {
                     }
                 }
             }
-            ClientMessage::Ping { nonce, rtt_us } => {
+            ClientMessage::Ping { nonce, rtt_us, next_ms: _ } => {
                 if let Some(rtt_us) = rtt_us {
                     self.connection.set_rtt_us(rtt_us);
                 }
-                self.answer(&ServerMessage::Pong { nonce, server_time: self.app.clock.unix() });
+                let presence_ms = self.app.presence.promise(&self.connection);
+                self.answer(&ServerMessage::Pong { nonce, server_time: self.app.clock.unix(), presence_ms });
                 self.tell_active_rooms().await;
             }
             ClientMessage::Report { room, access_us, mouth_to_ear_us, late_entry_us, .. } => {
@@ -461,10 +464,7 @@ impl Session {
             let detail = format!("a socket follows at most {SUBSCRIPTIONS_MAX} rooms: unsubscribe from one first");
             return Err(Problem::new(ProblemKind::OutOfBounds, detail));
         }
-        if self.role(room).is_none() {
-            self.app.auth.look().await.map_err(Problem::from)?;
-        }
-        let role = self.member(room)?;
+        let role = self.member_after_a_look(room).await?;
         let home = self.app.homes.home(room).await.map_err(|error| {
             tracing::error!(%room, %error, "a room's home could not be started");
             Problem::new(ProblemKind::Unavailable, "the room can't be opened at the moment").retry_after_s(1)

@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::gateway::Connection;
+use crate::storage::receipts::Reach;
 use crate::storage::{AppendError, Store};
 
 /// Commands that may wait for a home.
@@ -103,6 +104,8 @@ pub enum Command {
         /// The burst.
         offer: Box<Offer>,
     },
+    /// How far events of the room got: for their senders and for dispatchers.
+    Receipts(Vec<Reach>),
     /// A burst was read from storage.
     Loaded(Box<Loaded>),
     /// The server is going down: write what is held, then end.

@@ -20,6 +20,7 @@ use super::journal::{Entry, Journal, Outcome};
 use super::{Command, Committed};
 use crate::clock::Clock;
 use crate::gateway::{Connection, encode};
+use crate::storage::receipts::Reach;
 use crate::storage::{Append, BurstRecord};
 
 /// How often frames are taken from memory into a chunk.
@@ -230,11 +231,24 @@ impl Room {
                 self.floor.handle(now, floor::Input::Ended { device, burst });
                 self.bursts.offer(now, device, connection.user, *offer, &mut self.journal);
             }
+            Command::Receipts(reach) => self.receipts(&reach),
             Command::Loaded(loaded) => self.bursts.loaded(now, *loaded, &mut self.journal),
             Command::Drain => {
                 self.draining = true;
                 self.floor.handle(now, floor::Input::Drain);
                 self.bursts.save(&mut self.journal);
+            }
+        }
+    }
+
+    /// Tells senders how far their events got, and dispatchers of all.
+    fn receipts(&self, reach: &[Reach]) {
+        for Reach { seq, user, burst, of, delivered, taken } in reach.iter().copied() {
+            let text = encode(&ServerMessage::Receipts { room: self.room, seq, burst, of, delivered, taken });
+            for member in self.members.values() {
+                if member.connection.user == user || member.role >= Role::Dispatcher {
+                    member.connection.out.control(text.clone(), Some(Coalesce::Receipts(self.room, seq)));
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ mod idempotency;
 mod invites;
 mod policy;
 mod resets;
+mod resume;
 mod rooms;
 mod roster;
 mod tokens;
@@ -31,7 +32,8 @@ use super::{Sealer, StoreError, Vault};
 
 pub use idempotency::{Begun, RequestHash};
 pub use invites::{InviteRow, Offer, invites_from};
-pub use roster::View;
+pub use resume::ResumeKeyRow;
+pub use roster::{View, last_roster_change};
 pub use tokens::TokenRow;
 
 /// Devices of one user that are not revoked; a further one replaces the one that was unused for longest.

@@ -15,6 +15,8 @@
 //! | [`log`] | the room logs |
 //! | [`bursts`] | what is known of each burst, and its frames |
 //! | [`hooks`] | where tests stop the process |
+//! | [`presence`] | the last transition of each device |
+//! | [`receipts`] | who got how far |
 //! | [`accounts`] | people, devices, sign-ins, rooms, members |
 //! | [`audit`] | who changed what, as a chain |
 
@@ -27,6 +29,8 @@ pub mod error;
 pub mod folder;
 pub mod hooks;
 pub mod log;
+pub mod presence;
+pub mod receipts;
 pub mod schema;
 pub mod snapshot;
 pub mod vault;

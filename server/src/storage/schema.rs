@@ -29,6 +29,9 @@ const VERSIONS: &[&[&str]] = &[
         include_str!("schema/2/idempotency.sql"),
         include_str!("schema/2/audit.sql"),
         include_str!("schema/2/accounts.sql"),
+        include_str!("schema/2/presence.sql"),
+        include_str!("schema/2/receipts.sql"),
+        include_str!("schema/2/resume.sql"),
     ],
 ];
 

@@ -1,10 +1,12 @@
 //! The commands, one a file.
 
+pub(crate) mod heard;
 pub(crate) mod join;
 pub(crate) mod listen;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod manual;
+pub(crate) mod presence;
 pub(crate) mod rooms;
 pub(crate) mod send;
 pub(crate) mod status;

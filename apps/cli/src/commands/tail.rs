@@ -34,6 +34,8 @@ pub(crate) async fn run(common: &Common, args: &Tail, out: Out) -> Result<(), Fa
     }
     let mut session = Session::start(&store, Silent, false)?;
     session.client.follow(room.id, Some(at), false);
+    // What was shown above was seen; what comes is shown as it comes.
+    session.client.read(room.id, at);
     let mut was_up = false;
     loop {
         let told = tokio::select! {
@@ -41,7 +43,16 @@ pub(crate) async fn run(common: &Common, args: &Tail, out: Out) -> Result<(), Fa
             _ = tokio::signal::ctrl_c() => break,
         };
         match told {
-            Told::Notice(Notice::Event(event)) => show(out, &event, &names),
+            Told::Notice(Notice::Event(event)) => {
+                show(out, &event, &names);
+                at.seq = event.seq;
+                session.client.read(room.id, at);
+            }
+            Told::Notice(Notice::Receipts { seq, burst, of, delivered, taken, .. }) => {
+                let value = json!({ "seq": seq, "burst": burst, "of": of, "delivered": delivered, "taken": taken });
+                let how = if burst.is_some() { "heard" } else { "read" };
+                out.note("receipts", value, || format!("{seq:>6}  {how} by {taken} of {of}"));
+            }
             Told::Notice(Notice::HistoryGap { first_seq, .. }) => {
                 out.note("gap", json!({ "first_seq": first_seq }), || {
                     format!("what came before number {first_seq} is no longer there")

@@ -15,6 +15,8 @@ use crate::wire::voice::{VoiceFrame, VoiceKind};
 
 /// A burst that no sound device asked about for this long does not keep others from playing.
 const UNPULLED_MAX: Duration = Duration::from_secs(2);
+/// Frames at a burst's end that may have been lost for it to count as heard: 100 to 300 ms.
+const TAIL_FRAMES: u16 = 5;
 /// More ranges than this are fetched as one span: each request costs a round trip, the frames between cost little.
 const RANGES_ONE_BY_ONE: usize = 4;
 
@@ -81,6 +83,9 @@ pub(super) struct Incoming {
     pub(super) fruitless: u32,
     /// Nothing more is to come of it.
     pub(super) settled: bool,
+    pub(super) settled_told: bool,
+    /// The highest frame that a sound device played.
+    pub(super) played_to: Option<FrameNo>,
 }
 
 impl Incoming {
@@ -101,6 +106,8 @@ impl Incoming {
             fetch: Fetch::None,
             fruitless: 0,
             settled: false,
+            settled_told: false,
+            played_to: None,
         }
     }
 
@@ -123,6 +130,11 @@ impl Incoming {
         {
             jitter.insert(now, frame.number, frame.age.duration() + half_rtt);
         }
+    }
+
+    /// Whether it was played to its end. The last frames may have been lost and recovered or concealed; half a burst may not.
+    pub(super) fn is_heard(&self, last: FrameNo) -> bool {
+        self.played_to.is_some_and(|played| played.0.saturating_add(TAIL_FRAMES) >= last.0)
     }
 
     pub(super) fn finish(&mut self, now: Mono, last: Option<FrameNo>) {

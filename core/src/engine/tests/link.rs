@@ -19,9 +19,11 @@ fn the_first_message_is_auth_and_the_round_trip_is_measured_and_told() {
     let mut bench = Bench::up();
     let sent = bench.sent();
     assert!(matches!(&sent[0], ClientMessage::Auth { token, .. } if token == "t"));
-    let ClientMessage::Ping { nonce, rtt_us: None } = sent[1] else { panic!("expected a ping, found {:?}", sent[1]) };
+    let ClientMessage::Ping { nonce, rtt_us: None, .. } = sent[1] else {
+        panic!("expected a ping, found {:?}", sent[1])
+    };
     bench.now = bench.now + ms(80);
-    bench.say(&ServerMessage::Pong { nonce, server_time: UnixMs(0) });
+    bench.say(&ServerMessage::Pong { nonce, server_time: UnixMs(0), presence_ms: None });
     let outputs = bench.sent();
     assert!(matches!(outputs[..], [ClientMessage::Ping { rtt_us: Some(80_000), .. }]), "{outputs:?}");
 }

@@ -1,6 +1,7 @@
 //! The engine in virtual time.
 
 mod link;
+mod people;
 mod rooms;
 mod voice;
 mod world;
@@ -30,7 +31,7 @@ macro_rules! from16 {
     ($($name:ident)*) => {$(impl From16 for $name { fn from16(bytes: [u8; 16]) -> Self { Self::from_bytes(bytes) } })*};
 }
 
-from16!(RoomId UserId DeviceId ClientId Incarnation);
+from16!(RoomId UserId DeviceId ClientId Incarnation BurstId);
 
 /// One engine and a hand that plays its shell and its server.
 struct Bench {
@@ -75,6 +76,7 @@ impl Bench {
             server_time: UnixMs(0),
             heartbeat_ms: 15_000,
             expires_in_s: 900,
+            resume: None,
         });
     }
 
@@ -133,7 +135,7 @@ impl Bench {
             .collect();
         self.now = self.now + after;
         for nonce in &nonces {
-            self.say(&ServerMessage::Pong { nonce: *nonce, server_time: UnixMs(0) });
+            self.say(&ServerMessage::Pong { nonce: *nonce, server_time: UnixMs(0), presence_ms: None });
         }
         nonces.len()
     }

@@ -9,6 +9,7 @@ use crate::floor::{self, Audience, Floor};
 use crate::model::Priority;
 use crate::units::{Bitrate, BurstStep, FrameMs};
 use crate::wire::rest::EventPage;
+use crate::wire::socket::Follow;
 use crate::wire::voice::VoiceKind;
 
 pub(super) const ROOM: u8 = 3;
@@ -76,6 +77,7 @@ struct Server {
     log: Vec<Event>,
     seats: BTreeMap<usize, Seat>,
     stored: BTreeMap<(DeviceId, ClientId), Seq>,
+    receipts: BTreeMap<usize, (BTreeSet<BurstId>, Option<Seq>)>,
 }
 
 pub(super) struct World {
@@ -133,6 +135,7 @@ impl World {
                 log: vec![],
                 seats: BTreeMap::new(),
                 stored: BTreeMap::new(),
+                receipts: BTreeMap::new(),
             },
             one_way: ms(20),
             drop_per_mille: 0,
@@ -318,7 +321,7 @@ impl World {
                     let input = Input::FramesFetched { burst, frames: self.unless_offline(peer, Ok(frames)) };
                     self.at(self.one_way * 2, Happening::Input { peer, input });
                 }
-                Output::Store(_) => {}
+                Output::Store(_) | Output::FetchPresence { .. } | Output::FetchRoster => {}
                 Output::StartCapture { burst, .. } => {
                     self.peers[peer].capturing = Some(burst);
                     self.at(ms(20), Happening::Capture { peer, burst, number: 1 });
@@ -413,7 +416,7 @@ impl World {
     fn server_message(&mut self, peer: usize, message: ClientMessage) {
         let (now, dev) = (self.now, device(peer));
         match message {
-            ClientMessage::Auth { .. } => {
+            ClientMessage::Auth { rooms, .. } => {
                 self.server.seats.entry(peer).and_modify(|seat| seat.authenticated = true);
                 let (user, device) = (user(peer), dev);
                 let welcome = ServerMessage::Welcome {
@@ -422,8 +425,12 @@ impl World {
                     server_time: UnixMs(0),
                     heartbeat_ms: 15_000,
                     expires_in_s: 100_000,
+                    resume: None,
                 };
                 self.tell(peer, &welcome);
+                for Follow { request, room, cursor, voice, presence } in rooms {
+                    self.server_message(peer, ClientMessage::Subscribe { request, room, cursor, voice, presence });
+                }
             }
             ClientMessage::Subscribe { request, room, cursor, .. } => {
                 let head = Cursor { incarnation: id(9), seq: self.server.head() };
@@ -499,10 +506,20 @@ impl World {
                 self.tell(peer, &ServerMessage::BurstStatus { room, burst, incarnation: id(9), complete, missing });
             }
             ClientMessage::Ping { nonce, .. } => {
-                self.tell(peer, &ServerMessage::Pong { nonce, server_time: UnixMs(0) });
+                self.tell(peer, &ServerMessage::Pong { nonce, server_time: UnixMs(0), presence_ms: None });
             }
-            ClientMessage::Report { .. } | ClientMessage::Unsubscribe { .. } | ClientMessage::EmergencyClear { .. } => {
+            ClientMessage::Receipt { request, room, heard, delivered, .. } => {
+                let marks = self.server.receipts.entry(peer).or_default();
+                marks.0.extend(heard);
+                marks.1 = marks.1.max(delivered);
+                self.tell(peer, &ServerMessage::ReceiptStored { request, room });
             }
+            ClientMessage::Report { .. }
+            | ClientMessage::Unsubscribe { .. }
+            | ClientMessage::EmergencyClear { .. }
+            | ClientMessage::PresenceSet { .. }
+            | ClientMessage::PresenceWatch { .. }
+            | ClientMessage::PresenceUnwatch { .. } => {}
         }
     }
 
@@ -555,6 +572,11 @@ impl World {
         self.server.log.push(event.clone());
         self.tell_room(&ServerMessage::Events { room: id(ROOM), incarnation: id(9), events: vec![event] });
         seq
+    }
+
+    /// The bursts that a peer said it heard, and up to where it has the log.
+    pub(super) fn receipts(&self, peer: usize) -> (BTreeSet<BurstId>, Option<Seq>) {
+        self.server.receipts.get(&peer).cloned().unwrap_or_default()
     }
 
     /// What the log holds.

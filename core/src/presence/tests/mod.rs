@@ -115,10 +115,15 @@ fn signs_of_life_that_come_late_count_from_when_they_were() {
     assert_eq!(machine.seen(now, user(1)).age, Some(s(10)));
     assert_eq!(machine.seen(now, user(1)).lease, s(30));
     assert_eq!(machine.poll_timeout(), Some(now + s(30)));
-    // What comes after the lease ran out does not bring it back: its socket was closed for its silence.
-    let late = now + s(30);
-    machine.handle(late, Input::Heard { device: device(1), connection: 1, at: late, lease: LEASE });
+    // A sign that came after the lease had run out, but before anybody looked, counts: one who talks is heard every 20 ms.
+    let late = now + s(31);
+    assert_eq!(machine.seen(late, user(1)).state, PresenceState::Unknown);
+    machine.handle(late, Input::Heard { device: device(1), connection: 1, at: now + s(30), lease: LEASE });
+    assert_eq!(machine.seen(late, user(1)).state, PresenceState::Available);
+    // One after that does not bring it back: its socket was closed for its silence.
+    let late = late + LEASE;
     machine.handle(late, Input::Timeout);
+    machine.handle(late, Input::Heard { device: device(1), connection: 1, at: late, lease: LEASE });
     assert_eq!(machine.seen(late, user(1)).state, PresenceState::Unknown);
 }
 

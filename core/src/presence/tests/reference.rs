@@ -96,6 +96,8 @@ impl Session {
 
 #[derive(Default)]
 struct Model {
+    /// What had run out by then was noticed.
+    looked: Ms,
     sessions: Vec<Session>,
     restored: Vec<(u8, bool, Ms)>,
 }
@@ -103,6 +105,12 @@ struct Model {
 impl Model {
     fn live(&mut self, now: Ms, dev: u8) -> Option<&mut Session> {
         self.sessions.iter_mut().rfind(|s| s.dev == dev).filter(|s| now < s.ends())
+    }
+
+    /// The device's socket, as far as nobody has noticed that it ran out.
+    fn unnoticed(&mut self, dev: u8) -> Option<&mut Session> {
+        let looked = self.looked;
+        self.sessions.iter_mut().rfind(|s| s.dev == dev).filter(|s| looked < s.ends())
     }
 
     fn open(&mut self, now: Ms, dev: u8, state: Option<PresenceState>, lease: Ms) {
@@ -153,6 +161,9 @@ proptest! {
         let mut connections = [0_u64; DEVICES as usize];
         let mut now: Ms = 0;
         for op in ops {
+            if !matches!(op, Op::Stall(_) | Op::Hear { .. }) {
+                model.looked = now;
+            }
             let at = |dev: u8, connections: &[u64]| (device(dev), connections[usize::from(dev)]);
             match op {
                 Op::Pass(span) => {
@@ -161,6 +172,7 @@ proptest! {
                         machine.handle(timer.max(mono(now)), Input::Timeout);
                     }
                     now = end;
+                    model.looked = now;
                     machine.handle(mono(now), Input::Timeout);
                 }
                 Op::Stall(span) => now += i64::try_from(span).unwrap(),
@@ -182,7 +194,7 @@ proptest! {
                     let (device, connection) = at(dev, &connections);
                     let lease = Duration::from_millis(lease_ms);
                     machine.handle(mono(now), Input::Heard { device, connection, at: mono(now), lease });
-                    if let Some(session) = model.live(now, dev).filter(|session| session.closed.is_none()) {
+                    if let Some(session) = model.unnoticed(dev).filter(|session| session.closed.is_none()) {
                         (session.heard, session.lease) = (now, ms(lease));
                     }
                 }

@@ -46,7 +46,7 @@ async fn role(app: &App, principal: &Principal, room: RoomId) -> Result<Option<R
 }
 
 /// The caller's role in a room whose content they want.
-async fn member(app: &App, principal: &Principal, room: RoomId) -> Result<Role, Problem> {
+pub(super) async fn member(app: &App, principal: &Principal, room: RoomId) -> Result<Role, Problem> {
     match role(app, principal, room).await? {
         Some(role) => Ok(role),
         None if principal.admin && app.auth.has_room(room) => {
@@ -54,6 +54,15 @@ async fn member(app: &App, principal: &Principal, room: RoomId) -> Result<Role, 
         }
         None => Err(no_room(room)),
     }
+}
+
+/// Whether the caller may know who got something that was sent.
+fn sees_receipts(role: Role, own: bool) -> Result<(), Problem> {
+    if own || role >= Role::Dispatcher {
+        return Ok(());
+    }
+    let detail = "who got something is told to the one who sent it, and to dispatchers and admins of the room";
+    Err(Problem::new(ProblemKind::Forbidden, detail))
 }
 
 /// The caller's role in a room that they may see; an admin of the workspace sees every room.

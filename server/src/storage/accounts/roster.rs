@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use holler_core::model::Role;
 use holler_core::seal::Place;
-use holler_core::units::{RoomId, UnixMs, UserId};
+use holler_core::units::{RoomId, UnixMs, UserId, WorkspaceId};
 use holler_core::wire::limits::{SYNC_TOKEN_CHARS_MAX, SYNC_TOKEN_DAYS};
 use holler_core::wire::rest::{Person, Roster, RosterMember, RosterRoom};
 use rusqlite::{Row, params};
@@ -33,6 +33,12 @@ pub struct View {
     pub user: UserId,
     /// They see everything.
     pub all: bool,
+}
+
+/// The number of the last change of people, rooms or memberships.
+pub fn last_roster_change(db: &rusqlite::Connection, workspace: WorkspaceId) -> Result<u64, StoreError> {
+    let mut statement = db.prepare_cached("SELECT change FROM roster_state WHERE workspace_id = ?1")?;
+    Ok(statement.query_row([workspace.bytes()], |row| whole(row, 0))?)
 }
 
 /// Memberships by room.

@@ -1,6 +1,7 @@
 mod bursts;
 mod earlier;
 mod log;
+mod receipts;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

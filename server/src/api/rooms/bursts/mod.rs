@@ -2,6 +2,7 @@
 
 pub mod frames;
 pub mod get;
+pub mod receipts;
 
 use holler_core::units::{BurstId, RoomId};
 use holler_core::wire::problem::{Problem, ProblemKind};

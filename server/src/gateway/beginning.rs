@@ -1,0 +1,81 @@
+//! How a session begins, and what its end says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holler_core::model::{PresenceState, Scope};
+use holler_core::presence::Ending;
+use holler_core::session::Inbound;
+use holler_core::wire::limits::HEARTBEAT;
+use holler_core::wire::problem::ProblemKind;
+use holler_core::wire::socket::{CloseCode, ServerMessage};
+
+use super::Outgoing;
+use super::reader::{Session, Stop};
+use crate::app::App;
+use crate::auth::Principal;
+use crate::auth::resume::is_resume_token;
+
+/// What the end of a socket says about its device.
+pub(super) fn ending_of(code: CloseCode) -> Ending {
+    if code == CloseCode::Silent {
+        Ending::Silent
+    } else if code == CloseCode::Revoked {
+        Ending::SignedOut
+    } else {
+        Ending::Closed
+    }
+}
+
+/// Whose token it is.
+fn show(app: &App, token: &str) -> Result<Principal, CloseCode> {
+    if is_resume_token(token) {
+        return app.auth.resume(token);
+    }
+    app.auth
+        .verify(token)
+        .map_err(|problem| if problem.is(ProblemKind::Revoked) { CloseCode::Revoked } else { CloseCode::BadToken })
+}
+
+/// `auth`: the first, or one that extends the session.
+pub(super) async fn authenticate(
+    app: &App,
+    inbound: &mut Inbound,
+    session: &mut Option<Session>,
+    out: &Arc<Outgoing>,
+    token: &str,
+    presence: Option<PresenceState>,
+) -> Result<(), Stop> {
+    let mut principal = show(app, token);
+    if matches!(principal, Err(CloseCode::Revoked)) && app.auth.look().await.is_ok() {
+        // Another process, or another server, may have let the device in a moment ago.
+        principal = show(app, token);
+    }
+    let principal = principal.map_err(Stop::Close)?;
+    // A token without the scope says nothing of its person, only that somebody is there.
+    let presence = presence.filter(|_| principal.scopes.contains(&Scope::Presence));
+    let left = Duration::from_millis(principal.expires_at.0.saturating_sub(app.clock.unix().0));
+    let now = app.clock.now();
+    match session {
+        Some(session) => {
+            if session.principal.device != principal.device || session.principal.user != principal.user {
+                return Err(Stop::Close(CloseCode::BadToken));
+            }
+            session.principal = principal.clone();
+            if let Some(state) = presence {
+                app.presence.set(&session.connection, state);
+            }
+        }
+        None => *session = Some(Session::new(app.clone(), principal.clone(), Arc::clone(out), presence)),
+    }
+    inbound.authenticated(now + left);
+    out.answer(&ServerMessage::Welcome {
+        user: principal.user,
+        device: principal.device,
+        server_time: app.clock.unix(),
+        heartbeat_ms: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
+        expires_in_s: u32::try_from(left.as_secs()).unwrap_or(u32::MAX),
+        resume: app.auth.resume_token(&principal),
+    });
+    Ok(())
+}
