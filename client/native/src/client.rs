@@ -550,7 +550,10 @@ impl Driver {
                     let fetched = roster::fetch(&store, &rest, user).await.map(drop);
                     let answer = fetched.map_err(|error| match error {
                         ClientError::Rest(error) => FetchError::from(error),
-                        other => FetchError::Later(other.to_string()),
+                        error @ (ClientError::SignedOut
+                        | ClientError::Store(_)
+                        | ClientError::Trust(_)
+                        | ClientError::Random(_)) => FetchError::Later(error.to_string()),
                     });
                     shared.input(Input::RosterFetched { answer });
                 });

@@ -10,8 +10,8 @@ use holler_core::units::{BurstId, Cursor, FrameNo, RoomId, Seq, UserId};
 use holler_core::wire::presence::{BurstReceipts, MessageReceipts, RoomPresence};
 use holler_core::wire::problem::{self, Problem, ProblemKind};
 use holler_core::wire::rest::{
-    AcceptInvite, Burst, EventPage, InviteOffer, LookInvite, Me, Member, NewEvent, NewUser, Refresh, Room, Roster, Sent,
-    SetMember, SignIn, Tokens, UseReset, User,
+    AcceptInvite, Burst, EventPage, InviteOffer, LookInvite, Me, Member, NewEvent, NewUser, Refresh, Room, Roster,
+    Sent, SetMember, SignIn, Tokens, UseReset, User,
 };
 use holler_core::wire::{frames, limits};
 use serde::Serialize;
