@@ -14,6 +14,7 @@ mod setup;
 mod sh;
 mod test;
 mod trust;
+mod web;
 
 use std::process::ExitCode;
 
@@ -68,6 +69,7 @@ const TASKS: &[Task] = &[
         about: "a Debian package of the release builds",
         run: package::run,
     },
+    Task { name: "web", arguments: "", about: "build the web client that the server embeds", run: web::run },
     Task { name: "check", arguments: "[NAME…]", about: "single checks: layout, docs, deny, pure", run: check::run },
     Task {
         name: "generate",

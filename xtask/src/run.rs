@@ -6,13 +6,14 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::setup::Purpose;
-use crate::{build, passed_on, setup, sh};
+use crate::{build, passed_on, setup, sh, web};
 
 const DATA: &str = "./data";
 
 /// Builds, says what a first visitor should know, and becomes the server, so that ^C reaches it undelayed.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    setup::ensure(&[Purpose::Build])?;
+    setup::ensure(&[Purpose::Build, Purpose::Web])?;
+    web::build()?;
     build::release()?;
     let hollerd = build::binary("hollerd");
     let folder = std::path::absolute(hollerd.parent().context("no folder of builds")?)?;

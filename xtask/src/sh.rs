@@ -31,6 +31,11 @@ pub(crate) fn cargo() -> Command {
         // A clone that is built once gains nothing from incremental state, and pays for it in disk and time.
         command.env("CARGO_INCREMENTAL", "0");
     }
+    // Once the web client is built, every build of the server embeds it: one that goes without would be built anew each time.
+    let site = crate::web::site();
+    if site.join("manifest").exists() {
+        command.env("HOLLER_WEB_DIR", std::path::absolute(&site).unwrap_or(site));
+    }
     command
 }
 

@@ -5,10 +5,12 @@ use anyhow::{Result, bail};
 use crate::check::{CHECKS, Check};
 use crate::setup::{self, Purpose};
 use crate::sh::{self, Outcome, Steps};
+use crate::web;
 
 const BEFORE: &[Check] = &[Check { name: "fmt", about: "rustfmt would change nothing", run: formatted }];
 
 const AFTER: &[Check] = &[
+    Check { name: "web", about: "the web client builds; the server of the steps below embeds it", run: web::check },
     Check { name: "clippy", about: "no warning in any crate or test", run: clippy },
     Check { name: "rustdoc", about: "the code's documentation builds without a warning", run: rustdoc },
     Check { name: "cargo-test", about: "every test of every crate", run: cargo_test },

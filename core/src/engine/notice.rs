@@ -1,6 +1,11 @@
 //! Everything that a person, or a program around the client, can be told: what a screen or a command line shows.
+//!
+//! It is serialised only between the parts of one client, where screen and engine live in different threads (a page and its
+//! worker): both are of one build, so that its form promises nothing.
 
 use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::jitter::Tally;
 use super::ports::ConnectFailure;
@@ -12,7 +17,7 @@ use crate::wire::problem::Problem;
 use crate::wire::socket::{CloseCode, DenyReason, FloorState, RevokeReason};
 
 /// Why there is no connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkReason {
     /// None was made yet.
     New,
@@ -67,7 +72,7 @@ impl core::fmt::Display for LinkReason {
 }
 
 /// How the connection is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkState {
     /// A new access token is being fetched.
     Refreshing,
@@ -100,7 +105,7 @@ pub enum LinkState {
 }
 
 /// How one's own burst is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TalkState {
     /// The button is down, capture is being started.
     Starting,
@@ -163,7 +168,7 @@ pub enum TalkState {
 }
 
 /// What became of somebody else's burst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HeardState {
     /// It is being played.
     Playing {
@@ -196,7 +201,7 @@ pub enum HeardState {
 }
 
 /// What became of a send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SendState {
     /// It waits on this device, to be sent when there is a connection.
     Waiting,
@@ -217,7 +222,7 @@ pub enum SendState {
 }
 
 /// How this client learns who is here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PresenceFeed {
     /// Not at all: what was known runs out.
     None,
@@ -228,7 +233,7 @@ pub enum PresenceFeed {
 }
 
 /// Something worth telling.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Notice {
     /// The connection changed.
     Link(LinkState),

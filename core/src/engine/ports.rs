@@ -14,6 +14,7 @@
 use core::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::notice::Notice;
 use crate::model::{BurstDigest, BurstHeader, EventBody, PresenceState, Priority};
@@ -39,7 +40,7 @@ pub enum Lane {
 }
 
 /// Why a connection could not be made; the text beside it says more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ConnectFailure {
     /// The name has no address.
     Name,
@@ -93,7 +94,7 @@ pub enum Restored {
 }
 
 /// What a person asks for. Identifiers are drawn by the shell from the system's randomness.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Follow a room: its events, its floor, and with `voice` its bursts.
     Follow {

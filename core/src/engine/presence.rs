@@ -31,7 +31,7 @@ const LEASE_MS_MAX: u32 = 300_000;
 const CUT_OFF: Duration = HEARTBEAT;
 
 /// What is known of a person, at an instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PersonSeen {
     /// How they are.
     pub state: PresenceState,

@@ -2,7 +2,7 @@
 
 /// Why the server closes a socket. Codes 4000 to 4099 are resumable: reconnect with the same token and the same cursors. Codes
 /// 4100 to 4199 are final: a new sign-in, or another client, is needed first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum CloseCode {
     /// 4000: the server is draining.
     Draining,

@@ -28,12 +28,14 @@ pub mod rooms;
 pub mod roster;
 pub mod tokens;
 pub mod users;
+mod web;
 
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
 use holler_core::wire::limits::REST_BODY_BYTES_MAX;
 use holler_core::wire::problem::Problem;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -103,6 +105,8 @@ fn layered(app: App, endpoints: Router<App>, longest: Duration) -> Router {
         .route_layer(from_fn(conditional::tags))
         .route_layer(from_fn_with_state(app.clone(), idempotency::once))
         .route_layer(from_fn_with_state(app.clone(), access::enforce))
+        // After the layers that look into the table: the web client's files are for everybody.
+        .route("/app/{version}/{*file}", get(web::file).fallback(no_such_method))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(REST_BODY_BYTES_MAX))

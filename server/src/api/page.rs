@@ -1,7 +1,10 @@
-//! `GET /`: what somebody sees who opens the server in a browser.
+//! `GET /`: what somebody sees who opens the server in a browser: the web client, or, in a server that was built without it, a
+//! page that says so.
 
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+
+use super::web;
 
 const PAGE: &str = include_str!("page.html");
 /// Everything is in the page itself: nothing is loaded, nothing runs.
@@ -42,9 +45,12 @@ pub async fn reset() -> Response {
 /// A page for people.
 #[utoipa::path(
     get, path = "/", tag = "server", operation_id = "page",
-    responses((status = 200, description = "That the server runs, and how to use it", body = String, content_type = "text/html")),
+    responses((status = 200, description = "The web client; in a server built without it, that the server runs", body = String, content_type = "text/html")),
 )]
-pub async fn handler() -> Response {
+pub async fn handler(request: HeaderMap) -> Response {
+    if let Some(client) = web::page(&request) {
+        return client;
+    }
     let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, POLICY)];
     (headers, PAGE.replace("{version}", env!("CARGO_PKG_VERSION"))).into_response()
 }

@@ -62,6 +62,12 @@ const IMPURE_PATHS: &[&[&str]] = &[
     &["tokio"],
 ];
 
+/// The crate of the screens.
+const SCREENS: &str = "apps/ui";
+
+/// Crates that only one kind of host has.
+const OF_A_HOST: &[&str] = &["dioxus-desktop", "dioxus-web", "js-sys", "tokio", "wasm-bindgen", "web-sys"];
+
 /// Where a crate stands, by its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layer {
@@ -107,6 +113,8 @@ pub(super) struct Repo {
     pub(super) members: Vec<Member>,
     /// Every crate that `holler-core` brings along, itself excluded, on any platform and with all features.
     pub(super) core_brings: BTreeSet<String>,
+    /// The crates that the screens name themselves.
+    pub(super) screens_bring: BTreeSet<String>,
     pub(super) sources: Vec<Source>,
 }
 
@@ -121,6 +129,7 @@ pub(super) fn violations(repo: &Repo) -> Vec<String> {
     found.extend(between_crates(repo));
     found.extend(secrets_reached(repo));
     found.extend(core_is_pure(repo));
+    found.extend(screens_are_for_every_host(repo));
     found.extend(modules_of_core(repo));
     found.extend(too_long(repo));
     found.extend(of_one_machine(repo));
@@ -135,7 +144,15 @@ fn read() -> Result<Repo> {
     let tree = sh::output(sh::cargo().args(args))?;
     // {lib} is the name as code writes it: with underscores.
     let core_brings = tree.lines().map(|line| line.trim().replace('_', "-")).filter(|name| name != "holler-core");
-    Ok(Repo { members: members(&metadata)?, core_brings: core_brings.collect(), sources: tracked()? })
+    let screens = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice).iter();
+    let screens = screens.filter(|package| package["name"] == "holler-ui");
+    let screens_bring = screens
+        .filter_map(|package| package["dependencies"].as_array())
+        .flatten()
+        .filter_map(|dependency| dependency["name"].as_str().map(str::to_owned))
+        .collect();
+    let core_brings = core_brings.collect();
+    Ok(Repo { members: members(&metadata)?, core_brings, screens_bring, sources: tracked()? })
 }
 
 fn members(metadata: &Value) -> Result<Vec<Member>> {
@@ -247,6 +264,31 @@ fn core_is_pure(repo: &Repo) -> Vec<String> {
                 let (place, name) = (place(source, &path), part.join("::"));
                 found.push(format!("{place}: names {name}: time, randomness and I/O are arguments in core"));
             }
+        }
+    }
+    found
+}
+
+/// The screens use the core alone, so that every host can show them: no shell, and nothing of a browser.
+fn screens_are_for_every_host(repo: &Repo) -> Vec<String> {
+    let mut found = Vec::new();
+    for member in repo.members.iter().filter(|member| member.dir == SCREENS) {
+        for (other, _) in with_kind(member).filter(|(other, _)| *other != "holler-core" && *other != "core") {
+            found.push(format!(
+                "{SCREENS}/Cargo.toml: uses {other}: screens know the core and their port, hosts do the rest"
+            ));
+        }
+    }
+    for name in OF_A_HOST.iter().filter(|name| repo.screens_bring.contains(**name)) {
+        found.push(format!("{SCREENS}/Cargo.toml: brings {name}: what only one host has stays in that host"));
+    }
+    for source in repo.sources.iter().filter(|source| source.path.starts_with("apps/ui/src/") && is_rust(source)) {
+        let (tokens, _) = rust::without_tests(&rust::tokens(&source.text));
+        for token in tokens.iter().filter(|token| token.text == "target_arch" || token.text == "target_os") {
+            found.push(format!(
+                "{}:{}: names a target: what only one host has stays in that host",
+                source.path, token.line
+            ));
         }
     }
     found

@@ -55,6 +55,18 @@ fn edges_against_the_layers_are_found() {
 }
 
 #[test]
+fn screens_that_know_a_host_are_found() {
+    one(
+        &found_in_crates(vec![member("client/web", &[], &[]), member("apps/ui", &["client-web"], &[])]),
+        "screens know",
+    );
+    let screens_bring = ["dioxus", "web-sys"].map(str::to_owned).into();
+    one(&violations(&Repo { screens_bring, ..Repo::default() }), "brings web-sys");
+    one(&found_in("apps/ui/src/x.rs", "#[cfg(target_arch = \"wasm32\")]\nfn f() {}"), "names a target");
+    assert_eq!(found_in_crates(vec![member("core", &[], &[]), member("apps/ui", &["core"], &[])]), [""; 0]);
+}
+
+#[test]
 fn a_folder_without_a_layer_is_found() {
     one(&found_in_crates(vec![member("extras", &[], &[])]), "no layer");
 }

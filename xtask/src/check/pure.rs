@@ -4,13 +4,15 @@
 //! `rust-web-src` brings the sources of the standard library, and cargo builds that along (`-Zbuild-std`).
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use crate::setup::{self, Purpose};
 use crate::sh::{self, Outcome};
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// What browsers run.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// How this machine can build for the web.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,23 +44,35 @@ pub(crate) fn add_target() {
     }
 }
 
-/// Builds the core for the web, in a target folder of its own so that native builds stay warm.
-pub(crate) fn check() -> Result<Outcome> {
-    setup::ensure(&[Purpose::Web])?;
-    let mut command = match route() {
+/// cargo as it builds for the web here: `build`, with the target and whatever that takes.
+pub(crate) fn cargo() -> Result<Command> {
+    let route = route();
+    let mut command = match route {
         Some(Route::Target) => sh::cargo(),
         Some(Route::BuildStd) => {
             // Debian's own cargo with its own rustc: the sources belong to exactly that version.
             let mut command = sh::program("/usr/bin/cargo");
             command.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1").env_remove("RUSTUP_TOOLCHAIN");
+            if !sh::on_path("rust-lld") && sh::on_path("wasm-ld-19") {
+                command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-19");
+                command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Clinker-flavor=wasm-ld");
+            }
             command
         }
         None => bail!("neither rustup nor Debian's rust-web-src brought {TARGET}"),
     };
-    command.args(["build", "--locked", "-p", "holler-core", "--lib", "--target", TARGET]);
-    if route() == Some(Route::BuildStd) {
+    command.args(["build", "--locked", "--target", TARGET]);
+    if route == Some(Route::BuildStd) {
         command.arg("-Zbuild-std=std,panic_abort");
     }
+    Ok(command)
+}
+
+/// Builds the core for the web, in a target folder of its own so that native builds stay warm.
+pub(crate) fn check() -> Result<Outcome> {
+    setup::ensure(&[Purpose::Web])?;
+    let mut command = cargo()?;
+    command.args(["-p", "holler-core", "--lib"]);
     sh::run(command.env("CARGO_TARGET_DIR", sh::target_dir().join("web")))?;
     Ok(Outcome::Passed)
 }

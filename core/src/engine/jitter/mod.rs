@@ -102,7 +102,7 @@ pub enum Playout {
 }
 
 /// What was done with the frames so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tally {
     /// Played as they were.
     pub played: u32,

@@ -1,0 +1,129 @@
+//! Holler's screens, for every host: nothing here knows a browser or a system.
+//!
+//! A host hands in a [`Host`] and a channel of [`Told`], and gets a [`VirtualDom`] to draw. What is shown follows from
+//! [`state::View`] alone; what a person does leaves as an [`Ask`].
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`port`] | what a person asks for, what the host tells |
+//! | [`state`] | what the screens show, and how it follows from what the host tells |
+//! | [`parts`] | the components: icons, banners, the talk button, the timeline |
+//! | [`screens`] | sign-in, rooms, a room |
+//!
+//! Colours, spaces, type and motion are stated once, in `style/tokens.css`; the other sheets use nothing else.
+
+#![expect(unused_qualifications, reason = "rsx! writes full paths")]
+
+pub mod parts;
+pub mod port;
+pub mod screens;
+pub mod state;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use dioxus::prelude::*;
+use futures_channel::mpsc::UnboundedReceiver;
+use futures_util::StreamExt as _;
+
+use port::{Ask, Host, Told};
+use state::{Account, View};
+
+/// What every component gets: what is shown, and the values that change too often to be part of it.
+#[derive(Clone, Copy)]
+pub struct Ui {
+    /// What is shown.
+    pub view: Signal<View>,
+    /// How loud it is, 0 to 1.
+    pub level: Signal<f32>,
+    /// Now, ms since 1970, while something on the screen changes with time alone.
+    pub now: Signal<f64>,
+}
+
+#[derive(Clone)]
+struct Inbox(Rc<RefCell<Option<UnboundedReceiver<Told>>>>);
+
+/// The screens, ready to be drawn.
+pub fn dom(host: Host, inbox: UnboundedReceiver<Told>) -> VirtualDom {
+    dom_of(host, inbox, View::default())
+}
+
+/// The screens as they show `view`.
+pub fn dom_of(host: Host, inbox: UnboundedReceiver<Told>, view: View) -> VirtualDom {
+    let inbox = Inbox(Rc::new(RefCell::new(Some(inbox))));
+    VirtualDom::new(App).with_root_context(host).with_root_context(inbox).with_root_context(view)
+}
+
+#[component]
+fn App() -> Element {
+    let host = use_context::<Host>();
+    let now = host.now_ms();
+    let ui = use_context_provider(|| Ui {
+        view: Signal::new(consume_context::<View>()),
+        level: Signal::new(0.0),
+        now: Signal::new(now),
+    });
+    let inbox = use_context::<Inbox>();
+    use_future(move || {
+        let (host, inbox) = (host.clone(), inbox.0.take());
+        async move {
+            let Some(mut inbox) = inbox else { return };
+            while let Some(told) = inbox.next().await {
+                take(ui, &host, told);
+            }
+        }
+    });
+    let account = use_memo(move || ui.view.read().account.clone());
+    match &*account.read() {
+        Account::Starting => rsx! { p { class: "loading", role: "status", "Starting Holler …" } },
+        Account::SignedOut { reason, busy } => rsx! { screens::SignIn { reason: reason.clone(), busy: *busy } },
+        Account::SignedIn(_) => rsx! { screens::Home {} },
+    }
+}
+
+fn take(mut ui: Ui, host: &Host, told: Told) {
+    match told {
+        Told::Level(level) => ui.level.set(level),
+        Told::Tick => {
+            if ui.view.peek().is_ticking() {
+                ui.now.set(host.now_ms());
+            } else if *ui.level.peek() != 0.0 {
+                ui.level.set(0.0);
+            }
+        }
+        Told::Key(true) => press(ui, host, false),
+        Told::Key(false) => release(ui, host),
+        told @ (Told::SignedOut { .. }
+        | Told::SignedIn(_)
+        | Told::SignInFailed(_)
+        | Told::Directory { .. }
+        | Told::History { .. }
+        | Told::Notice(_)
+        | Told::Replaying(_)
+        | Told::Microphone(_)
+        | Told::Audible(_)
+        | Told::Fault(_)) => {
+            let asks = ui.view.write().apply(host.now_ms(), told);
+            for ask in asks {
+                host.ask(ask);
+            }
+        }
+    }
+}
+
+/// The talk button goes down.
+fn press(mut ui: Ui, host: &Host, emergency: bool) {
+    let Some(room) = ui.view.peek().open else { return };
+    if ui.view.write().press(emergency) {
+        ui.now.set(host.now_ms());
+        host.ask(Ask::KeyDown { room, emergency });
+    }
+}
+
+/// The talk button comes up, wherever that was seen.
+fn release(mut ui: Ui, host: &Host) {
+    let held = ui.view.peek().press.as_ref().is_some_and(|press| press.held);
+    if held && ui.view.write().release() {
+        host.ask(Ask::KeyUp);
+    }
+}

@@ -1,0 +1,226 @@
+//! Lines of words: banners, the connection, a room in the list, and what a screen reader is told.
+
+use dioxus::prelude::*;
+use holler_core::units::RoomId;
+
+use super::{Icon, IconName};
+use crate::Ui;
+use crate::port::{Ask, Host};
+use crate::state::{Link, PressState};
+
+/// What kind of news a banner brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BannerKind {
+    /// Something failed.
+    Fault,
+    /// Something to know or to do.
+    Note,
+    /// An emergency.
+    Emergency,
+}
+
+/// News that stays until it is dealt with.
+#[component]
+pub fn Banner(kind: BannerKind, text: String, children: Element) -> Element {
+    let (class, role, icon) = match kind {
+        BannerKind::Fault => ("banner fault", "alert", IconName::No),
+        BannerKind::Note => ("banner note", "status", IconName::Speaker),
+        BannerKind::Emergency => ("banner emergency", "alert", IconName::Alarm),
+    };
+    rsx! {
+        div { class, role,
+            Icon { name: icon }
+            p { "{text}" }
+            {children}
+        }
+    }
+}
+
+/// Everything that must be known before anything else: emergencies, a silent page, faults.
+#[component]
+pub fn Faults() -> Element {
+    let mut ui = use_context::<Ui>();
+    let host = use_context::<Host>();
+    let news = use_memo(move || {
+        let view = ui.view.read();
+        let emergencies: Vec<_> = view
+            .rooms
+            .values()
+            .flat_map(|room| room.emergencies.iter().map(|user| (room.id, *user, view.name(*user), room.name.clone())))
+            .collect();
+        let may_clear = |room: RoomId, user| {
+            view.me() == Some(user)
+                || view
+                    .rooms
+                    .get(&room)
+                    .and_then(|room| room.role)
+                    .is_some_and(|role| role >= holler_core::model::Role::Dispatcher)
+        };
+        let emergencies: Vec<_> = emergencies
+            .into_iter()
+            .map(|(room, user, name, at)| (room, user, name, at, may_clear(room, user)))
+            .collect();
+        (emergencies, view.audible, view.faults.clone(), view.link.clone())
+    });
+    let (emergencies, audible, faults, link) = news.read().clone();
+    let (clear, connect, wake) = (host.clone(), host.clone(), host);
+    rsx! {
+        for (room, user, name, place, may) in emergencies {
+            Banner { kind: BannerKind::Emergency, text: "Emergency: {name}, in {place}",
+                if may {
+                    button {
+                        class: "button", r#type: "button",
+                        onclick: {
+                            let clear = clear.clone();
+                            move |_| clear.ask(Ask::ClearEmergency { room, raised_by: user })
+                        },
+                        "Clear it"
+                    }
+                }
+            }
+        }
+        if let Link::Ended { reason, elsewhere } = link {
+            Banner {
+                kind: BannerKind::Fault,
+                text: if elsewhere {
+                    "Holler is open in another tab or window of this browser, which has the connection.".to_owned()
+                } else {
+                    format!("There is no connection, and none will be tried: {reason}.")
+                },
+                button {
+                    class: "button", r#type: "button",
+                    onclick: move |_| connect.ask(Ask::Connect),
+                    if elsewhere { "Use it here" } else { "Connect" }
+                }
+            }
+        }
+        if !audible {
+            Banner { kind: BannerKind::Note, text: "Sound is off until you touch this page: browsers want it so.",
+                button {
+                    class: "button", r#type: "button",
+                    onclick: move |_| wake.ask(Ask::Tone(crate::port::Tone::Release)),
+                    "Turn sound on"
+                }
+            }
+        }
+        for (at, fault) in faults.into_iter().enumerate() {
+            Banner { kind: BannerKind::Fault, text: fault,
+                button {
+                    class: "icon-button", r#type: "button", aria_label: "Put away",
+                    onclick: move |_| {
+                        ui.view.write().faults.remove(at);
+                    },
+                    Icon { name: IconName::Close }
+                }
+            }
+        }
+    }
+}
+
+/// How the connection is, in one line.
+#[component]
+pub fn LinkLine() -> Element {
+    let ui = use_context::<Ui>();
+    let link = use_memo(move || {
+        let view = ui.view.read();
+        (view.link.clone(), view.round_trip_ms)
+    });
+    let (link, round_trip) = link.read().clone();
+    let (class, words) = match &link {
+        Link::New => ("link trying", "Connecting …".to_owned()),
+        Link::Up => match round_trip {
+            Some(ms) => ("link up", format!("Connected · {ms} ms")),
+            None => ("link up", "Connected".to_owned()),
+        },
+        Link::Trying => ("link trying", "Connecting again …".to_owned()),
+        Link::Down { reason, retry_at } => {
+            let left = ((retry_at - *ui.now.read()) / 1_000.0).ceil().max(0.0);
+            ("link down", format!("Offline: {reason}. Next try in {left} s."))
+        }
+        Link::Ended { .. } => ("link down", "Not connected".to_owned()),
+    };
+    rsx! {
+        p { class, "{words}" }
+    }
+}
+
+/// A room in the list.
+#[component]
+pub fn RoomRow(id: RoomId) -> Element {
+    let mut ui = use_context::<Ui>();
+    let host = use_context::<Host>();
+    let row = use_memo(move || {
+        let view = ui.view.read();
+        view.rooms.get(&id).map(|room| {
+            let talker = room.talker.as_ref().map(|talker| {
+                if talker.own { "You are talking".to_owned() } else { format!("{} is talking", view.name(talker.user)) }
+            });
+            (room.name.clone(), talker, room.unread, !room.emergencies.is_empty(), view.open == Some(id))
+        })
+    });
+    let Some((name, talker, unread, emergency, open)) = row.read().clone() else { return rsx! {} };
+    let class = match (emergency, &talker) {
+        (true, _) => "room-row emergency",
+        (false, Some(_)) => "room-row receiving",
+        (false, None) => "room-row",
+    };
+    let icon = match (emergency, &talker) {
+        (true, _) => IconName::Alarm,
+        (false, Some(_)) => IconName::Speaker,
+        (false, None) => IconName::Room,
+    };
+    rsx! {
+        li {
+            button {
+                class, r#type: "button", aria_current: if open { "true" } else { "false" },
+                onclick: move |_| {
+                    ui.view.write().look_at(Some(id));
+                    host.ask(Ask::Open(id));
+                },
+                Icon { name: icon }
+                span { class: "room-row-words",
+                    span { class: "room-row-name", "{name}" }
+                    if let Some(talker) = talker {
+                        span { class: "room-row-talker", "{talker}" }
+                    }
+                }
+                if unread > 0 {
+                    span { class: "count", aria_label: "{unread} new", "{unread}" }
+                }
+            }
+        }
+    }
+}
+
+/// What a screen reader says by itself: who talks, and how one's own press stands.
+#[component]
+pub fn LiveRegion() -> Element {
+    let ui = use_context::<Ui>();
+    let words = use_memo(move || {
+        let view = ui.view.read();
+        let talker = view.room().and_then(|room| room.talker.as_ref()).filter(|talker| !talker.own);
+        if let Some(press) =
+            view.press.as_ref().filter(|press| press.held || !matches!(press.state, PressState::Ending))
+        {
+            return match &press.state {
+                PressState::Starting | PressState::Asking => String::new(),
+                PressState::Queued { position, waiting } => format!("In line: {position} of {waiting}"),
+                PressState::Granted { .. } => "Speak now".to_owned(),
+                PressState::Denied { words } | PressState::Revoked { words } | PressState::Failed { words } => {
+                    words.clone()
+                }
+                PressState::Offline => "Offline: it is recorded".to_owned(),
+                PressState::Ending => String::new(),
+                PressState::Delivered => match talker {
+                    Some(talker) => format!("{} is talking", view.name(talker.user)),
+                    None => "Delivered".to_owned(),
+                },
+                PressState::Kept => "Not delivered".to_owned(),
+            };
+        }
+        talker.map(|talker| format!("{} is talking", view.name(talker.user))).unwrap_or_default()
+    });
+    rsx! {
+        p { class: "unseen", role: "status", aria_live: "polite", "{words}" }
+    }
+}

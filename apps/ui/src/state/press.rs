@@ -1,0 +1,161 @@
+//! One press of the talk button, from the finger's point of view.
+
+use holler_core::engine::TalkState;
+use holler_core::units::{BurstId, RoomId};
+use holler_core::wire::socket::{DenyReason, RevokeReason};
+
+use crate::port::{Ask, Tone};
+
+/// How a press stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PressState {
+    /// The microphone is being started.
+    Starting,
+    /// It is recorded; the floor was asked for.
+    Asking,
+    /// Others talk first.
+    Queued {
+        /// From 1.
+        position: u32,
+        /// How many wait.
+        waiting: u32,
+    },
+    /// It is heard live.
+    Granted {
+        /// When the talk limit comes, ms since 1970; `None`: never.
+        until: Option<f64>,
+    },
+    /// No. What was said stays on this device.
+    Denied {
+        /// Why, and what to do.
+        words: String,
+    },
+    /// The floor was taken away; what was said until now is still delivered.
+    Revoked {
+        /// Why, and what to do.
+        words: String,
+    },
+    /// It is recorded without a connection.
+    Offline,
+    /// The button is up; the rest is on its way.
+    Ending,
+    /// The server has every frame.
+    Delivered,
+    /// It was not delivered.
+    Kept,
+    /// Nothing was recorded, or it can't be delivered: why, and what to do.
+    Failed {
+        /// Why, and what to do.
+        words: String,
+    },
+}
+
+/// One press.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Press {
+    /// Where.
+    pub room: RoomId,
+    /// Whether it is an emergency.
+    pub emergency: bool,
+    /// Its burst, once the engine named it.
+    pub burst: Option<BurstId>,
+    /// Whether the button is down.
+    pub held: bool,
+    /// Whether the microphone really runs.
+    pub recording: bool,
+    /// What went wrong with the recording.
+    pub fault: Option<String>,
+    /// How it stands.
+    pub state: PressState,
+}
+
+impl Press {
+    /// A press that has just begun.
+    pub fn new(room: RoomId, emergency: bool) -> Self {
+        Self { room, emergency, burst: None, held: true, recording: false, fault: None, state: PressState::Starting }
+    }
+
+    /// Takes in what the engine says of it.
+    pub(super) fn talk(&mut self, now: f64, burst: BurstId, state: TalkState) -> Vec<Ask> {
+        self.burst = Some(burst);
+        let mut asks = Vec::new();
+        self.state = match state {
+            TalkState::Starting => PressState::Starting,
+            TalkState::SpeakNow => {
+                self.recording = true;
+                // It may come after the floor's answer: only with both it is time to speak.
+                if self.held && matches!(self.state, PressState::Granted { .. }) {
+                    asks.push(Ask::Tone(Tone::Grant));
+                }
+                if self.state == PressState::Starting { PressState::Asking } else { self.state.clone() }
+            }
+            TalkState::Asking => PressState::Asking,
+            TalkState::Queued { position, waiting } => PressState::Queued { position, waiting },
+            TalkState::Granted { until, .. } => {
+                if self.held && self.recording {
+                    asks.push(Ask::Tone(Tone::Grant));
+                }
+                // 2³² − 1 ms stands for no limit.
+                let limited = until.as_millis() < u128::from(u32::MAX);
+                PressState::Granted { until: limited.then_some(now + until.as_secs_f64() * 1_000.0) }
+            }
+            TalkState::Warning { remaining } => {
+                asks.push(Ask::Tone(Tone::Warning));
+                PressState::Granted { until: Some(now + remaining.as_secs_f64() * 1_000.0) }
+            }
+            TalkState::Denied { reason } => {
+                asks.push(Ask::Tone(Tone::Denied));
+                PressState::Denied { words: denied(reason).to_owned() }
+            }
+            TalkState::Refused { problem } => {
+                asks.push(Ask::Tone(Tone::Denied));
+                PressState::Denied { words: problem.detail }
+            }
+            TalkState::Revoked { reason } => {
+                asks.push(Ask::Tone(Tone::Denied));
+                PressState::Revoked { words: revoked(reason).to_owned() }
+            }
+            TalkState::Offline => PressState::Offline,
+            TalkState::Ending | TalkState::Repairing { .. } => {
+                self.held = false;
+                PressState::Ending
+            }
+            TalkState::Delivered => {
+                self.held = false;
+                PressState::Delivered
+            }
+            TalkState::Kept => {
+                self.held = false;
+                PressState::Kept
+            }
+            TalkState::Failed { detail } => {
+                if self.held {
+                    asks.push(Ask::Tone(Tone::Denied));
+                }
+                self.held = false;
+                PressState::Failed { words: self.fault.take().unwrap_or(detail) }
+            }
+        };
+        asks
+    }
+}
+
+fn denied(reason: DenyReason) -> &'static str {
+    match reason {
+        DenyReason::Busy => "Somebody else is talking. Press again when they are done.",
+        DenyReason::QueueFull => "Too many are waiting to talk here. Press again in a while.",
+        DenyReason::QueueExpired => "Your turn did not come in time. Press again.",
+        DenyReason::NotAllowed => "You may listen in this room, but not talk. An admin of the room can change that.",
+        DenyReason::HomeUnavailable => "The server is restarting. Press again in a moment.",
+    }
+}
+
+fn revoked(reason: RevokeReason) -> &'static str {
+    match reason {
+        RevokeReason::Preempted => "Somebody with priority took over. What you said until then is delivered.",
+        RevokeReason::TalkLimit => "The talk limit is reached. Let go, and press again to go on.",
+        RevokeReason::LinkLost => "The connection was lost for too long. What you said is delivered when it is back.",
+        RevokeReason::NotAllowed => "You may no longer talk in this room. An admin of the room can change that.",
+        RevokeReason::HomeUnavailable => "The server is restarting. What you said is delivered when it is back.",
+    }
+}

@@ -1,0 +1,279 @@
+//! One room: who talks, and its timeline.
+
+use holler_core::engine::{HeardState, SendState};
+use holler_core::model::{Event, EventBody, Priority, Role, RoomKind};
+use holler_core::units::{BurstId, ClientId, FrameMs, RoomId, Seq, UserId};
+use holler_core::wire::rest::Room;
+
+/// Items of a timeline that are kept; the oldest give way.
+const ITEMS_MAX: usize = 500;
+
+/// Who talks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Talker {
+    /// Who.
+    pub user: UserId,
+    /// What is being spoken.
+    pub burst: BurstId,
+    /// Whether it is this device.
+    pub own: bool,
+    /// With which weight.
+    pub priority: Priority,
+    /// Since when, ms since 1970.
+    pub since: f64,
+}
+
+/// A text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Text {
+    /// Its place in the log; `None`: not there yet.
+    pub seq: Option<Seq>,
+    /// The sender's name for it.
+    pub client_id: ClientId,
+    /// Who.
+    pub user: UserId,
+    /// When, ms since 1970.
+    pub at: u64,
+    /// What; `None`: taken back.
+    pub text: Option<String>,
+    /// Whether it was changed.
+    pub edited: bool,
+    /// Why it was refused, where it was.
+    pub refused: Option<String>,
+}
+
+/// How a burst ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BurstEnd {
+    /// It goes on.
+    Live,
+    /// All of it is there, or nearly.
+    Ended,
+    /// Its sender was lost; the rest may come.
+    Interrupted,
+}
+
+/// What the timeline shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// A text.
+    Text(Text),
+    /// A burst.
+    Burst {
+        /// Its place in the log.
+        seq: Seq,
+        /// Which.
+        burst: BurstId,
+        /// Who.
+        user: UserId,
+        /// When, ms since 1970.
+        at: u64,
+        /// The length of its frames.
+        frame_ms: FrameMs,
+        /// How many frames, once it ended.
+        frames: Option<u16>,
+        /// With which weight.
+        priority: Priority,
+        /// How it ended.
+        end: BurstEnd,
+        /// It came while another room played, and was not heard.
+        missed: bool,
+    },
+    /// Somebody raised (`true`) or cleared an emergency.
+    Emergency {
+        /// Its place in the log.
+        seq: Seq,
+        /// Whose.
+        user: UserId,
+        /// When, ms since 1970.
+        at: u64,
+        /// Raised or cleared.
+        raised: bool,
+    },
+    /// Here something is gone: it was kept long enough, or a backup was restored.
+    Gap,
+}
+
+/// One room.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoomView {
+    /// Which.
+    pub id: RoomId,
+    /// Its name.
+    pub name: String,
+    /// Direct, group or channel.
+    pub kind: RoomKind,
+    /// What one may do here.
+    pub role: Option<Role>,
+    /// How many people are in it.
+    pub members: u32,
+    /// Who talks.
+    pub talker: Option<Talker>,
+    /// Whose emergencies are on.
+    pub emergencies: Vec<UserId>,
+    /// The timeline, in order.
+    pub items: Vec<Item>,
+    /// Texts and bursts that came while another room was looked at.
+    pub unread: u32,
+    /// Why it can't be followed, where that is so.
+    pub refused: Option<String>,
+}
+
+impl Default for RoomView {
+    fn default() -> Self {
+        Self {
+            id: RoomId::from_bytes([0; 16]),
+            name: String::new(),
+            kind: RoomKind::Group,
+            role: None,
+            members: 0,
+            talker: None,
+            emergencies: Vec::new(),
+            items: Vec::new(),
+            unread: 0,
+            refused: None,
+        }
+    }
+}
+
+impl RoomView {
+    pub(super) fn describe(&mut self, room: &Room) {
+        self.id = room.id;
+        self.name.clone_from(&room.name);
+        self.kind = room.kind;
+        self.role = room.role;
+        self.members = room.members;
+        self.refused = None;
+    }
+
+    /// Events older than everything that is here.
+    pub(super) fn history(&mut self, events: &[Event]) {
+        let newer = core::mem::take(&mut self.items);
+        for event in events {
+            self.enter(event);
+        }
+        self.items.extend(newer);
+    }
+
+    /// A new event.
+    pub(super) fn event(&mut self, event: &Event, me: Option<UserId>, open: bool) {
+        let counts = matches!(event.body, EventBody::MessagePosted { .. } | EventBody::BurstStarted { .. });
+        if counts && !open && me != Some(event.user) {
+            self.unread += 1;
+        }
+        self.enter(event);
+        if self.items.len() > ITEMS_MAX {
+            self.items.drain(..self.items.len() - ITEMS_MAX);
+        }
+    }
+
+    fn enter(&mut self, event: &Event) {
+        let (seq, user, at) = (event.seq, event.user, event.received_at.0);
+        match &event.body {
+            EventBody::MessagePosted { text, .. } => {
+                let text = Text {
+                    seq: Some(seq),
+                    client_id: event.client_id,
+                    user,
+                    at,
+                    text: Some(text.clone()),
+                    edited: false,
+                    refused: None,
+                };
+                // One's own stands there already, waiting for this.
+                self.items.retain(|item| !matches!(item, Item::Text(own) if own.client_id == event.client_id));
+                self.items.push(Item::Text(text));
+            }
+            EventBody::MessageEdited { target, text } => {
+                if let Some(found) = self.text(*target) {
+                    found.text = Some(text.clone());
+                    found.edited = true;
+                }
+            }
+            EventBody::MessageDeleted { target } => {
+                if let Some(found) = self.text(*target) {
+                    found.text = None;
+                }
+            }
+            EventBody::BurstStarted { header, priority, spoken_ago_ms, .. } => self.items.push(Item::Burst {
+                seq,
+                burst: header.burst,
+                user,
+                at: at.saturating_sub(*spoken_ago_ms),
+                frame_ms: header.frame_ms,
+                frames: None,
+                priority: *priority,
+                end: BurstEnd::Live,
+                missed: false,
+            }),
+            EventBody::BurstCommitted { burst, last, .. } | EventBody::BurstCompleted { burst, last, .. } => {
+                self.ended(*burst, last.0, BurstEnd::Ended);
+            }
+            EventBody::BurstInterrupted { burst, last_received } => {
+                self.ended(*burst, last_received.0, BurstEnd::Interrupted);
+            }
+            EventBody::EmergencyRaised {} => self.items.push(Item::Emergency { seq, user, at, raised: true }),
+            EventBody::EmergencyCleared { raised_by } => {
+                self.items.push(Item::Emergency { seq, user: *raised_by, at, raised: false });
+            }
+        }
+    }
+
+    fn text(&mut self, target: Seq) -> Option<&mut Text> {
+        self.items.iter_mut().find_map(|item| match item {
+            Item::Text(text) if text.seq == Some(target) => Some(text),
+            Item::Text(_) | Item::Burst { .. } | Item::Emergency { .. } | Item::Gap => None,
+        })
+    }
+
+    fn ended(&mut self, wanted: BurstId, last: u16, how: BurstEnd) {
+        for item in self.items.iter_mut().rev() {
+            if let Item::Burst { burst, frames, end, .. } = item
+                && *burst == wanted
+            {
+                *frames = Some(last);
+                *end = how;
+                return;
+            }
+        }
+    }
+
+    pub(super) fn heard(&mut self, wanted: BurstId, state: HeardState) {
+        for item in self.items.iter_mut().rev() {
+            if let Item::Burst { burst, missed, .. } = item
+                && *burst == wanted
+            {
+                match state {
+                    HeardState::Missed => *missed = true,
+                    HeardState::Playing { .. } | HeardState::Began { .. } => *missed = false,
+                    HeardState::Played { .. }
+                    | HeardState::Interrupted
+                    | HeardState::Complete
+                    | HeardState::Incomplete { .. } => {}
+                }
+                return;
+            }
+        }
+    }
+
+    /// One's own text, before it is in the log.
+    pub fn send(&mut self, client_id: ClientId, user: UserId, at: u64, text: String) {
+        let text = Text { seq: None, client_id, user, at, text: Some(text), edited: false, refused: None };
+        self.items.push(Item::Text(text));
+    }
+
+    pub(super) fn sent(&mut self, client_id: ClientId, state: SendState) {
+        for item in self.items.iter_mut().rev() {
+            if let Item::Text(text) = item
+                && text.client_id == client_id
+            {
+                match state {
+                    SendState::Acked { seq, .. } => text.seq = Some(seq),
+                    SendState::Refused { problem } => text.refused = Some(problem.detail),
+                    SendState::Waiting | SendState::TooMany => {}
+                }
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What only a browser's window knows: the space bar, a button that is let go anywhere, a page that is hidden, the network.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use holler_client_web::message::ToWorker;
+use holler_client_web::page::{Engine, Sound};
+use holler_ui::port::Told;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast as _, JsValue};
+use web_sys::{Element, Event, EventTarget, KeyboardEvent, PointerEvent};
+
+/// How often the screens are told that time goes by.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Listens as long as the page lives.
+pub(crate) fn listen(
+    sound: &Rc<Sound>,
+    engine: &Rc<Engine>,
+    send: impl Fn(Told) + Clone + 'static,
+) -> Result<(), JsValue> {
+    let window = web_sys::window().ok_or("no window")?;
+    let document = window.document().ok_or("no document")?;
+    let target: &EventTarget = window.as_ref();
+
+    let down = send.clone();
+    on(target, "keydown", move |event| {
+        let event: KeyboardEvent = event.unchecked_into();
+        if event.code() == "Space"
+            && !is_for_others(&event)
+            && !event.ctrl_key()
+            && !event.alt_key()
+            && !event.meta_key()
+        {
+            event.prevent_default();
+            if !event.repeat() {
+                down(Told::Key(true));
+            }
+        }
+    })?;
+    let up = send.clone();
+    on(target, "keyup", move |event| {
+        let event: KeyboardEvent = event.unchecked_into();
+        if event.code() == "Space" {
+            if !is_for_others(&event) {
+                event.prevent_default();
+            }
+            up(Told::Key(false));
+        }
+    })?;
+    // A finger or mouse that leaves the button still holds it; wherever it is lifted, it is lifted.
+    on(target, "pointerdown", |event| {
+        let event: PointerEvent = event.unchecked_into();
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        if let Some(Ok(Some(button))) = target.map(|target| target.closest("[data-talk]")) {
+            // A pointer that is gone already was lifted, which is told as well.
+            let _ = button.set_pointer_capture(event.pointer_id());
+        }
+    })?;
+    for lifted in ["pointerup", "pointercancel", "blur", "pagehide"] {
+        let up = send.clone();
+        on(target, lifted, move |_| up(Told::Key(false)))?;
+    }
+    let (up, hidden) = (send.clone(), document.clone());
+    on(document.as_ref(), "visibilitychange", move |_| {
+        if hidden.hidden() {
+            up(Told::Key(false));
+        }
+    })?;
+    // Browsers keep a page silent until somebody touched it.
+    for touched in ["pointerdown", "keydown"] {
+        let sound = Rc::clone(sound);
+        on(target, touched, move |_| sound.wake())?;
+    }
+    let engine = Rc::clone(engine);
+    on(target, "online", move |_| engine.tell(&ToWorker::Connect))?;
+
+    let tick = Closure::<dyn FnMut()>::new(move || send(Told::Tick));
+    let every = i32::try_from(TICK.as_millis()).unwrap_or(250);
+    window.set_interval_with_callback_and_timeout_and_arguments_0(tick.as_ref().unchecked_ref(), every)?;
+    tick.forget();
+    Ok(())
+}
+
+fn on(target: &EventTarget, event: &str, run: impl FnMut(Event) + 'static) -> Result<(), JsValue> {
+    let listener = Closure::<dyn FnMut(Event)>::new(run);
+    target.add_event_listener_with_callback(event, listener.as_ref().unchecked_ref())?;
+    listener.forget();
+    Ok(())
+}
+
+/// Whether the space bar means something to what has the focus: a text, or another button.
+fn is_for_others(event: &KeyboardEvent) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+    target.is_some_and(|target| {
+        let others = target.closest("input, textarea, select, a, button, [contenteditable]").ok().flatten();
+        others.is_some_and(|other| !other.has_attribute("data-talk"))
+    })
+}

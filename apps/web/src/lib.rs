@@ -1,0 +1,152 @@
+//! Holler in a browser: puts the screens of `holler-ui` onto the page and the engine of `holler-client-web` into its worker.
+//!
+//! Both are one WebAssembly module with two entrances, [`page`] and [`worker`]: it is fetched and compiled once, and page and
+//! worker can't be of different versions.
+#![cfg(target_arch = "wasm32")]
+
+mod keys;
+mod told;
+
+use std::rc::Rc;
+
+use dioxus_web::Config;
+use futures_channel::mpsc::unbounded;
+use holler_client_web::message::ToWorker;
+use holler_client_web::page::{Engine, Sound, Tone};
+use holler_core::engine::Command;
+use holler_core::model::{EventBody, Priority};
+use holler_core::units::{Bitrate, BurstId, FrameMs};
+use holler_ui::port::{self, Ask, Host, Told};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// The encoder's target: clear speech, and 60 packets of it fit a second of the weakest link.
+const BITRATE: Bitrate = Bitrate(24_000);
+
+/// Runs the page. `base` is the folder that everything else is in.
+#[wasm_bindgen]
+pub fn page(base: &str) -> Result<(), JsValue> {
+    let (tell, inbox) = unbounded();
+    let send = move |told: Told| {
+        // The receiver lives as long as the page.
+        let _ = tell.unbounded_send(told);
+    };
+    let engine = Engine::start(base, {
+        let send = send.clone();
+        move |message| send(told::told(message))
+    })?;
+    let sound = Sound::new(
+        Rc::clone(&engine),
+        base,
+        {
+            let send = send.clone();
+            move |microphone| send(Told::Microphone(told::microphone(microphone)))
+        },
+        {
+            let send = send.clone();
+            move |audible| send(Told::Audible(audible))
+        },
+    );
+    keys::listen(&sound, &engine, send)?;
+    sound.wake();
+    let host = Host::new(move |ask| perform(&engine, &sound, ask), js_sys::Date::now, clock, random);
+    dioxus_web::launch::launch_virtual_dom(holler_ui::dom(host, inbox), Config::new().rootname("main"));
+    Ok(())
+}
+
+/// Runs the worker.
+#[wasm_bindgen]
+pub fn worker() {
+    holler_client_web::worker::run();
+}
+
+fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
+    let command = match ask {
+        Ask::SignIn { login, password } => {
+            sound.wake();
+            return engine.tell(&ToWorker::SignIn { login, password, device_name: device_name() });
+        }
+        Ask::SignOut => {
+            sound.close();
+            return engine.tell(&ToWorker::SignOut);
+        }
+        Ask::Connect => return engine.tell(&ToWorker::Connect),
+        Ask::Microphone => {
+            sound.press();
+            return sound.release();
+        }
+        Ask::Replay { room, burst, frame_ms } => {
+            sound.wake();
+            return engine.tell(&ToWorker::Replay { room, burst, frame_ms });
+        }
+        Ask::Tone(tone) => {
+            sound.wake();
+            return sound.tone(match tone {
+                port::Tone::Grant => Tone::Grant,
+                port::Tone::Release => Tone::Release,
+                port::Tone::Denied => Tone::Denied,
+                port::Tone::Warning => Tone::Warning,
+            });
+        }
+        Ask::Open(room) => Command::SetPrimary { room: Some(room) },
+        Ask::KeyDown { room, emergency } => {
+            sound.press();
+            Command::KeyDown {
+                room,
+                burst: BurstId::from_bytes(random()),
+                priority: if emergency { Priority::Emergency } else { Priority::Normal },
+                queue: true,
+                frame_ms: FrameMs::Ms20,
+                bitrate: BITRATE,
+            }
+        }
+        Ask::KeyUp => {
+            sound.release();
+            Command::KeyUp
+        }
+        Ask::Send { room, client_id, text } => {
+            Command::Send { room, client_id, body: EventBody::MessagePosted { text, reply_to: None } }
+        }
+        Ask::ClearEmergency { room, raised_by } => Command::ClearEmergency { room, raised_by },
+    };
+    engine.tell(&ToWorker::Command(command));
+}
+
+/// Hours and minutes, as this browser's person reads them.
+fn clock(unix_ms: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "exact until the year 287396")]
+    let date = js_sys::Date::new(&JsValue::from(unix_ms as f64));
+    let options = js_sys::Object::new();
+    for part in ["hour", "minute"] {
+        // A plain object takes any field.
+        let _ = js_sys::Reflect::set(&options, &part.into(), &"2-digit".into());
+    }
+    date.to_locale_time_string_with_options("default", &options).into()
+}
+
+fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    // Browsers refuse more than 65,536 bytes at once, and nothing else.
+    if let Some(Ok(crypto)) = web_sys::window().map(|window| window.crypto()) {
+        let _ = crypto.get_random_values_with_u8_array(&mut bytes);
+    }
+    bytes
+}
+
+/// What to call this browser in the list of devices: its kind and its system, and nothing that tells more.
+fn device_name() -> String {
+    let agent = web_sys::window().and_then(|window| window.navigator().user_agent().ok()).unwrap_or_default();
+    let first = |names: &[(&'static str, &'static str)]| {
+        names.iter().find(|(mark, _)| agent.contains(mark)).map_or("browser", |(_, name)| name)
+    };
+    let browser = first(&[("Firefox/", "Firefox"), ("Edg/", "Edge"), ("Chrome/", "Chromium"), ("Safari/", "Safari")]);
+    let system = first(&[
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS", "macOS"),
+        ("Linux", "Linux"),
+    ]);
+    format!("{browser} on {system}")
+}

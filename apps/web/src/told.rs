@@ -1,0 +1,28 @@
+//! From the worker's and the page's words to the screens'.
+
+use holler_client_web::message::ToPage;
+use holler_client_web::page;
+use holler_ui::port::{Identity, Microphone, Told};
+
+pub(crate) fn told(message: ToPage) -> Told {
+    match message {
+        ToPage::SignedOut { reason } => Told::SignedOut { reason },
+        ToPage::SignedIn { user, device, login } => Told::SignedIn(Identity { user, device, login }),
+        ToPage::SignInFailed { detail } => Told::SignInFailed(detail),
+        ToPage::Directory { workspace, rooms, people } => Told::Directory { workspace, rooms, people },
+        ToPage::History { room, events } => Told::History { room, events },
+        ToPage::Notice(notice) => Told::Notice(notice),
+        ToPage::Level(level) => Told::Level(level),
+        ToPage::Replaying(burst) => Told::Replaying(burst),
+        ToPage::Fault { detail } => Told::Fault(detail),
+    }
+}
+
+pub(crate) fn microphone(microphone: page::Microphone) -> Microphone {
+    match microphone {
+        page::Microphone::Off => Microphone::Off,
+        page::Microphone::Asking => Microphone::Asking,
+        page::Microphone::On => Microphone::On,
+        page::Microphone::Failed(detail) => Microphone::Failed(detail),
+    }
+}

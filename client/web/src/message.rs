@@ -1,0 +1,101 @@
+//! What page and worker tell each other, as JSON in `postMessage`. Page and worker are of one build, so the form promises nothing.
+
+use holler_core::engine::{Command, Notice};
+use holler_core::model::Event;
+use holler_core::units::{BurstId, DeviceId, FrameMs, RoomId, UserId};
+use holler_core::wire::rest::{Person, Room};
+use serde::{Deserialize, Serialize};
+
+/// From the page to the worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// Sign in.
+    SignIn {
+        /// The sign-in name.
+        login: String,
+        /// The password.
+        password: String,
+        /// What to call this browser in the list of devices.
+        device_name: String,
+    },
+    /// Sign out, and forget everything.
+    SignOut,
+    /// Something for the engine.
+    Command(Command),
+    /// Connect anew: the network came back, or this page is to be the one that is connected.
+    Connect,
+    /// Play a burst of the past again.
+    Replay {
+        /// The room.
+        room: RoomId,
+        /// The burst.
+        burst: BurstId,
+        /// The length of its frames.
+        frame_ms: FrameMs,
+    },
+    /// The microphone is there.
+    Microphone {
+        /// How long a sample takes from the air to the sound thread, µs, as far as the browser knows.
+        latency_us: u32,
+    },
+    /// The microphone is not to be had; a burst that waits for it has failed.
+    NoMicrophone {
+        /// Why, and what to do.
+        detail: String,
+    },
+    /// The ports that the sound thread sits at come with this message: first the capture's, then the playback's.
+    Sound,
+    /// How long a sample takes from the sound thread to the air, µs. It changes with the device.
+    OutputLatency(u32),
+}
+
+/// From the worker to the page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToPage {
+    /// Nobody is signed in.
+    SignedOut {
+        /// Why, where it was not asked for.
+        reason: Option<String>,
+    },
+    /// Somebody is signed in.
+    SignedIn {
+        /// Who.
+        user: UserId,
+        /// As which device.
+        device: DeviceId,
+        /// The sign-in name.
+        login: String,
+    },
+    /// A sign-in failed.
+    SignInFailed {
+        /// What happened, and what to do.
+        detail: String,
+    },
+    /// The rooms and the people, complete.
+    Directory {
+        /// The name of the workspace.
+        workspace: String,
+        /// The rooms that the user is in.
+        rooms: Vec<Room>,
+        /// Everybody whom the user sees.
+        people: Vec<Person>,
+    },
+    /// The latest events of a room before those that [`Notice::Event`] tells.
+    History {
+        /// The room.
+        room: RoomId,
+        /// In order.
+        events: Vec<Event>,
+    },
+    /// From the engine.
+    Notice(Notice),
+    /// How loud it is, 0 to 1, about 15 times a second while something is recorded or played.
+    Level(f32),
+    /// A burst of the past is being played, or (`None`) no longer.
+    Replaying(Option<BurstId>),
+    /// Something did not work that has no other place.
+    Fault {
+        /// What happened, and what to do.
+        detail: String,
+    },
+}

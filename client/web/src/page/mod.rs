@@ -1,0 +1,49 @@
+//! The page's share: the worker, the microphone, the loudspeaker.
+
+mod sound;
+
+use std::rc::Rc;
+
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast as _, JsValue};
+use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
+
+use crate::message::{ToPage, ToWorker};
+pub use sound::{Microphone, Sound, Tone};
+
+/// The worker of this page.
+pub struct Engine {
+    worker: Worker,
+    _listener: Closure<dyn FnMut(MessageEvent)>,
+}
+
+impl Engine {
+    /// Starts the worker of the folder `base` with this page's own module, so that it is fetched and compiled once.
+    pub fn start(base: &str, told: impl Fn(ToPage) + 'static) -> Result<Rc<Self>, JsValue> {
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let worker = Worker::new_with_options(&format!("{base}worker.js"), &options)?;
+        let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+            if let Some(Ok(message)) = event.data().as_string().map(|text| serde_json::from_str(&text)) {
+                told(message);
+            }
+        });
+        worker.set_onmessage(Some(listener.as_ref().unchecked_ref()));
+        worker.post_message(&wasm_bindgen::module())?;
+        Ok(Rc::new(Self { worker, _listener: listener }))
+    }
+
+    /// Tells the worker something.
+    pub fn tell(&self, message: &ToWorker) {
+        if let Ok(text) = serde_json::to_string(message) {
+            // It fails only for values that can't be copied, and a text can.
+            let _ = self.worker.post_message(&text.into());
+        }
+    }
+
+    fn tell_with(&self, message: &ToWorker, ports: &js_sys::Array) {
+        if let Ok(text) = serde_json::to_string(message) {
+            let _ = self.worker.post_message_with_transfer(&text.into(), ports);
+        }
+    }
+}

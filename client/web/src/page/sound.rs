@@ -1,0 +1,326 @@
+//! The sound context with its two ends in the sound thread, the microphone, and tones.
+
+use core::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use js_sys::{Array, Object, Reflect};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{
+    AudioContext, AudioContextOptions, AudioContextState, AudioWorkletNode, AudioWorkletNodeOptions, MediaStream,
+    MediaStreamConstraints, MediaStreamTrack, MessageChannel,
+};
+
+use super::Engine;
+use crate::message::ToWorker;
+
+/// Samples a second.
+const RATE_HZ: f32 = 48_000.0;
+/// How long an open microphone outlives the last press: long enough that a conversation need not wait for it again, short enough
+/// that nobody wonders why the browser still shows it.
+const MICROPHONE_KEPT_MS: i32 = 120_000;
+/// How loud tones are, of full scale.
+const TONE_GAIN: f32 = 0.12;
+
+/// Whether there is a microphone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Microphone {
+    /// Not opened: the first press does it.
+    Off,
+    /// The browser is asking the person, or starting it.
+    Asking,
+    /// Open.
+    On,
+    /// Not to be had: why, and what to do.
+    Failed(String),
+}
+
+/// What a press of the button led to, for the ear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Speak now.
+    Grant,
+    /// The floor is free again.
+    Release,
+    /// Somebody else talks, or it was refused.
+    Denied,
+    /// The talk limit is near.
+    Warning,
+}
+
+impl Tone {
+    /// Frequency in Hz, beginning and length in s.
+    const fn notes(self) -> &'static [(f32, f64, f64)] {
+        match self {
+            Self::Grant => &[(660.0, 0.0, 0.06), (990.0, 0.07, 0.08)],
+            Self::Release => &[(520.0, 0.0, 0.07)],
+            Self::Denied => &[(220.0, 0.0, 0.12), (220.0, 0.18, 0.12)],
+            Self::Warning => &[(880.0, 0.0, 0.05), (880.0, 0.1, 0.05)],
+        }
+    }
+}
+
+/// The page's sound.
+pub struct Sound {
+    engine: Rc<Engine>,
+    base: String,
+    context: RefCell<Option<AudioContext>>,
+    capture: RefCell<Option<AudioWorkletNode>>,
+    stream: RefCell<Option<MediaStream>>,
+    asking: Cell<bool>,
+    held: Cell<bool>,
+    let_go: Cell<Option<i32>>,
+    told: Box<dyn Fn(Microphone)>,
+    /// Whether sound can be heard.
+    audible: Box<dyn Fn(bool)>,
+    listeners: RefCell<Vec<Closure<dyn FnMut()>>>,
+}
+
+impl Sound {
+    /// A page without sound yet. `told` hears of the microphone, `audible` whether the browser lets the page sound.
+    pub fn new(
+        engine: Rc<Engine>,
+        base: &str,
+        told: impl Fn(Microphone) + 'static,
+        audible: impl Fn(bool) + 'static,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            engine,
+            base: base.to_owned(),
+            context: RefCell::default(),
+            capture: RefCell::default(),
+            stream: RefCell::default(),
+            asking: Cell::new(false),
+            held: Cell::new(false),
+            let_go: Cell::default(),
+            told: Box::new(told),
+            audible: Box::new(audible),
+            listeners: RefCell::default(),
+        })
+    }
+
+    /// Makes the sound context where there is none, and wakes it: browsers keep it silent until a person touched the page.
+    pub fn wake(self: &Rc<Self>) {
+        if let Some(context) = self.context.borrow().as_ref() {
+            if context.state() != AudioContextState::Running {
+                // Refused without a gesture; the next one tries again.
+                let _ = context.resume();
+            }
+            return;
+        }
+        let this = Rc::clone(self);
+        spawn_local(async move {
+            if this.make().await.is_err() {
+                // The next touch tries again.
+                this.context.take();
+                (this.audible)(false);
+            }
+        });
+    }
+
+    async fn make(self: &Rc<Self>) -> Result<(), JsValue> {
+        let options = AudioContextOptions::new();
+        options.set_latency_hint_f64(0.0);
+        options.set_sample_rate(RATE_HZ);
+        let context = AudioContext::new_with_context_options(&options)?;
+        *self.context.borrow_mut() = Some(context.clone());
+        let this = Rc::downgrade(self);
+        let changed = Closure::<dyn FnMut()>::new(move || {
+            if let Some(this) = this.upgrade() {
+                this.changed();
+            }
+        });
+        context.set_onstatechange(Some(changed.as_ref().unchecked_ref()));
+        self.listeners.borrow_mut().push(changed);
+        JsFuture::from(context.audio_worklet()?.add_module(&format!("{}sound.js", self.base))?).await?;
+        let node = |name: &str, inputs: u32, outputs: u32| {
+            let options = AudioWorkletNodeOptions::new();
+            options.set_number_of_inputs(inputs);
+            options.set_number_of_outputs(outputs);
+            if outputs > 0 {
+                options.set_output_channel_count(&Array::of1(&1.into()));
+            } else {
+                options.set_channel_count(1);
+                options.set_channel_count_mode(web_sys::ChannelCountMode::Explicit);
+            }
+            let node = AudioWorkletNode::new_with_options(&context, name, &options)?;
+            let channel = MessageChannel::new()?;
+            let port = channel.port1();
+            node.port()?.post_message_with_transferable(&port, &Array::of1(&port))?;
+            Ok::<_, JsValue>((node, channel.port2()))
+        };
+        let (capture, from_capture) = node("holler-capture", 1, 0)?;
+        let (playback, to_playback) = node("holler-playback", 0, 1)?;
+        playback.connect_with_audio_node(&context.destination())?;
+        *self.capture.borrow_mut() = Some(capture);
+        self.engine.tell_with(&ToWorker::Sound, &Array::of2(&from_capture, &to_playback));
+        self.attach()?;
+        self.changed();
+        Ok(())
+    }
+
+    fn changed(&self) {
+        let context = self.context.borrow();
+        let Some(context) = context.as_ref() else { return };
+        let running = context.state() == AudioContextState::Running;
+        (self.audible)(running);
+        if running {
+            let field =
+                |name: &str| Reflect::get(context, &name.into()).ok().and_then(|value| value.as_f64()).unwrap_or(0.0);
+            self.engine.tell(&ToWorker::OutputLatency(micros(field("baseLatency") + field("outputLatency"))));
+        }
+    }
+
+    /// The talk button goes down: the microphone is opened where it is not, and stays open.
+    pub fn press(self: &Rc<Self>) {
+        self.wake();
+        self.held.set(true);
+        self.keep();
+        if self.stream.borrow().is_some() || self.asking.replace(true) {
+            return;
+        }
+        (self.told)(Microphone::Asking);
+        let this = Rc::clone(self);
+        spawn_local(async move {
+            let opened = this.open().await;
+            this.asking.set(false);
+            match opened {
+                Ok(()) => (this.told)(Microphone::On),
+                Err(error) => this.failed(advice(&error)),
+            }
+        });
+    }
+
+    async fn open(self: &Rc<Self>) -> Result<(), JsValue> {
+        let window = web_sys::window().ok_or("no window")?;
+        let wanted = Object::new();
+        for (name, value) in [
+            ("channelCount", JsValue::from(1)),
+            ("echoCancellation", true.into()),
+            ("noiseSuppression", true.into()),
+            ("autoGainControl", true.into()),
+            ("latency", 0.into()),
+        ] {
+            Reflect::set(&wanted, &name.into(), &value)?;
+        }
+        let constraints = MediaStreamConstraints::new();
+        constraints.set_audio(&wanted);
+        let asked = window.navigator().media_devices()?.get_user_media_with_constraints(&constraints)?;
+        let stream: MediaStream = JsFuture::from(asked).await?.dyn_into()?;
+        let track: MediaStreamTrack = stream.get_audio_tracks().get(0).dyn_into()?;
+        let this = Rc::downgrade(self);
+        let ended = Closure::once_into_js(move || {
+            if let Some(this) = this.upgrade() {
+                this.stream.take();
+                this.failed("The microphone was unplugged or taken away. Plug it in, then press again.".to_owned());
+            }
+        });
+        track.set_onended(Some(ended.unchecked_ref()));
+        let latency = Reflect::get(&track.get_settings(), &"latency".into())?.as_f64().unwrap_or(0.0);
+        self.engine.tell(&ToWorker::Microphone { latency_us: micros(latency) });
+        *self.stream.borrow_mut() = Some(stream);
+        self.attach()?;
+        self.keep();
+        Ok(())
+    }
+
+    /// Connects the microphone with the sound thread, once both are there.
+    fn attach(&self) -> Result<(), JsValue> {
+        let (context, capture, stream) = (self.context.borrow(), self.capture.borrow(), self.stream.borrow());
+        if let (Some(context), Some(capture), Some(stream)) = (context.as_ref(), capture.as_ref(), stream.as_ref()) {
+            context.create_media_stream_source(stream)?.connect_with_audio_node(capture)?;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, detail: String) {
+        self.engine.tell(&ToWorker::NoMicrophone { detail: detail.clone() });
+        (self.told)(Microphone::Failed(detail));
+    }
+
+    /// The talk button comes up: the microphone stays open for a while.
+    pub fn release(self: &Rc<Self>) {
+        self.held.set(false);
+        self.keep();
+    }
+
+    /// Sets when the microphone is let go: a while from now, and not at all while the button is held.
+    fn keep(self: &Rc<Self>) {
+        let Some(window) = web_sys::window() else { return };
+        if let Some(before) = self.let_go.take() {
+            window.clear_timeout_with_handle(before);
+        }
+        if self.held.get() {
+            return;
+        }
+        let this = Rc::downgrade(self);
+        let close = Closure::once_into_js(move || {
+            if let Some(this) = this.upgrade() {
+                this.close();
+            }
+        });
+        let set =
+            window.set_timeout_with_callback_and_timeout_and_arguments_0(close.unchecked_ref(), MICROPHONE_KEPT_MS);
+        self.let_go.set(set.ok());
+    }
+
+    /// Lets the microphone go.
+    pub fn close(&self) {
+        if let Some(stream) = self.stream.take() {
+            for track in stream.get_audio_tracks() {
+                track.unchecked_into::<MediaStreamTrack>().stop();
+            }
+            (self.told)(Microphone::Off);
+        }
+    }
+
+    /// Sounds a tone.
+    pub fn tone(&self, tone: Tone) {
+        if let Some(context) = self.context.borrow().as_ref() {
+            // Without a tone the words and the colour still tell.
+            let _ = sound(context, tone);
+        }
+    }
+}
+
+fn sound(context: &AudioContext, tone: Tone) -> Result<(), JsValue> {
+    for (hz, begins, length) in tone.notes() {
+        let (oscillator, gain) = (context.create_oscillator()?, context.create_gain()?);
+        oscillator.frequency().set_value(*hz);
+        let (from, to) = (context.current_time() + begins, context.current_time() + begins + length);
+        let level = gain.gain();
+        // Flanks of 5 ms: without them it clicks.
+        level.set_value_at_time(0.0, from)?;
+        level.linear_ramp_to_value_at_time(TONE_GAIN, from + 0.005)?;
+        level.set_value_at_time(TONE_GAIN, to - 0.005)?;
+        level.linear_ramp_to_value_at_time(0.0, to)?;
+        oscillator.connect_with_audio_node(&gain)?;
+        gain.connect_with_audio_node(&context.destination())?;
+        oscillator.start_with_when(from)?;
+        oscillator.stop_with_when(to)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float saturates")]
+fn micros(seconds: f64) -> u32 {
+    (seconds * 1e6) as u32
+}
+
+/// Why there is no microphone, and what to do (Media Capture and Streams, section 10.2).
+fn advice(error: &JsValue) -> String {
+    let name = Reflect::get(error, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default();
+    match name.as_str() {
+        "NotAllowedError" => {
+            "The browser does not let this page use the microphone. Allow it in the browser's settings \
+                              for this page (the symbol beside the address), then press again."
+                .to_owned()
+        }
+        "NotFoundError" => "There is no microphone. Connect one, then press again.".to_owned(),
+        "NotReadableError" => {
+            "The microphone does not start: another program may hold it. Close that, then press again.".to_owned()
+        }
+        other => format!("The microphone does not start ({other}). Reload the page, then press again."),
+    }
+}

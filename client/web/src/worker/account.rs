@@ -1,0 +1,175 @@
+//! Who is signed in: signing in and out, fresh tokens, and what the directory of rooms and people holds.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use holler_core::engine::{Command, Input};
+use holler_core::units::{Cursor, Seq};
+use holler_core::wire::problem::ProblemKind;
+use holler_core::wire::rest::{Room, SignIn, Tokens};
+
+use super::rest::RestError;
+use super::vault::Profile;
+use super::{Shell, clock};
+use crate::message::ToPage;
+
+/// An access token that is valid for less than this is not worth beginning with.
+const TOKEN_LEFT_MIN: Duration = Duration::from_secs(30);
+/// Events of the past that a room shows at first. More are fetched when somebody asks for them.
+const HISTORY: u32 = 100;
+
+impl Shell {
+    /// Goes on as who was signed in when this browser last ran, or says that nobody was.
+    pub(super) async fn begin(self: Rc<Self>) {
+        match self.vault.read().await {
+            Some(profile) if profile.signed_in => self.signed_in(&profile),
+            _ => self.tell(&ToPage::SignedOut { reason: None }),
+        }
+    }
+
+    /// Signs in. The same person in the same browser stays the same device.
+    pub(super) async fn sign_in(self: Rc<Self>, login: String, password: String, device_name: String) {
+        let before = self.vault.read().await.filter(|before| before.login == login);
+        let (device, earlier) = before.map(|before| (before.device, before.refresh_token)).unzip();
+        let mut request = SignIn { login: login.clone(), password, device_name, device, earlier };
+        let mut answer = self.rest.sign_in(&request).await;
+        if let Err(RestError::Refused(problem)) = &answer
+            && device.is_some()
+            && (problem.is(ProblemKind::NotFound) || problem.is(ProblemKind::Revoked))
+        {
+            // The device was removed meanwhile, or signed out for good: begin as a new one.
+            (request.device, request.earlier) = (None, None);
+            answer = self.rest.sign_in(&request).await;
+        }
+        match answer {
+            Ok(tokens) => {
+                let profile = profile_of(login, tokens);
+                if !self.vault.write(&profile).await {
+                    self.tell(&ToPage::Fault {
+                        detail: "This browser keeps nothing for this page (a private window?): \
+                                 you will have to sign in again when it is closed."
+                            .to_owned(),
+                    });
+                }
+                self.signed_in(&profile);
+            }
+            Err(error) => self.tell(&ToPage::SignInFailed { detail: error.to_string() }),
+        }
+    }
+
+    fn signed_in(&self, profile: &Profile) {
+        self.tell(&ToPage::SignedIn { user: profile.user, device: profile.device, login: profile.login.clone() });
+        self.rest.set_token(Some(profile.access_token.clone()));
+        let expires_in = left(profile);
+        if expires_in >= TOKEN_LEFT_MIN {
+            self.input(Input::Token { access: profile.access_token.clone(), expires_in });
+        }
+        self.input(Input::Start);
+    }
+
+    /// Signs out on the server, where it can be reached, and here in any case.
+    pub(super) async fn sign_out(self: Rc<Self>) {
+        // Out of reach, the server keeps the sign-in until it runs out or somebody revokes it.
+        let _ = self.rest.sign_out().await;
+        self.forget(None).await;
+    }
+
+    /// Nobody is signed in any more.
+    pub(super) async fn forget(&self, reason: Option<String>) {
+        self.input(Input::Stop);
+        self.reset();
+        self.rest.set_token(None);
+        if let Some(mut profile) = self.vault.read().await {
+            profile.signed_in = false;
+            profile.access_token = String::new();
+            self.vault.write(&profile).await;
+        }
+        self.tell(&ToPage::SignedOut { reason });
+    }
+
+    /// Gets a new access token and hands it to the engine.
+    pub(super) async fn refresh(self: Rc<Self>) {
+        let shell = Rc::clone(&self);
+        let fresh = self.vault.alone(async move { shell.refreshed().await }).await;
+        let input = match fresh {
+            Some(Ok(profile)) => {
+                self.rest.set_token(Some(profile.access_token.clone()));
+                let expires_in = left(&profile);
+                Input::Token { access: profile.access_token, expires_in }
+            }
+            Some(Err(None)) => Input::TokenFailed { sign_in: true, detail: "nobody is signed in here".to_owned() },
+            Some(Err(Some(error))) => {
+                let sign_in = matches!(&error, RestError::Refused(problem) if problem.status == 401);
+                Input::TokenFailed { sign_in, detail: error.to_string() }
+            }
+            None => {
+                Input::TokenFailed { sign_in: false, detail: "another tab of this browser has the token".to_owned() }
+            }
+        };
+        self.input(input);
+    }
+
+    /// The profile with a new token, unless another tab just got one. `Err(None)`: signed out.
+    async fn refreshed(&self) -> Result<Profile, Option<RestError>> {
+        let before = self.vault.read().await.ok_or(None)?;
+        if !before.signed_in {
+            return Err(None);
+        }
+        if !self.rest.has(&before.access_token) && left(&before) >= TOKEN_LEFT_MIN {
+            return Ok(before);
+        }
+        let profile = profile_of(before.login, self.rest.refresh(before.refresh_token).await.map_err(Some)?);
+        self.vault.write(&profile).await;
+        Ok(profile)
+    }
+
+    /// Fetches rooms and people, shows the latest of each room, and follows them all.
+    pub(super) async fn load(self: Rc<Self>) -> Result<(), RestError> {
+        let fetched = async {
+            let (me, rooms, roster) = (self.rest.me().await?, self.rest.rooms().await?, self.rest.roster().await?);
+            Ok::<_, RestError>((me.workspace_name, rooms, roster.users))
+        };
+        let (workspace, rooms, people) = match fetched.await {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                let detail = format!("The list of rooms did not come: {error}");
+                self.tell(&ToPage::Fault { detail });
+                return Err(error);
+            }
+        };
+        let rooms: Vec<Room> = rooms.into_iter().filter(|room| room.role.is_some()).collect();
+        self.tell(&ToPage::Directory { workspace, rooms: rooms.clone(), people });
+        for Room { id: room, head, .. } in rooms {
+            if !self.follows.borrow_mut().insert(room) {
+                continue;
+            }
+            // First what is live: history can wait.
+            self.input(Input::Command(Command::Follow { room, cursor: Some(head), voice: true }));
+            let first = Cursor { seq: Seq(head.seq.0.saturating_sub(u64::from(HISTORY))), ..head };
+            match self.rest.events(room, first, HISTORY).await {
+                Ok(page) => {
+                    let events = page.events.into_iter().filter(|event| event.seq <= head.seq).collect();
+                    self.tell(&ToPage::History { room, events });
+                }
+                Err(error) => self.tell(&ToPage::Fault { detail: format!("The past of a room did not come: {error}") }),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn profile_of(login: String, tokens: Tokens) -> Profile {
+    Profile {
+        login,
+        user: tokens.user,
+        device: tokens.device,
+        access_token: tokens.access_token,
+        access_until_ms: clock::wall().0 + u64::from(tokens.expires_in_s) * 1_000,
+        refresh_token: tokens.refresh_token,
+        signed_in: true,
+    }
+}
+
+fn left(profile: &Profile) -> Duration {
+    Duration::from_millis(profile.access_until_ms.saturating_sub(clock::wall().0))
+}

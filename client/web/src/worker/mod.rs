@@ -1,0 +1,252 @@
+//! The worker: the engine, and everything around it that a browser can do without a page.
+
+mod account;
+mod clock;
+mod codec;
+mod net;
+mod rest;
+mod sound;
+mod vault;
+
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::{Rc, Weak};
+
+use bytes::Bytes;
+use holler_core::engine::{Config, Engine, FetchError, Input, LinkReason, LinkState, Notice, Output, Pull};
+use holler_core::units::{BurstId, FrameMs, FrameNo, RoomId};
+use holler_core::wire::limits::{FRAMES_PER_BURST_MAX, PAGE_EVENTS_MAX};
+use holler_core::wire::socket::CloseCode;
+use wasm_bindgen::JsCast as _;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+
+use crate::message::{ToPage, ToWorker};
+use clock::Timer;
+use net::Socket;
+use rest::Rest;
+use sound::Sound;
+use vault::Vault;
+
+fn global() -> DedicatedWorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}
+
+/// Runs the engine in this worker from now on, for the page that made it.
+pub fn run() {
+    let shell = Shell::new();
+    let told = Rc::clone(&shell);
+    let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| told.told(&event));
+    global().set_onmessage(Some(listener.as_ref().unchecked_ref()));
+    // Both live as long as the worker.
+    listener.forget();
+    let begun = Rc::clone(&shell);
+    spawn_local(begun.begin());
+    core::mem::forget(shell);
+}
+
+/// The engine, and what does its outputs.
+struct Shell {
+    this: Weak<Self>,
+    engine: RefCell<Engine>,
+    /// Outputs are being done: whoever has more news leaves the rest to that loop.
+    busy: Cell<bool>,
+    timer: Timer,
+    socket: RefCell<Option<Rc<Socket>>>,
+    rest: Rest,
+    vault: Vault,
+    sound: Sound,
+    follows: RefCell<BTreeSet<RoomId>>,
+}
+
+impl Shell {
+    fn new() -> Rc<Self> {
+        Rc::new_cyclic(|this: &Weak<Self>| {
+            let shell = this.clone();
+            let timer = Timer::new(move || {
+                if let Some(shell) = shell.upgrade() {
+                    shell.input(Input::Timeout);
+                }
+            });
+            Self {
+                this: this.clone(),
+                engine: RefCell::new(engine()),
+                busy: Cell::new(false),
+                timer,
+                socket: RefCell::default(),
+                rest: Rest::default(),
+                vault: Vault::default(),
+                sound: Sound::new(this),
+                follows: RefCell::default(),
+            }
+        })
+    }
+
+    /// Another person may come: nothing of the last one stays.
+    fn reset(&self) {
+        *self.engine.borrow_mut() = engine();
+        self.follows.borrow_mut().clear();
+    }
+
+    fn tell(&self, message: &ToPage) {
+        if let Ok(text) = serde_json::to_string(message) {
+            // It fails only for values that can't be copied, and a text can.
+            let _ = global().post_message(&text.into());
+        }
+    }
+
+    fn spawn<F: Future<Output = ()> + 'static>(&self, work: impl FnOnce(Rc<Self>) -> F) {
+        if let Some(this) = self.this.upgrade() {
+            spawn_local(work(this));
+        }
+    }
+
+    /// A message of the page.
+    fn told(&self, event: &MessageEvent) {
+        let Some(Ok(message)) = event.data().as_string().map(|text| serde_json::from_str(&text)) else { return };
+        match message {
+            ToWorker::SignIn { login, password, device_name } => {
+                self.spawn(|shell| shell.sign_in(login, password, device_name));
+            }
+            ToWorker::SignOut => self.spawn(Self::sign_out),
+            ToWorker::Command(command) => self.input(Input::Command(command)),
+            ToWorker::Connect => {
+                // Where the connection has ended for good, a new start; else a look at the network.
+                self.input(Input::Start);
+                self.input(Input::NetworkUp);
+            }
+            ToWorker::Replay { room, burst, frame_ms } => self.spawn(|shell| shell.replay(room, burst, frame_ms)),
+            ToWorker::NoMicrophone { detail } => self.sound.no_microphone(&detail),
+            ToWorker::Microphone { latency_us } => self.sound.set_input_latency(micros(latency_us)),
+            ToWorker::OutputLatency(us) => self.sound.set_output_latency(micros(us)),
+            ToWorker::Sound => {
+                let ports = event.ports();
+                self.sound.connect(ports.get(0).unchecked_into(), ports.get(1).unchecked_into());
+            }
+        }
+    }
+
+    /// Hands something to the engine, and does what it then asks for.
+    fn input(&self, input: Input) {
+        self.engine.borrow_mut().handle(clock::now(), input);
+        self.work();
+    }
+
+    fn pull(&self, burst: BurstId) -> Pull {
+        let pull = self.engine.borrow_mut().pull(clock::now(), burst);
+        self.work();
+        pull
+    }
+
+    fn work(&self) {
+        if self.busy.replace(true) {
+            return;
+        }
+        loop {
+            let output = self.engine.borrow_mut().poll_output();
+            let Some(output) = output else { break };
+            self.perform(output);
+        }
+        self.busy.set(false);
+        let timeout = self.engine.borrow_mut().poll_timeout();
+        self.timer.set(timeout.map(|at| at.since(clock::now())));
+    }
+
+    fn perform(&self, output: Output) {
+        let socket = |link| self.socket.borrow().as_ref().filter(|socket| socket.is(link)).map(Rc::clone);
+        match output {
+            Output::Connect { link } => {
+                if let Some(old) = self.socket.take() {
+                    old.close();
+                }
+                let opened = self.this.upgrade().and_then(|this| Socket::open(&this, link).ok());
+                *self.socket.borrow_mut() = opened;
+            }
+            Output::Disconnect { link } => {
+                if let Some(socket) = self.socket.borrow_mut().take_if(|socket| socket.is(link)) {
+                    socket.close();
+                }
+            }
+            Output::Send { link, lane, text } => {
+                if let Some(socket) = socket(link) {
+                    socket.text(lane, text);
+                }
+            }
+            Output::Voice { link, lane, frame, captured_at } => {
+                if let Some(socket) = socket(link) {
+                    socket.voice(lane, frame, captured_at);
+                }
+            }
+            Output::RefreshToken => self.spawn(Self::refresh),
+            Output::FetchEvents { room, after } => self.spawn(|shell| async move {
+                let page = shell.rest.events(room, after, PAGE_EVENTS_MAX).await.map_err(FetchError::from);
+                shell.input(Input::EventsFetched { room, page });
+            }),
+            Output::FetchFrames { room, burst, from, to } => self.spawn(|shell| async move {
+                let frames = shell.rest.frames(room, burst, from, to).await.map_err(FetchError::from);
+                shell.input(Input::FramesFetched { burst, frames });
+            }),
+            Output::FetchPresence { room } => self.spawn(|shell| async move {
+                let answer = shell.rest.presence(room).await.map_err(FetchError::from);
+                shell.input(Input::PresenceFetched { room, answer });
+            }),
+            Output::FetchRoster => self.spawn(|shell| async move {
+                let answer = Rc::clone(&shell).load().await.map_err(FetchError::from);
+                shell.input(Input::RosterFetched { answer });
+            }),
+            // In this step a browser keeps the sign-in only; README says so.
+            Output::Store(_) | Output::Received(_) => {}
+            Output::StartCapture { burst: _, header } => self.sound.start_capture(&header),
+            Output::StopCapture { burst } => self.sound.stop_capture(burst),
+            Output::StartPlayback { burst, header, .. } => self.sound.start_playback(burst, header.frame_ms),
+            Output::FramesCame => self.sound.feed(),
+            Output::StopPlayback { burst } => self.sound.stop_playback(burst),
+            Output::Notice(notice) => self.notice(notice),
+        }
+    }
+
+    fn notice(&self, notice: Notice) {
+        if matches!(notice, Notice::Link(LinkState::Up { .. })) {
+            self.spawn(|shell| async move {
+                // It was said on the page what failed; the next connection tries again.
+                let _ = shell.load().await;
+            });
+        }
+        if let Notice::Link(LinkState::Ended { reason }) = &notice
+            && matches!(reason, LinkReason::Closed(CloseCode::BadToken | CloseCode::Revoked) | LinkReason::Token { .. })
+        {
+            let reason = Some(reason.to_string());
+            self.spawn(|shell| async move { shell.forget(reason).await });
+        }
+        self.tell(&ToPage::Notice(notice));
+    }
+
+    /// Fetches a burst of the past and plays it.
+    async fn replay(self: Rc<Self>, room: RoomId, burst: BurstId, frame: FrameMs) {
+        match self.rest.frames(room, burst, FrameNo::FIRST, FrameNo(FRAMES_PER_BURST_MAX)).await {
+            Ok(frames) => {
+                // What is missing is concealed: an empty payload stands for it.
+                let last = frames.last().map_or(0, |(number, _)| number.0);
+                let mut all: VecDeque<Bytes> = VecDeque::from(vec![Bytes::new(); usize::from(last)]);
+                for (number, payload) in frames {
+                    all[usize::from(number.0) - 1] = payload;
+                }
+                self.sound.replay(burst, frame, all);
+            }
+            Err(error) => self.tell(&ToPage::Fault { detail: format!("That burst did not come: {error}") }),
+        }
+    }
+}
+
+fn micros(us: u32) -> Duration {
+    Duration::from_micros(u64::from(us))
+}
+
+fn engine() -> Engine {
+    let mut seed = [0; 8];
+    seed.copy_from_slice(&clock::random()[..8]);
+    // No redundancy can be used: WebCodecs gives no access to it.
+    Engine::new(Config { seed: u64::from_le_bytes(seed), play_all: false, recovery_reach: 0 })
+}

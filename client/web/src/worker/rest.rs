@@ -1,0 +1,167 @@
+//! The REST interface by `fetch`, problem documents decoded.
+
+use core::cell::RefCell;
+
+use bytes::Bytes;
+use holler_core::engine::FetchError;
+use holler_core::units::{BurstId, Cursor, FrameNo, RoomId};
+use holler_core::wire::frames;
+use holler_core::wire::presence::RoomPresence;
+use holler_core::wire::problem::{self, Problem};
+use holler_core::wire::rest::{EventPage, Me, Refresh, Room, Roster, SignIn, Tokens};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{AbortSignal, Headers, RequestCache, RequestCredentials, RequestInit, RequestRedirect, Response};
+
+use super::global;
+
+/// A request that takes longer has failed: a burst of 5 MiB over a slow link still comes within it.
+const REQUEST_WAIT_MS: u32 = 60_000;
+
+/// Why a request failed.
+#[derive(Clone, Debug)]
+pub(super) enum RestError {
+    /// The server refused, and says why.
+    Refused(Problem),
+    /// No answer; browsers say no more to pages.
+    Unreachable,
+    /// An answer that no Holler server gives.
+    Foreign(String),
+}
+
+impl core::fmt::Display for RestError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Refused(problem) => f.write_str(&problem.detail),
+            Self::Unreachable => f.write_str("the server does not answer: check the network, then try again"),
+            Self::Foreign(detail) => {
+                write!(
+                    f,
+                    "what answered is not the Holler server ({detail}): a captive portal or proxy may be in the way"
+                )
+            }
+        }
+    }
+}
+
+impl From<RestError> for FetchError {
+    fn from(error: RestError) -> Self {
+        match &error {
+            // An expired token is renewed meanwhile.
+            RestError::Refused(problem) if problem.status < 500 && ![401, 429].contains(&problem.status) => {
+                Self::Never(error.to_string())
+            }
+            RestError::Refused(_) | RestError::Unreachable | RestError::Foreign(_) => Self::Later(error.to_string()),
+        }
+    }
+}
+
+/// The server's REST interface, with the access token in use.
+#[derive(Default)]
+pub(super) struct Rest {
+    token: RefCell<Option<String>>,
+}
+
+impl Rest {
+    /// The access token for what follows.
+    pub(super) fn set_token(&self, token: Option<String>) {
+        *self.token.borrow_mut() = token;
+    }
+
+    /// Whether this is the access token in use.
+    pub(super) fn has(&self, token: &str) -> bool {
+        self.token.borrow().as_deref() == Some(token)
+    }
+
+    pub(super) async fn sign_in(&self, sign_in: &SignIn) -> Result<Tokens, RestError> {
+        decode(&self.call("POST", "auth/sign-in", Some(encode(sign_in)?)).await?)
+    }
+
+    pub(super) async fn refresh(&self, refresh_token: String) -> Result<Tokens, RestError> {
+        decode(&self.call("POST", "auth/refresh", Some(encode(&Refresh { refresh_token })?)).await?)
+    }
+
+    pub(super) async fn sign_out(&self) -> Result<(), RestError> {
+        self.call("POST", "auth/sign-out", None).await.map(drop)
+    }
+
+    pub(super) async fn me(&self) -> Result<Me, RestError> {
+        decode(&self.call("GET", "me", None).await?)
+    }
+
+    pub(super) async fn rooms(&self) -> Result<Vec<Room>, RestError> {
+        decode(&self.call("GET", "rooms", None).await?)
+    }
+
+    pub(super) async fn roster(&self) -> Result<Roster, RestError> {
+        decode(&self.call("GET", "roster", None).await?)
+    }
+
+    pub(super) async fn presence(&self, room: RoomId) -> Result<RoomPresence, RestError> {
+        decode(&self.call("GET", &format!("presence?room={room}"), None).await?)
+    }
+
+    pub(super) async fn events(&self, room: RoomId, after: Cursor, limit: u32) -> Result<EventPage, RestError> {
+        let Cursor { incarnation, seq } = after;
+        let path = format!("rooms/{room}/events?limit={limit}&after_incarnation={incarnation}&after_seq={seq}");
+        decode(&self.call("GET", &path, None).await?)
+    }
+
+    pub(super) async fn frames(
+        &self,
+        room: RoomId,
+        burst: BurstId,
+        from: FrameNo,
+        to: FrameNo,
+    ) -> Result<Vec<(FrameNo, Bytes)>, RestError> {
+        let path = format!("rooms/{room}/bursts/{burst}/frames?from={from}&to={to}");
+        let body = self.call("GET", &path, None).await?;
+        frames::decode(body).map_err(|error| RestError::Foreign(error.to_string()))
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Option<String>) -> Result<Bytes, RestError> {
+        let unable = |_: JsValue| RestError::Unreachable;
+        let headers = Headers::new().map_err(unable)?;
+        if let Some(token) = self.token.borrow().as_ref() {
+            headers.set("authorization", &format!("Bearer {token}")).map_err(unable)?;
+        }
+        let options = RequestInit::new();
+        options.set_method(method);
+        options.set_cache(RequestCache::NoStore);
+        options.set_credentials(RequestCredentials::Omit);
+        options.set_redirect(RequestRedirect::Error);
+        options.set_signal(Some(&AbortSignal::timeout_with_u32(REQUEST_WAIT_MS)));
+        if let Some(body) = body {
+            headers.set("content-type", "application/json").map_err(unable)?;
+            options.set_body_opt_str(Some(&body));
+        }
+        options.set_headers_headers(&headers);
+        let answer = global().fetch_with_str_and_init(&format!("/api/v1/{path}"), &options);
+        let answer: Response = JsFuture::from(answer).await.map_err(unable)?.unchecked_into();
+        let is_problem = answer
+            .headers()
+            .get("content-type")
+            .ok()
+            .flatten()
+            .is_some_and(|kind| kind.starts_with(problem::MEDIA_TYPE));
+        let body = JsFuture::from(answer.array_buffer().map_err(unable)?).await.map_err(unable)?;
+        let body = Bytes::from(js_sys::Uint8Array::new(&body).to_vec());
+        if is_problem {
+            return Err(RestError::Refused(decode(&body)?));
+        }
+        if !answer.ok() {
+            return Err(RestError::Foreign(format!("status {} without a problem document", answer.status())));
+        }
+        Ok(body)
+    }
+}
+
+fn encode(value: &impl Serialize) -> Result<String, RestError> {
+    serde_json::to_string(value).map_err(|error| RestError::Foreign(error.to_string()))
+}
+
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, RestError> {
+    serde_json::from_slice(body).map_err(|error| RestError::Foreign(error.to_string()))
+}

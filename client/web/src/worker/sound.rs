@@ -1,0 +1,462 @@
+//! The sound port of the engine: codec here, samples over the ports to the sound thread (`js/sound.js`).
+
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+
+use bytes::Bytes;
+use holler_core::engine::jitter::{BRIDGE, Stretch, Stretcher};
+use holler_core::engine::{Input, Pull};
+use holler_core::model::BurstHeader;
+use holler_core::units::{BurstId, FrameMs, FrameNo, Mono};
+use js_sys::{Array, Float32Array};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast as _, JsValue};
+use web_sys::{MessageEvent, MessagePort};
+
+use super::Shell;
+use super::clock::{self, Timer};
+use super::codec::{Decoder, Encoder, RATE_HZ, words};
+use crate::message::ToPage;
+
+/// Opus looks ahead by 6.5 ms at 48 kHz: a packet's sound is heard that much after its first sample.
+const OPUS_LOOKAHEAD: Duration = Duration::from_micros(6_500);
+/// Frames between two levels that are told: 15 a second.
+const LEVEL_EVERY: u32 = 3;
+/// How long a press waits for the microphone before it has failed: the browser may be asking the person meanwhile.
+const MICROPHONE_WAIT: Duration = Duration::from_secs(20);
+
+/// The ports to the sound thread, and what goes on at them.
+pub(super) struct Sound {
+    shell: Weak<Shell>,
+    ports: RefCell<Option<Ports>>,
+    input_latency: Cell<Duration>,
+    output_latency: Cell<Duration>,
+    capture: RefCell<Option<Capturing>>,
+    /// Runs while the first block is awaited.
+    too_late: Timer,
+    playback: RefCell<Option<Playing>>,
+    /// Asked for by the sound thread and not given yet, with what it still had when it asked.
+    wanted: Cell<Option<Duration>>,
+    again: Timer,
+    levels: Cell<u32>,
+}
+
+struct Ports {
+    capture: MessagePort,
+    playback: MessagePort,
+    _listeners: [Closure<dyn FnMut(MessageEvent)>; 2],
+}
+
+struct Capturing {
+    burst: BurstId,
+    encoder: Encoder,
+    /// When each frame that the encoder has was captured.
+    times: Rc<RefCell<VecDeque<Mono>>>,
+    stopping: bool,
+}
+
+/// Where a playback's frames come from.
+enum Source {
+    /// The engine.
+    Live,
+    /// A burst of the past, in order.
+    Past(VecDeque<Bytes>),
+}
+
+struct Playing {
+    burst: BurstId,
+    source: Source,
+    decoder: Decoder,
+    stretcher: Stretcher,
+    /// What the decoder has: the frame, the advice, and how many of its samples count.
+    decoding: VecDeque<(Option<FrameNo>, Stretch, Option<usize>)>,
+}
+
+impl Sound {
+    pub(super) fn new(shell: &Weak<Shell>) -> Self {
+        let timer = |run: fn(&Self)| {
+            let shell = shell.clone();
+            Timer::new(move || {
+                if let Some(shell) = shell.upgrade() {
+                    run(&shell.sound);
+                }
+            })
+        };
+        Self {
+            shell: shell.clone(),
+            ports: RefCell::default(),
+            input_latency: Cell::default(),
+            output_latency: Cell::default(),
+            capture: RefCell::default(),
+            too_late: timer(|sound| sound.no_microphone("the microphone did not start within 20 s: try again")),
+            playback: RefCell::default(),
+            wanted: Cell::new(None),
+            again: timer(Self::feed),
+            levels: Cell::new(0),
+        }
+    }
+
+    /// The page made the sound context: capture and playback go over these ports from now on.
+    pub(super) fn connect(&self, capture: MessagePort, playback: MessagePort) {
+        let listener = |run: fn(&Self, JsValue)| {
+            let shell = self.shell.clone();
+            Closure::new(move |event: MessageEvent| {
+                if let Some(shell) = shell.upgrade() {
+                    run(&shell.sound, event.data());
+                }
+            })
+        };
+        let listeners = [listener(Self::captured), listener(Self::asked)];
+        capture.set_onmessage(Some(listeners[0].as_ref().unchecked_ref()));
+        playback.set_onmessage(Some(listeners[1].as_ref().unchecked_ref()));
+        *self.ports.borrow_mut() = Some(Ports { capture, playback, _listeners: listeners });
+        // A press or a burst that came before.
+        let samples = self.capture.borrow().as_ref().map(|capturing| capturing.encoder.samples());
+        if let Some(samples) = samples {
+            self.record(samples);
+        }
+        if self.playback.borrow().is_some() {
+            self.tell(false, &"begin".into());
+        }
+    }
+
+    /// How long a sample takes from the air to the sound thread.
+    pub(super) fn set_input_latency(&self, latency: Duration) {
+        self.input_latency.set(latency);
+    }
+
+    /// How long a sample takes from the sound thread to the air.
+    pub(super) fn set_output_latency(&self, latency: Duration) {
+        self.output_latency.set(latency);
+    }
+
+    fn tell(&self, to_capture: bool, message: &JsValue) {
+        if let Some(ports) = self.ports.borrow().as_ref() {
+            let port = if to_capture { &ports.capture } else { &ports.playback };
+            // A port that takes nothing is one whose page is gone.
+            let _ = port.post_message(message);
+        }
+    }
+
+    fn input(&self, input: Input) {
+        if let Some(shell) = self.shell.upgrade() {
+            shell.input(input);
+        }
+    }
+
+    fn level(&self, sound: &[f32]) {
+        let count = self.levels.get().wrapping_add(1);
+        self.levels.set(count);
+        if count.is_multiple_of(LEVEL_EVERY)
+            && let Some(shell) = self.shell.upgrade()
+        {
+            shell.tell(&ToPage::Level(level(sound)));
+        }
+    }
+}
+
+/// Capture.
+impl Sound {
+    /// Begins to record. Where the page has no microphone yet, it is asking for it; the burst begins when it comes.
+    pub(super) fn start_capture(&self, header: &BurstHeader) {
+        let burst = header.burst;
+        let times: Rc<RefCell<VecDeque<Mono>>> = Rc::default();
+        let (shell, taken) = (self.shell.clone(), Rc::clone(&times));
+        let packet = move |payload| {
+            let captured_at = taken.borrow_mut().pop_front();
+            if let (Some(shell), Some(captured_at)) = (shell.upgrade(), captured_at) {
+                shell.input(Input::Captured { burst, captured_at, payload });
+            }
+        };
+        let shell = self.shell.clone();
+        let fault = move |detail: String| {
+            if let Some(shell) = shell.upgrade() {
+                shell.sound.capture_failed(burst, &format!("the browser can't encode: {detail}"));
+            }
+        };
+        match Encoder::new(header, packet, fault) {
+            Ok(encoder) => {
+                let samples = encoder.samples();
+                *self.capture.borrow_mut() = Some(Capturing { burst, encoder, times, stopping: false });
+                self.too_late.set(Some(MICROPHONE_WAIT));
+                self.record(samples);
+            }
+            Err(error) => {
+                let detail = format!("this browser has no Opus encoder (WebCodecs): {}", words(&error));
+                self.input(Input::CaptureEnded { burst, fault: Some(detail) });
+            }
+        }
+    }
+
+    fn record(&self, samples: usize) {
+        let message = js_sys::Object::new();
+        if js_sys::Reflect::set(&message, &"record".into(), &samples.into()).is_ok() {
+            self.tell(true, &message);
+        }
+    }
+
+    /// Stops after what was said until now.
+    pub(super) fn stop_capture(&self, burst: BurstId) {
+        let known = self.capture.borrow_mut().as_mut().filter(|capturing| capturing.burst == burst).map(|capturing| {
+            capturing.stopping = true;
+        });
+        if known.is_none() {
+            return;
+        }
+        if self.ports.borrow().is_some() {
+            self.tell(true, &"stop".into());
+        } else {
+            // The microphone never came.
+            self.capture_failed(burst, "the button came up before the microphone was there: hold it a little longer");
+        }
+    }
+
+    /// The page can't have the microphone.
+    pub(super) fn no_microphone(&self, detail: &str) {
+        let burst = self.capture.borrow().as_ref().map(|capturing| capturing.burst);
+        if let Some(burst) = burst {
+            self.capture_failed(burst, detail);
+        }
+    }
+
+    fn capture_failed(&self, burst: BurstId, detail: &str) {
+        if self.capture.borrow_mut().take_if(|capturing| capturing.burst == burst).is_some() {
+            self.too_late.set(None);
+            self.tell(true, &"stop".into());
+            self.input(Input::CaptureEnded { burst, fault: Some(detail.to_owned()) });
+        }
+    }
+
+    /// A block of the sound thread, or that none will follow.
+    fn captured(&self, data: JsValue) {
+        let Ok(block) = data.dyn_into::<Float32Array>() else { return self.captured_all() };
+        let sound = block.to_vec();
+        let spoken = Duration::from_micros(sound.len() as u64 * 1_000 / 48);
+        let ago = u64::try_from((spoken + self.input_latency.get()).as_micros()).unwrap_or(0);
+        let captured_at = Mono(clock::now().0.saturating_sub(ago));
+        let failed = {
+            let mut capturing = self.capture.borrow_mut();
+            let Some(capturing) = capturing.as_mut() else { return };
+            self.too_late.set(None);
+            capturing.times.borrow_mut().push_back(captured_at);
+            capturing.encoder.encode(&sound).err().map(|error| (capturing.burst, words(&error)))
+        };
+        if let Some((burst, detail)) = failed {
+            self.capture_failed(burst, &format!("the browser can't encode: {detail}"));
+        }
+        self.level(&sound);
+    }
+
+    fn captured_all(&self) {
+        let Some(capturing) = self.capture.borrow_mut().take_if(|capturing| capturing.stopping) else { return };
+        self.too_late.set(None);
+        let shell = self.shell.clone();
+        wasm_bindgen_futures::spawn_local(async move {
+            let fault = capturing.encoder.flush().await.err().map(|error| words(&error));
+            if let Some(shell) = shell.upgrade() {
+                shell.input(Input::CaptureEnded { burst: capturing.burst, fault });
+            }
+        });
+    }
+}
+
+/// Playback.
+impl Sound {
+    /// Begins to play a live burst; a replay gives way.
+    pub(super) fn start_playback(&self, burst: BurstId, frame: FrameMs) {
+        self.play(burst, frame, Source::Live);
+    }
+
+    /// Plays a burst of the past, unless a live one plays.
+    pub(super) fn replay(&self, burst: BurstId, frame: FrameMs, frames: VecDeque<Bytes>) {
+        let live = matches!(self.playback.borrow().as_ref(), Some(Playing { source: Source::Live, .. }));
+        if !live {
+            self.play(burst, frame, Source::Past(frames));
+        }
+    }
+
+    fn play(&self, burst: BurstId, frame: FrameMs, source: Source) {
+        self.replayed(matches!(source, Source::Past(_)).then_some(burst));
+        let shell = self.shell.clone();
+        let sound: Rc<dyn Fn(Vec<f32>)> = Rc::new(move |sound| {
+            if let Some(shell) = shell.upgrade() {
+                shell.sound.decoded(burst, sound);
+            }
+        });
+        let shell = self.shell.clone();
+        let fault = move |detail: String| {
+            if let Some(shell) = shell.upgrade() {
+                shell.sound.playback_failed(burst, format!("the browser can't decode: {detail}"));
+            }
+        };
+        match Decoder::new(frame, sound, fault) {
+            Ok(decoder) => {
+                let stretcher = Stretcher::default();
+                let playing = Playing { burst, source, decoder, stretcher, decoding: VecDeque::new() };
+                *self.playback.borrow_mut() = Some(playing);
+                self.wanted.set(None);
+                self.tell(false, &"begin".into());
+            }
+            Err(error) => {
+                let detail = format!("this browser has no Opus decoder (WebCodecs): {}", words(&error));
+                self.input(Input::PlaybackFailed { burst, detail });
+            }
+        }
+    }
+
+    /// Stops playing a burst at once.
+    pub(super) fn stop_playback(&self, burst: BurstId) {
+        if self.playback.borrow_mut().take_if(|playing| playing.burst == burst).is_some() {
+            self.wanted.set(None);
+            self.tell(false, &"stop".into());
+        }
+    }
+
+    fn playback_failed(&self, burst: BurstId, detail: String) {
+        self.stop_playback(burst);
+        self.input(Input::PlaybackFailed { burst, detail });
+    }
+
+    /// Tells whether a burst of the past plays.
+    fn replayed(&self, burst: Option<BurstId>) {
+        let before = self.playback.borrow().as_ref().is_some_and(|playing| matches!(playing.source, Source::Past(_)));
+        if (before || burst.is_some())
+            && let Some(shell) = self.shell.upgrade()
+        {
+            shell.tell(&ToPage::Replaying(burst));
+        }
+    }
+
+    /// The sound thread wants the next frame, having so many samples left; −1: it has played everything.
+    fn asked(&self, data: JsValue) {
+        let queued = data.as_f64().unwrap_or(-1.0);
+        if queued < 0.0 {
+            return;
+        }
+        self.wanted.set(Some(Duration::from_secs_f64(queued / f64::from(RATE_HZ))));
+        self.feed();
+    }
+
+    /// Gives the sound thread what it waits for, if there is something.
+    pub(super) fn feed(&self) {
+        self.again.set(None);
+        if self.wanted.get().is_none() {
+            return;
+        }
+        let (burst, live) = {
+            let playing = self.playback.borrow();
+            // What the decoder has not given back yet is what was asked for.
+            let Some(playing) = playing.as_ref().filter(|playing| playing.decoding.is_empty()) else { return };
+            (playing.burst, matches!(playing.source, Source::Live))
+        };
+        let pull = if live {
+            let Some(shell) = self.shell.upgrade() else { return };
+            shell.pull(burst)
+        } else {
+            self.pull_past()
+        };
+        if pull == Pull::End {
+            self.playback.borrow_mut().take_if(|playing| playing.burst == burst);
+            self.wanted.set(None);
+            return self.tell(false, &"end".into());
+        }
+        let mut playing = self.playback.borrow_mut();
+        // Pulling may have ended it.
+        let Some(playing) = playing.as_mut().filter(|playing| playing.burst == burst) else { return };
+        let bridge = usize::try_from(BRIDGE.as_millis()).unwrap_or(10) * 48;
+        let fed = match pull {
+            Pull::Wait { until } => {
+                let now = clock::now();
+                self.again.set(until.map(|until| until.since(now)));
+                return self.tell(false, &"wait".into());
+            }
+            Pull::End => return,
+            Pull::Frame { number, payload, stretch } => {
+                playing.decoding.push_back((Some(number), stretch, None));
+                playing.decoder.decode(&payload).map(|()| true)
+            }
+            // WebCodecs gives no access to the redundancy in later frames.
+            Pull::Recover { lost, .. } | Pull::Conceal { lost } => {
+                playing.decoding.push_back((Some(lost), Stretch::None, None));
+                playing.decoder.conceal()
+            }
+            Pull::Bridge => {
+                playing.decoding.push_back((None, Stretch::None, Some(bridge)));
+                playing.decoder.conceal()
+            }
+        };
+        match fed {
+            Ok(true) => {}
+            Ok(false) => {
+                // Nothing came before what is to be concealed: silence.
+                let (number, ..) = playing.decoding.pop_front().unwrap_or((None, Stretch::None, None));
+                let length = if number.is_some() { usize::from(20_u8) * 48 } else { bridge };
+                self.post(number, burst, &vec![0.0; length]);
+            }
+            Err(error) => {
+                let detail = format!("the browser can't decode: {}", words(&error));
+                // Once no borrow is held.
+                let shell = self.shell.clone();
+                wasm_bindgen_futures::spawn_local(async move {
+                    if let Some(shell) = shell.upgrade() {
+                        shell.sound.playback_failed(burst, detail);
+                    }
+                });
+            }
+        }
+    }
+
+    fn pull_past(&self) -> Pull {
+        let mut playing = self.playback.borrow_mut();
+        let next = playing.as_mut().and_then(|playing| match &mut playing.source {
+            Source::Past(frames) => frames.pop_front(),
+            Source::Live => None,
+        });
+        if let Some(payload) = next {
+            return if payload.is_empty() {
+                Pull::Conceal { lost: FrameNo(0) }
+            } else {
+                Pull::Frame { number: FrameNo(0), payload, stretch: Stretch::None }
+            };
+        }
+        drop(playing);
+        self.replayed(None);
+        Pull::End
+    }
+
+    fn decoded(&self, burst: BurstId, mut sound: Vec<f32>) {
+        let number = {
+            let mut playing = self.playback.borrow_mut();
+            let Some(playing) = playing.as_mut().filter(|playing| playing.burst == burst) else { return };
+            let Some((number, advice, most)) = playing.decoding.pop_front() else { return };
+            if let Some(most) = most {
+                sound.truncate(most);
+            }
+            playing.stretcher.apply(advice, &mut sound);
+            number
+        };
+        self.post(number, burst, &sound);
+    }
+
+    fn post(&self, number: Option<FrameNo>, burst: BurstId, sound: &[f32]) {
+        let queued = self.wanted.take().unwrap_or_default();
+        let samples = Float32Array::from(sound);
+        if let Some(ports) = self.ports.borrow().as_ref() {
+            // A port that takes nothing is one whose page is gone.
+            let _ = ports.playback.post_message_with_transferable(&samples, &Array::of1(&samples.buffer()));
+        }
+        self.level(sound);
+        if let Some(number) = number.filter(|number| number.0 > 0) {
+            let heard_at = clock::now() + queued + self.output_latency.get() + OPUS_LOOKAHEAD;
+            self.input(Input::Played { burst, number, heard_at });
+        }
+    }
+}
+
+/// How loud it sounds, 0 to 1: the root mean square in decibels, from −60 dB to −6 dB of full scale.
+fn level(sound: &[f32]) -> f32 {
+    let power = sound.iter().map(|sample| sample * sample).sum::<f32>() / sound.len().max(1) as f32;
+    ((10.0 * power.max(1e-9).log10() + 60.0) / 54.0).clamp(0.0, 1.0)
+}
