@@ -36,6 +36,7 @@ pub const TABLE: &[(Method, &str, Need)] = &[
     (Method::GET, "/healthz", Need::Public),
     (Method::GET, "/readyz", Need::Public),
     (Method::GET, "/.well-known/jwks.json", Need::Public),
+    (Method::GET, "/api/v1/docs", Need::Public),
     (Method::GET, "/api/v1/openapi.json", Need::Public),
     (Method::GET, "/api/v1/socket.schema.json", Need::Public),
     (Method::POST, "/api/v1/auth/sign-in", Need::Public),

@@ -10,6 +10,7 @@ pub mod auth;
 pub mod bounds;
 pub mod conditional;
 pub mod devices;
+pub mod docs;
 pub mod documents;
 pub mod extract;
 pub mod health;
@@ -57,6 +58,7 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(documents::jwks))
+        .routes(routes!(docs::handler))
         .routes(routes!(documents::rest))
         .routes(routes!(documents::socket))
         .routes(routes!(auth::sign_in::handler))
