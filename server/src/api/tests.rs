@@ -31,6 +31,7 @@ use crate::storage::{Append, NoHooks, Store};
 use crate::{first_start, serve};
 
 mod lists;
+mod matrix;
 mod rules;
 
 /// A real server on a loopback port of its own.
@@ -308,13 +309,20 @@ async fn rooms_show_themselves_to_members_only() {
         "listeners don't write"
     );
 
+    let users: Vec<User> = server.get("/api/v1/users", &sam.access_token).await;
+    let logins: Vec<_> = users.iter().map(|user| user.login.as_deref()).collect();
+    assert_eq!(logins, [None, Some("sam")], "others' logins are not shown");
+    let admin = format!("/api/v1/users/{}", server.admin.user);
+    assert_eq!(server.get::<User>(&admin, &sam.access_token).await.id, server.admin.user);
+
     let answer = server.send(Method::DELETE, &path, Some(&sam.access_token), None).await;
     assert_eq!(answer.status(), StatusCode::NO_CONTENT, "leaving is free");
     assert!(server.get::<Vec<Room>>("/api/v1/rooms", &sam.access_token).await.is_empty());
 
     let users: Vec<User> = server.get("/api/v1/users", &sam.access_token).await;
-    let logins: Vec<_> = users.iter().map(|user| user.login.as_deref()).collect();
-    assert_eq!(logins, [None, Some("sam")], "others' logins are not shown");
+    assert_eq!(users.iter().map(|user| user.id).collect::<Vec<_>>(), [sam.user], "they share no room any more");
+    let refused = problem(server.send(Method::GET, &admin, Some(&sam.access_token), None).await).await;
+    assert!(refused.is(ProblemKind::NotFound) && refused.field.as_deref() == Some("user"));
     server.end().await;
 }
 

@@ -49,6 +49,14 @@ async fn sign_in(auth: &Auth, password: &str, device: Option<DeviceId>) -> Resul
     auth.sign_in(request, HERE).await
 }
 
+impl Auth {
+    /// A token as this server made it, an hour after its end.
+    pub(crate) fn expired_token(&self, user: UserId, device: DeviceId, scopes: Vec<Scope>) -> Result<String, Problem> {
+        let subject = tokens::Subject { user, device, sign_in: None, scopes };
+        self.0.keys.sign(subject, UnixMs(self.0.clock.unix().0 - 3_660_000), 60)
+    }
+}
+
 #[tokio::test]
 async fn signing_in_gives_tokens_that_verify() {
     let bench = bench().await;

@@ -124,7 +124,7 @@ fn section(document: &Value, operation: &Operation<'_>) -> String {
             let required = parameter["required"].as_bool().unwrap_or(false);
             let name = parameter["name"].as_str().unwrap_or_default();
             let place = format!("in {}", parameter["in"].as_str().unwrap_or_default());
-            row(&mut out, name, required, &place, document, &parameter["schema"], &parameter["description"]);
+            row(&mut out, name, required, &place, &parameter["schema"], &parameter["description"]);
         }
         out.push_str("</table>");
     }
@@ -190,15 +190,7 @@ fn first(content: &Value) -> Option<(&str, &Value)> {
     content.as_object()?.iter().next().map(|(media, content)| (media.as_str(), content))
 }
 
-fn row(
-    out: &mut String,
-    name: &str,
-    required: bool,
-    place: &str,
-    document: &Value,
-    schema: &Value,
-    description: &Value,
-) {
+fn row(out: &mut String, name: &str, required: bool, place: &str, schema: &Value, description: &Value) {
     let about = description.as_str().or_else(|| schema["description"].as_str());
     let about = about.or_else(|| schema["oneOf"][0]["description"].as_str()).unwrap_or_default();
     let _ = write!(
@@ -290,17 +282,17 @@ fn schemas(document: &Value, operations: &[Operation<'_>], all: bool) -> String 
                         "<p class=\"lead\">{}</p>",
                         inline(choice["description"].as_str().unwrap_or_default())
                     );
-                    fields(&mut out, document, resolve(document, choice));
+                    fields(&mut out, resolve(document, choice));
                 }
             }
-            None => fields(&mut out, document, schema),
+            None => fields(&mut out, schema),
         }
         out.push_str("</section>");
     }
     out
 }
 
-fn fields(out: &mut String, document: &Value, schema: &Value) {
+fn fields(out: &mut String, schema: &Value) {
     let Some(properties) = schema["properties"].as_object() else {
         let pattern = schema["pattern"].as_str().map(|text| format!(", <code>{}</code>", escape(text)));
         let _ = write!(out, "<p>{}{}</p>", described(schema), pattern.unwrap_or_default());
@@ -309,7 +301,7 @@ fn fields(out: &mut String, document: &Value, schema: &Value) {
     let required = |name: &str| schema["required"].as_array().is_some_and(|names| names.iter().any(|n| n == name));
     out.push_str("<table>");
     for (name, field) in properties {
-        row(out, name, required(name), "", document, field, &Value::Null);
+        row(out, name, required(name), "", field, &Value::Null);
     }
     out.push_str("</table>");
 }

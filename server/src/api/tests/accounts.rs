@@ -347,6 +347,11 @@ async fn users_are_renamed_suspended_restored_and_an_admin_stays() {
     let server = start().await;
     let (sam, alex) = (server.add_user("sam").await, server.add_user("alex").await);
     let admin = server.admin.access_token.as_str();
+    // People see each other in the rooms that they share.
+    let room = server.room("Everyone").await;
+    for user in [sam.user, alex.user] {
+        server.set_member(room, user, "talker").await;
+    }
     let renamed = server.change_user(sam.user, &sam.access_token, json!({"name": "Sam S."})).await;
     assert_eq!(renamed.json::<User>().await.unwrap().name, "Sam S.");
     for change in [json!({"role": "admin"}), json!({"suspended": false}), json!({"name": "x", "role": "member"})] {

@@ -15,7 +15,7 @@ use holler_core::wire::rest::User;
 
 use crate::app::App;
 use crate::auth::Principal;
-use crate::storage::accounts::AccountError;
+use crate::storage::accounts::{AccountError, View};
 
 /// Which user.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
@@ -27,7 +27,12 @@ pub struct UserPath {
 
 /// A user as the caller sees them.
 async fn seen(app: &App, principal: &Principal, user: UserId) -> Result<User, Problem> {
+    let view = View { user: principal.user, all: principal.admin };
     let read = move |accounts: &crate::storage::accounts::Accounts<'_>| {
+        // Somebody whom the caller shares no room with looks like nobody.
+        if !accounts.sees(view, user)? {
+            return Err(AccountError::NoUser);
+        }
         Ok((accounts.user(user)?.ok_or(AccountError::NoUser)?, accounts.suspended_at(user)?))
     };
     let (row, suspended_at) = app.auth.read(read).await?;

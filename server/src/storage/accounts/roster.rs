@@ -123,6 +123,25 @@ impl Accounts<'_> {
         })
     }
 
+    /// The people whom `view` sees.
+    pub fn visible_people(&self, view: View) -> Result<BTreeSet<UserId>, StoreError> {
+        Ok(self.seen(view)?.users)
+    }
+
+    /// Whether `view` sees this person.
+    pub fn sees(&self, view: View, user: UserId) -> Result<bool, StoreError> {
+        if view.all || view.user == user {
+            return Ok(true);
+        }
+        Ok(self
+            .db
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM members a JOIN members b USING (workspace_id, room_id) \
+                 WHERE a.workspace_id = ?1 AND a.user_id = ?2 AND b.user_id = ?3)",
+            )?
+            .query_row(params![self.ws(), view.user.bytes(), user.bytes()], |row| row.get(0))?)
+    }
+
     fn point(&self) -> Result<Point, StoreError> {
         Ok(self
             .db
