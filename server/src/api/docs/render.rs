@@ -210,7 +210,7 @@ fn described(schema: &Value) -> String {
         return format!("<a href=\"#schema-{0}\">{0}</a>", escape(name));
     }
     if let Some(choices) = ["oneOf", "anyOf"].iter().find_map(|word| schema[word].as_array()) {
-        let each: Vec<_> = choices.iter().map(|choice| described(choice)).collect();
+        let each: Vec<_> = choices.iter().map(described).collect();
         return each.join(" or ");
     }
     if let Some(values) = schema["enum"].as_array() {

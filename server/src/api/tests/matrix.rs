@@ -61,17 +61,20 @@ enum Be {
 }
 use Be::{Anyone, Chief, Dispatcher, Inviter, Manager, Member as MemberOf, Talker, Visitor};
 
-/// An endpoint, what it expects, and a body that is refused behind all that.
+/// An endpoint, what it expects, and a body that is refused behind all that; of a `GET`, its query.
 type Row = (&'static str, &'static str, Bring, Be, &'static str);
 
 const SCOPE_ROSTER: Bring = Bring::Scope(Scope::Roster);
 const SCOPE_MESSAGES: Bring = Bring::Scope(Scope::Messages);
+const SCOPE_PRESENCE: Bring = Bring::Scope(Scope::Presence);
 const SCOPE_MEDIA: Bring = Bring::Scope(Scope::Media);
 const NO_ID: &str = "14h24h24h24h24h24h24h24h24";
 
 #[rustfmt::skip] // One line an endpoint.
 const ENDPOINTS: &[Row] = &[
     ("GET", "/", Nothing, Anyone, ""),
+    ("GET", "/invite", Nothing, Anyone, ""),
+    ("GET", "/reset", Nothing, Anyone, ""),
     ("GET", "/healthz", Nothing, Anyone, ""),
     ("GET", "/readyz", Nothing, Anyone, ""),
     ("GET", "/.well-known/jwks.json", Nothing, Anyone, ""),
@@ -89,11 +92,14 @@ const ENDPOINTS: &[Row] = &[
     ("GET", "/api/v1/invites/{invite}", SignedIn, Anyone, ""),
     ("DELETE", "/api/v1/invites/{invite}", SignedIn, Anyone, ""),
     ("GET", "/api/v1/me", Token, Anyone, ""),
+    ("GET", "/api/v1/me/export", SignedIn, Anyone, ""),
     ("PUT", "/api/v1/me/password", SignedIn, Anyone, r#"{"old_password": "x", "new_password": "x"}"#),
     ("GET", "/api/v1/users", SCOPE_ROSTER, Anyone, ""),
     ("POST", "/api/v1/users", Admin, Anyone, r#"{"login": "?", "name": "x", "password": "x", "role": "member"}"#),
     ("GET", "/api/v1/users/{user}", SCOPE_ROSTER, Anyone, ""),
     ("PATCH", "/api/v1/users/{user}", SignedIn, Chief, r#"{"role": "member"}"#),
+    ("DELETE", "/api/v1/users/{user}", Admin, Anyone, ""),
+    ("GET", "/api/v1/users/{user}/export", Admin, Anyone, ""),
     ("POST", "/api/v1/users/{user}/reset", Admin, Anyone, r#"{"expires_in_s": 0}"#),
     ("GET", "/api/v1/users/{user}/devices", SignedIn, Anyone, ""),
     ("DELETE", "/api/v1/users/{user}/devices", SignedIn, Anyone, ""),
@@ -101,6 +107,7 @@ const ENDPOINTS: &[Row] = &[
     ("PUT", "/api/v1/policy", Admin, Anyone, "{}"),
     ("GET", "/api/v1/audit", Admin, Anyone, ""),
     ("GET", "/api/v1/roster", SCOPE_ROSTER, Anyone, ""),
+    ("GET", "/api/v1/presence", SCOPE_PRESENCE, MemberOf, "room=ROOM"),
     ("GET", "/api/v1/tokens", Token, Anyone, ""),
     ("POST", "/api/v1/tokens", SignedIn, Anyone, r#"{"name": "x", "scopes": [], "days": 0}"#),
     ("DELETE", "/api/v1/tokens/{token}", SignedIn, Anyone, ""),
@@ -116,6 +123,8 @@ const ENDPOINTS: &[Row] = &[
     ("DELETE", "/api/v1/rooms/{room}/members/{user}", SignedIn, Manager, ""),
     ("GET", "/api/v1/rooms/{room}/events", SCOPE_MESSAGES, MemberOf, ""),
     ("POST", "/api/v1/rooms/{room}/events", SCOPE_MESSAGES, Talker, r#"{"client_id": "cid_ID", "body": {"kind": "message.posted", "text": ""}}"#),
+    ("GET", "/api/v1/rooms/{room}/events/{seq}/receipts", SCOPE_MESSAGES, MemberOf, ""),
+    ("GET", "/api/v1/rooms/{room}/bursts/{burst}/receipts", SCOPE_MESSAGES, MemberOf, ""),
     ("GET", "/api/v1/rooms/{room}/bursts/{burst}", SCOPE_MEDIA, MemberOf, ""),
     ("GET", "/api/v1/rooms/{room}/bursts/{burst}/frames", SCOPE_MEDIA, MemberOf, ""),
 ];
@@ -143,6 +152,10 @@ const MESSAGES: &[Said] = &[
     ("burst.end", Some(Scope::Floor), Follow::First, Anyone, r#"{"type": "burst.end", "room": "ROOM", "burst": "bst_ID", "last": 1, "digest": "DIGEST"}"#),
     ("burst.offer", Some(Scope::Floor), Follow::First, Talker, r#"{"type": "burst.offer", "request": 4, "room": "ROOM", "header": HEADER, "priority": "normal", "spoken_ago_ms": 0, "last": 1, "digest": "DIGEST"}"#),
     ("emergency.clear", Some(Scope::Floor), Follow::First, Dispatcher, r#"{"type": "emergency.clear", "request": 5, "room": "ROOM", "raised_by": "USER"}"#),
+    ("presence.set", Some(Scope::Presence), Follow::No, Anyone, r#"{"type": "presence.set", "state": "available"}"#),
+    ("presence.watch", Some(Scope::Presence), Follow::No, MemberOf, r#"{"type": "presence.watch", "request": 6, "room": "ROOM"}"#),
+    ("presence.unwatch", None, Follow::No, Anyone, r#"{"type": "presence.unwatch", "room": "ROOM"}"#),
+    ("receipt", Some(Scope::Messages), Follow::No, MemberOf, r#"{"type": "receipt", "request": 7, "room": "ROOM", "incarnation": "inc_ID"}"#),
     ("ping", None, Follow::No, Anyone, r#"{"type": "ping", "nonce": 1}"#),
     ("report", None, Follow::No, Anyone, r#"{"type": "report", "room": "ROOM", "burst": "bst_ID"}"#),
 ];
@@ -368,7 +381,7 @@ impl Bench {
     }
 
     fn path(&self, path: &str) -> String {
-        let mut path = path.replace("{room}", &self.room.to_string());
+        let mut path = path.replace("{room}", &self.room.to_string()).replace("{seq}", "1");
         for (name, prefix) in
             [("user", "usr"), ("device", "dev"), ("token", "dev"), ("burst", "bst"), ("invite", "inv")]
         {
@@ -379,7 +392,11 @@ impl Bench {
     }
 
     async fn verdict(&self, method: &str, path: &str, body: &str, token: Option<&str>) -> (Verdict, String) {
-        let mut request = http::Request::builder().method(method).uri(self.path(path));
+        let mut at = self.path(path);
+        if method == "GET" && !body.is_empty() {
+            at = format!("{at}?{}", self.filled(body));
+        }
+        let mut request = http::Request::builder().method(method).uri(at);
         request = request.extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -388,7 +405,7 @@ impl Bench {
         if compares {
             request = request.header("if-match", "\"never\"");
         }
-        let body = if body.is_empty() { Body::empty() } else { Body::from(self.filled(body)) };
+        let body = if body.is_empty() || method == "GET" { Body::empty() } else { Body::from(self.filled(body)) };
         let request = request.header("content-type", "application/json").body(body).unwrap();
         let answer = self.router.clone().oneshot(request).await.unwrap();
         let status = answer.status();
@@ -435,10 +452,9 @@ async fn say(socket: &mut Socket, text: String) {
 
 /// The code that the server closes with before it says anything.
 async fn closed(socket: &mut Socket) -> Option<CloseCode> {
-    match socket.next().await.unwrap().unwrap() {
-        Message::Close(frame) => CloseCode::from_number(frame.unwrap().code.into()),
-        other => panic!("{other} instead of a close"),
-    }
+    let message = socket.next().await.unwrap().unwrap();
+    let Message::Close(frame) = message else { panic!("{message} instead of a close") };
+    CloseCode::from_number(frame.unwrap().code.into())
 }
 
 #[test]
