@@ -547,14 +547,7 @@ impl Driver {
                 let (rest, store, shared) = (self.rest.clone(), self.store.clone(), Arc::clone(&self.shared));
                 let user = self.user;
                 tokio::spawn(async move {
-                    let fetched = roster::fetch(&store, &rest, user).await.map(drop);
-                    let answer = fetched.map_err(|error| match error {
-                        ClientError::Rest(error) => FetchError::from(error),
-                        error @ (ClientError::SignedOut
-                        | ClientError::Store(_)
-                        | ClientError::Trust(_)
-                        | ClientError::Random(_)) => FetchError::Later(error.to_string()),
-                    });
+                    let answer = roster::fetch(&store, &rest, user).await.map(drop).map_err(FetchError::from);
                     shared.input(Input::RosterFetched { answer });
                 });
             }

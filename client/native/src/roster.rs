@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use holler_core::engine::FetchError;
 use holler_core::units::{RoomId, UnixMs, UserId};
 use holler_core::wire::problem::ProblemKind;
 use holler_core::wire::rest::{Person, Roster, RosterRoom};
@@ -12,6 +13,17 @@ use crate::client::ClientError;
 use crate::clock;
 use crate::rest::Rest;
 use crate::store::{Store, StoreError};
+
+impl From<ClientError> for FetchError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Rest(error) => error.into(),
+            ClientError::SignedOut | ClientError::Store(_) | ClientError::Trust(_) | ClientError::Random(_) => {
+                Self::Later(error.to_string())
+            }
+        }
+    }
+}
 
 /// The roster as it was last fetched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
