@@ -1,6 +1,6 @@
 //! Holler in a browser: puts the screens of `holler-ui` onto the page and the engine of `holler-client-web` into its worker.
 //!
-//! Both are one WebAssembly module with two entrances, [`page`] and [`worker`]: it is fetched and compiled once, and page and
+//! Both are one WebAssembly module with two entrances, `page` and `worker`: it is fetched and compiled once, and page and
 //! worker can't be of different versions.
 #![cfg(target_arch = "wasm32")]
 

@@ -40,7 +40,8 @@ impl Link {
         if url.path().trim_matches('/') != page {
             return Err(foreign());
         }
-        Ok(Self { server: rest::address(url.as_str())?, token: token.ok_or_else(foreign)?, ca })
+        let server = rest::address(url.as_str()).map_err(|_| foreign())?;
+        Ok(Self { server, token: token.ok_or_else(foreign)?, ca })
     }
 
     /// The server that it leads to.

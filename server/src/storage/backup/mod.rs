@@ -12,7 +12,7 @@
 //! Without the keys the archive is worth nothing to whoever finds it, and without the keys nobody can use it: they are kept apart, or
 //! in it under a passphrase.
 //!
-//! [`restore`] makes a new data folder. What happened after the backup is lost to the server, and clients have numbers that mean
+//! [`restore()`] makes a new data folder. What happened after the backup is lost to the server, and clients have numbers that mean
 //! something else now. So every log gets a new incarnation, which makes clients read it anew and offer again what it lacks; and
 //! a term far above every one that the lost history can have had.
 
