@@ -37,15 +37,19 @@ const ISOLATION: [(&str, &str); 3] = [
 
 /// The page, where this server has one.
 pub(super) fn page(request: &HeaderMap) -> Option<Response> {
-    let (version, file) = (VERSION?, find("index.html")?);
+    Some(page_of(VERSION?, find("index.html")?, request))
+}
+
+fn page_of(version: &str, file: &'static File, request: &HeaderMap) -> Response {
     let tag = format!("\"{version}\"");
     let known = request.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
-    let mut response = if known { StatusCode::NOT_MODIFIED.into_response() } else { answer(file, request) };
+    // The headers of a 304 replace those that the browser kept (RFC 9111 section 3.2): it needs the same policy.
+    let mut response = if known { isolated(StatusCode::NOT_MODIFIED.into_response()) } else { answer(file, request) };
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     if let Ok(tag) = tag.parse() {
         response.headers_mut().insert(header::ETAG, tag);
     }
-    Some(response)
+    response
 }
 
 /// `GET /app/{version}/{file}`: a file of the client.
@@ -69,11 +73,14 @@ fn find(name: &str) -> Option<&'static File> {
 
 fn answer(file: &'static File, request: &HeaderMap) -> Response {
     let kind = [(header::CONTENT_TYPE, file.kind), (header::VARY, "accept-encoding")];
-    let mut response = if takes_brotli(request) {
+    isolated(if takes_brotli(request) {
         (kind, [(header::CONTENT_ENCODING, "br")], file.brotli).into_response()
     } else {
         (kind, file.plain).into_response()
-    };
+    })
+}
+
+fn isolated(mut response: Response) -> Response {
     for (name, value) in ISOLATION {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
@@ -107,6 +114,19 @@ mod tests {
             assert!(!takes_brotli(&accepting(codings)), "{codings}");
         }
         assert!(!takes_brotli(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_page_that_has_not_changed_keeps_its_policy() {
+        static FILE: File = File { name: "index.html", kind: "text/html", plain: b"page", brotli: b"packed" };
+        let known = HeaderMap::from_iter([(header::IF_NONE_MATCH, "\"7\"".parse().unwrap())]);
+        for (version, status) in [("7", StatusCode::NOT_MODIFIED), ("8", StatusCode::OK)] {
+            let response = page_of(version, &FILE, &known);
+            assert_eq!(response.status(), status);
+            for (name, value) in ISOLATION {
+                assert_eq!(response.headers()[name], value, "{status}");
+            }
+        }
     }
 
     /// With the client embedded or without, as this build is.
