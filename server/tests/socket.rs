@@ -353,7 +353,9 @@ async fn a_server_that_goes_down_says_when_to_come_back() {
     site.server.terminate();
     assert!(socket.until("draining").await["reconnect_after_ms"].as_u64().unwrap() < 3_000);
     assert_eq!(socket.closed().await, Some(CloseCode::Draining));
-    site.server.end();
+    // A second signal would cut it short.
+    let (code, log) = site.server.wait();
+    assert_eq!(code, Some(0), "{log}");
 }
 
 #[tokio::test]
