@@ -21,11 +21,7 @@ use super::ProblemResponse;
 use crate::storage::accounts::AccountError;
 
 /// Changes that compare `If-Match`.
-pub const CONDITIONAL: &[(Method, &str)] = &[
-    (Method::PUT, "/api/v1/policy"),
-    (Method::PATCH, "/api/v1/rooms/{room}"),
-    (Method::DELETE, "/api/v1/rooms/{room}"),
-];
+pub const CONDITIONAL: &[(Method, &str)] = &[(Method::PUT, "/api/v1/policy"), (Method::PATCH, "/api/v1/rooms/{room}")];
 
 /// Answers up to this size get a tag, bytes; larger ones are not gathered for it.
 const TAGGED_BYTES_MAX: u64 = 1024 * 1024;

@@ -48,9 +48,26 @@ pub async fn reset() -> Response {
     responses((status = 200, description = "The web client; in a server built without it, that the server runs", body = String, content_type = "text/html")),
 )]
 pub async fn handler(request: HeaderMap) -> Response {
-    if let Some(client) = web::page(&request) {
-        return client;
-    }
+    web::page(&request).unwrap_or_else(without_client)
+}
+
+fn without_client() -> Response {
     let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, POLICY)];
     (headers, PAGE.replace("{version}", env!("CARGO_PKG_VERSION"))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_without_the_web_client_says_what_it_is() {
+        let page = without_client();
+        assert!(page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().contains("default-src 'none'"));
+        let text = axum::body::to_bytes(page.into_body(), 1 << 20).await.unwrap();
+        let text = std::str::from_utf8(&text).unwrap();
+        assert!(text.contains("/api/v1/openapi.json") && text.contains(env!("CARGO_PKG_VERSION")));
+        assert!(!text.contains("{version}"));
+        assert!(!text.contains("http://www.w3.org/1999") && !text.contains("src="), "self-contained");
+    }
 }

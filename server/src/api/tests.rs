@@ -2,7 +2,6 @@
 
 mod accounts;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +20,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::access::{Need, TABLE};
+use super::access::TABLE;
 use crate::app::{App, AppState};
 use crate::clock::Clock;
 use crate::config::{CommonFlags, Config, ServeFlags};
@@ -213,68 +212,6 @@ async fn sign_in_is_limited() {
     let wait: u32 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     let refused = problem(answer).await;
     assert!(refused.is(ProblemKind::RateLimited) && refused.retry_after_s == Some(wait) && wait > 0);
-    server.end().await;
-}
-
-/// Every endpoint against every kind of token, after the table.
-#[tokio::test]
-async fn each_endpoint_asks_for_what_the_table_says() {
-    let server = start().await;
-    let member = server.add_user("sam").await;
-    let room = server.room("Everyone").await;
-    let member_admin_scope =
-        server.app.auth.script_token(Actor::Cli, member.user, "x".into(), vec![Scope::Admin], 1).await.unwrap().1;
-    // One for each set of scopes: a person has a bounded number of devices, and the one that was unused for longest would go.
-    let mut scripts = BTreeMap::new();
-    for scope in Scope::ALL {
-        let others: Vec<_> = Scope::ALL.iter().copied().filter(|other| other != scope).collect();
-        for scopes in [vec![*scope], others] {
-            let script = server.script(&scopes).await;
-            scripts.insert(scopes, script);
-        }
-    }
-    scripts.insert(Vec::new(), server.script(&[]).await);
-    let script = |scopes: &[Scope]| scripts[scopes].as_str();
-    for (method, path, need) in TABLE {
-        let filled = path
-            .replace("{room}", &room.to_string())
-            .replace("{user}", &UserId::from_bytes([9; 16]).to_string())
-            .replace("{device}", &DeviceId::from_bytes([9; 16]).to_string())
-            .replace("{burst}", &BurstId::from_bytes([9; 16]).to_string());
-        let body = matches!(*method, Method::POST | Method::PUT).then(|| json!({}));
-        // Signing out would end the token that the rest of the test needs.
-        if filled.ends_with("sign-out") {
-            continue;
-        }
-        let status =
-            async |token: Option<&str>| server.send(method.clone(), &filled, token, body.as_ref()).await.status();
-        let passes = |status: StatusCode| status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN;
-        let name = format!("{method} {path}");
-        let others = |scope: Scope| Scope::ALL.iter().copied().filter(|other| *other != scope).collect::<Vec<_>>();
-        if *need != Need::Public {
-            assert_eq!(status(None).await, StatusCode::UNAUTHORIZED, "{name}");
-            assert_eq!(status(Some("not a token")).await, StatusCode::UNAUTHORIZED, "{name}");
-        }
-        match need {
-            Need::Public => assert!(status(None).await != StatusCode::UNAUTHORIZED, "{name}"),
-            Need::SignedIn => assert!(passes(status(Some(script(&[]))).await), "{name}"),
-            Need::Session => {
-                assert_eq!(status(Some(script(&others(Scope::Admin)))).await, StatusCode::FORBIDDEN, "{name}");
-                assert!(passes(status(Some(script(&[Scope::Admin]))).await), "{name}");
-                assert!(passes(status(Some(&server.admin.access_token)).await), "{name}");
-            }
-            Need::Scope(scope) => {
-                assert_eq!(status(Some(script(&others(*scope)))).await, StatusCode::FORBIDDEN, "{name}");
-                assert!(passes(status(Some(script(&[*scope]))).await), "{name}");
-            }
-            Need::Admin => {
-                assert_eq!(status(Some(script(&others(Scope::Admin)))).await, StatusCode::FORBIDDEN, "{name}");
-                assert_eq!(status(Some(&member.access_token)).await, StatusCode::FORBIDDEN, "{name}");
-                assert_eq!(status(Some(&member_admin_scope)).await, StatusCode::FORBIDDEN, "{name}");
-                assert!(passes(status(Some(script(&[Scope::Admin]))).await), "{name}");
-            }
-        }
-    }
     server.end().await;
 }
 
@@ -655,14 +592,8 @@ async fn a_revoked_device_is_out_at_once() {
 async fn everybody_may_see_that_it_runs() {
     let server = start().await;
     let page = server.send(Method::GET, "/", None, None).await;
-    assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("style-src"));
-    let text = page.text().await.unwrap();
-    assert!(
-        text.contains("/api/v1/openapi.json")
-            && text.contains(env!("CARGO_PKG_VERSION"))
-            && !text.contains("{version}")
-    );
-    assert!(!text.contains("http://www.w3.org/1999") && !text.contains("src="), "self-contained");
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
     for (path, ready) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
         let answer = server.send(Method::GET, path, None, None).await;
         for header in ["x-content-type-options", "content-security-policy", "referrer-policy", "cache-control"] {

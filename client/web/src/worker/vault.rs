@@ -1,7 +1,7 @@
 //! Who is signed in, kept over restarts of the browser: one record in IndexedDB, sealed under a key that no script can read out.
 //!
 //! The key is made by the browser as non-extractable and lies beside the record. So a copy of the record alone opens nothing, and
-//! a script that got into this origin could use the key here and now, but not carry it away (docs/adr/0001). Writes are strict:
+//! a script that got into this origin could use the key here and now, but not carry it away (docs/adr/0002). Writes are strict:
 //! a refresh token that is used up must never come back after a crash, or the server takes it for stolen.
 
 use core::cell::RefCell;
