@@ -1,6 +1,7 @@
 //! Every developer task; `./x` is its front door. One module a task, no task that nothing stands behind.
 #![expect(clippy::print_stdout, reason = "a task talks to the person who called it")]
 
+mod browser;
 mod build;
 mod check;
 mod clean;
@@ -8,6 +9,7 @@ mod demo;
 mod fmt;
 mod generate;
 mod lab;
+mod npm;
 mod package;
 mod run;
 mod setup;
@@ -70,6 +72,12 @@ const TASKS: &[Task] = &[
         run: package::run,
     },
     Task { name: "web", arguments: "", about: "build the web client that the server embeds", run: web::run },
+    Task {
+        name: "screenshots",
+        arguments: "",
+        about: "every main screen of the web client, into target/screenshots",
+        run: browser::screenshots,
+    },
     Task { name: "check", arguments: "[NAME…]", about: "single checks: layout, docs, deny, pure", run: check::run },
     Task {
         name: "generate",

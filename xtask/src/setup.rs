@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use anyhow::{Context, Result, bail};
 
 use crate::check::pure;
-use crate::sh;
+use crate::{browser, sh};
 
 /// What something is needed for; a task asks only for its own purposes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(crate) enum Purpose {
     Trust,
     /// Building for WebAssembly.
     Web,
+    /// Testing the web client in a browser.
+    Browser,
 }
 
 struct Need {
@@ -57,6 +59,20 @@ const NEEDS: &[Need] = &[
         present: || !cfg!(target_os = "linux") || sh::on_path("certutil"),
     },
     Need {
+        what: "node and npm",
+        why: "the browser tests drive the browser with playwright-core, which runs in node",
+        purpose: Purpose::Browser,
+        packages: &["nodejs", "npm"],
+        present: || sh::on_path("node") && sh::on_path("npm"),
+    },
+    Need {
+        what: "Chromium",
+        why: "the web client is tested in a real browser",
+        purpose: Purpose::Browser,
+        packages: &["chromium"],
+        present: || browser::chromium().is_some(),
+    },
+    Need {
         what: "Rust's standard library for WebAssembly",
         why: "the core must build for browsers; rustup could not add wasm32-unknown-unknown, Debian's sources serve",
         purpose: Purpose::Web,
@@ -67,7 +83,7 @@ const NEEDS: &[Need] = &[
 
 /// Installs everything that any task needs; with `--check` only says what is missing.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let all = [Purpose::Build, Purpose::Trust, Purpose::Web];
+    let all = [Purpose::Build, Purpose::Trust, Purpose::Web, Purpose::Browser];
     match arguments {
         [] => {
             ensure(&all)?;

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::check::{CHECKS, Check};
 use crate::setup::{self, Purpose};
 use crate::sh::{self, Outcome, Steps};
-use crate::web;
+use crate::{browser, web};
 
 const BEFORE: &[Check] = &[Check { name: "fmt", about: "rustfmt would change nothing", run: formatted }];
 
@@ -15,6 +15,11 @@ const AFTER: &[Check] = &[
     Check { name: "rustdoc", about: "the code's documentation builds without a warning", run: rustdoc },
     Check { name: "cargo-test", about: "every test of every crate", run: cargo_test },
     Check { name: "demo", about: "speech through a real server arrives whole at every listener", run: demo },
+    Check {
+        name: "browser",
+        about: "a page in a real browser and native clients hear each other",
+        run: browser::check,
+    },
 ];
 
 /// Runs all steps, or the named ones. A step that fails does not stop the others; the summary names it.
@@ -24,7 +29,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         let known: Vec<String> = all().map(|step| format!("  {:<10} {}", step.name, step.about)).collect();
         bail!("there is no step `{unknown}`; there are\n{}", known.join("\n"));
     }
-    setup::ensure(&[Purpose::Build, Purpose::Trust, Purpose::Web])?;
+    setup::ensure(&[Purpose::Build, Purpose::Trust, Purpose::Web, Purpose::Browser])?;
     let mut steps = Steps::default();
     for step in all() {
         if arguments.is_empty() || arguments.iter().any(|name| name == step.name) {

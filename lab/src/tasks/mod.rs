@@ -3,6 +3,7 @@
 //! A task prints what it found. It ends with exit code 0 when everything held, 1 when something did not, and 2 when it could
 //! not be run.
 
+mod browser;
 mod fuzz;
 pub mod upgrade;
 
@@ -22,6 +23,8 @@ pub struct Lab {
 /// One task.
 #[derive(Debug, clap::Subcommand)]
 pub enum Task {
+    /// The web client in a real browser, talking with native clients (`./x test browser` runs it with all it needs)
+    Browser(browser::Options),
     /// Random inputs to every fuzz target, for as long as wanted
     Fuzz(fuzz::Options),
     /// What servers of earlier schema versions left, opened by this build and used
@@ -32,6 +35,7 @@ impl Task {
     /// Runs it. `false`: something that must hold does not.
     pub fn run(&self) -> Result<bool> {
         match self {
+            Self::Browser(options) => browser::run(options),
             Self::Fuzz(options) => fuzz::run(options),
             Self::Upgrade(options) => upgrade::run(options),
         }

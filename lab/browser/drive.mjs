@@ -1,0 +1,184 @@
+// Drives Debian's Chromium for `./x test browser`: does what each line of standard input asks for, and answers each with a line.
+// Every line is JSON. What is asked for is in `deeds`; an answer has "ok", or "error" with what went wrong.
+import { createInterface } from "node:readline";
+import { readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+const { modules, chromium: executablePath, profile, url, speech } = JSON.parse(process.argv[2]);
+const require = createRequire(`${modules}/`);
+const { chromium } = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const WAIT = { timeout: 20_000 };
+const args = [
+  "--headless=new",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--autoplay-policy=user-gesture-required",
+  "--use-fake-device-for-media-stream",
+  "--use-fake-ui-for-media-stream",
+  ...(speech ? [`--use-file-for-fake-audio-capture=${speech}%noloop`] : []),
+];
+
+// What the page plays, as it goes to the loudspeaker: everything that is connected to a destination is heard here as well.
+const eavesdrop = () => {
+  const connect = AudioNode.prototype.connect;
+  const ears = new WeakMap();
+  globalThis.heard = [];
+  AudioNode.prototype.connect = function (target, ...rest) {
+    if (target instanceof AudioDestinationNode && this instanceof AudioWorkletNode) {
+      const context = this.context;
+      if (!ears.has(context)) {
+        const ear = context.createScriptProcessor(4096, 1, 1);
+        ear.onaudioprocess = (event) => {
+          if (globalThis.listening) globalThis.heard.push(Array.from(event.inputBuffer.getChannelData(0)));
+        };
+        connect.call(ear, context.destination);
+        ears.set(context, ear);
+      }
+      connect.call(this, ears.get(context));
+    }
+    return connect.call(this, target, ...rest);
+  };
+  // Long tasks of the main thread, ms.
+  globalThis.tasks = [];
+  new PerformanceObserver((list) => {
+    for (const task of list.getEntries()) globalThis.tasks.push(task.duration);
+  }).observe({ type: "longtask", buffered: true });
+};
+
+const context = await chromium.launchPersistentContext(profile, {
+  executablePath,
+  args,
+  ignoreDefaultArgs: ["--mute-audio", "--headless", "--headless=old"],
+  headless: false,
+  viewport: { width: 1280, height: 800 },
+});
+await context.addInitScript(eavesdrop);
+const page = context.pages()[0] ?? (await context.newPage());
+const complaints = [];
+page.on("pageerror", (error) => complaints.push(String(error)));
+page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+
+const state = () => page.locator(".talk-state").innerText(WAIT);
+const deeds = {
+  // Opens the page; how long until the first screen can be used, ms.
+  async open() {
+    const began = Date.now();
+    await page.goto(url, WAIT);
+    await page.locator("form, nav.rooms").first().waitFor(WAIT);
+    return { usable_ms: Date.now() - began };
+  },
+  async "sign-in"({ login, password, wait }) {
+    await page.getByLabel("Sign-in name").fill(login);
+    await page.getByLabel("Password").fill(password);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.locator(wait ?? ".room-row").first().waitFor(WAIT);
+    return {};
+  },
+  async room({ name }) {
+    await page.locator(".room-row", { hasText: name }).click();
+    await page.locator(".talk-state", { hasText: "Hold to talk" }).waitFor(WAIT);
+    return {};
+  },
+  // Holds the button until what the microphone hears is over.
+  async press({ key }) {
+    if (key) await page.keyboard.down(key);
+    else {
+      await page.locator(".talk-button").hover();
+      await page.mouse.down();
+    }
+    return {};
+  },
+  async release({ key }) {
+    if (key) await page.keyboard.up(key);
+    else await page.mouse.up();
+    return {};
+  },
+  async "wait-for"({ words }) {
+    await page.locator(".talk-state, .talk-hint, .banner, .item, .sign-in, .link").filter({ hasText: words }).first().waitFor(WAIT);
+    return { state: (await page.locator(".talk-state").count()) ? await state() : "" };
+  },
+  async send({ text }) {
+    await page.getByLabel("Message").fill(text);
+    await page.getByLabel("Message").press("Enter");
+    await page.locator(".item:not(.waiting)", { hasText: text }).last().waitFor(WAIT);
+    return {};
+  },
+  async listen() {
+    await page.evaluate(() => ((globalThis.heard = []), (globalThis.listening = true), (globalThis.tasks = [])));
+    return {};
+  },
+  // Waits until the loudspeaker is silent, and writes what was heard as samples of 32 bits.
+  async heard({ out }) {
+    const silent = () => globalThis.heard.length > 5 && globalThis.heard.slice(-5).every((block) => block.every((sample) => sample === 0));
+    for (const late = Date.now() + WAIT.timeout; !(await page.evaluate(silent)); ) {
+      if (Date.now() > late) throw new Error("the loudspeaker did not fall silent");
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const { blocks, tasks } = await page.evaluate(() => {
+      globalThis.listening = false;
+      return { blocks: globalThis.heard, tasks: globalThis.tasks };
+    });
+    const samples = Float32Array.from(blocks.flat());
+    writeFileSync(out, Buffer.from(samples.buffer));
+    return { samples: samples.length, long_tasks_ms: tasks };
+  },
+  async axe() {
+    // By the protocol, not by a script tag: the page's policy lets no foreign script in.
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+    return { violations: violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" · ")}`) };
+  },
+  async look({ out, width, height, scheme, contrast }) {
+    await page.setViewportSize({ width, height });
+    await page.emulateMedia({ colorScheme: scheme, contrast: contrast ?? null, reducedMotion: "reduce" });
+    await page.screenshot({ path: out });
+    return {};
+  },
+  async complaints() {
+    return { complaints };
+  },
+  async text({ selector }) {
+    return { text: await page.locator(selector).first().innerText(WAIT) };
+  },
+  async click({ selector }) {
+    await page.locator(selector).first().click(WAIT);
+    return {};
+  },
+  async blur() {
+    await page.evaluate(() => globalThis.dispatchEvent(new Event("blur")));
+    return {};
+  },
+  async reload() {
+    await page.reload(WAIT);
+    await page.locator("form, nav.rooms").first().waitFor(WAIT);
+    return {};
+  },
+  async offline({ offline }) {
+    await context.setOffline(offline);
+    return {};
+  },
+  async end() {
+    await context.close();
+    return {};
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { do: deed, ...details } = JSON.parse(line);
+  let answer;
+  try {
+    answer = { ok: true, ...(await deeds[deed](details)) };
+  } catch (error) {
+    answer = { ok: false, error: String(error), complaints };
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+  if (deed === "end") process.exit(0);
+}
+await context.close();
+process.exit(1);

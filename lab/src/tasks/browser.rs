@@ -1,0 +1,295 @@
+//! The web client in a real browser: a page talks, another page and a native client hear it, and the page plays what a native
+//! client says.
+//!
+//! Debian's Chromium is driven by `lab/browser/drive.mjs`. Its microphone is a recording; what it plays is taken where it goes to
+//! the loudspeaker; both are compared with the original. The browser trusts the server's root in a home folder of its own, so
+//! that the connection is checked as anywhere. Every screen that is passed is looked over by axe-core.
+
+mod page;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use holler_client::audio::wav;
+use serde_json::{Value, json};
+
+use self::page::Page;
+use super::say;
+use crate::programs::{self, PASSWORD, Server, text};
+use crate::similarity::compare;
+
+const ROOM: &str = "Everyone";
+/// At the page.
+const WEB: &str = "wilma";
+/// At the command line.
+const NATIVE: &str = "ben";
+/// At a page in another browser.
+const OTHER_WEB: &str = "petra";
+/// How long any step may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What the microphone hears before the speech, ms: by then it has been opened.
+const LEAD_MS: usize = 2_000;
+/// And after it, ms.
+const TAIL_MS: usize = 3_000;
+/// Samples a second.
+const RATE_HZ: usize = 48_000;
+/// Lowest likeness of what was heard with what was said. Opus alone leaves 0.95; a browser's own echo, noise and gain control in
+/// front of it about 0.9; every fifth frame lost would give 0.85.
+const LIKENESS_MIN: f64 = 0.85;
+/// Speech that the comparison may find missing though every frame was heard: its own resolution, and what noise suppression takes
+/// from the quietest sounds, ms.
+const MISSING_MS_MAX: f64 = 120.0;
+
+/// Where everything is.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// The folder of npm packages with playwright-core and axe-core
+    #[arg(long, value_name = "DIR")]
+    modules: PathBuf,
+    /// The browser
+    #[arg(long, value_name = "FILE", default_value = "/usr/bin/chromium")]
+    chromium: PathBuf,
+    /// Where hollerd and holler are [default: beside this program]
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
+    /// Write every main screen into this folder, light and dark, for desk and phone
+    #[arg(long, value_name = "DIR")]
+    screenshots: Option<PathBuf>,
+}
+
+/// Runs it. `false`: something was not as it must be.
+pub(super) fn run(options: &Options) -> Result<bool> {
+    let programs = programs::folder(options.programs.as_deref())?;
+    let scratch = tempfile::tempdir().context("a scratch folder")?;
+    let server = Server::start(&programs, scratch.path())?;
+    server.add_user(NATIVE, ROOM)?;
+    server.add_user(WEB, ROOM)?;
+    server.add_user(OTHER_WEB, ROOM)?;
+    let said = fixture("speech-a.wav")?;
+    let microphone = scratch.path().join("microphone.wav");
+    let silence = |ms: usize| vec![0.0; RATE_HZ / 1_000 * ms];
+    write_wav(&microphone, &[silence(LEAD_MS), said.clone(), silence(TAIL_MS)].concat())?;
+
+    let browser = |name: &str| {
+        let home = scratch.path().join(name);
+        trust(&home, server.root())?;
+        let (modules, chromium) = (&options.modules, &options.chromium);
+        Page::start(&page::Start { modules, chromium, home: &home, url: server.url(), microphone: &microphone })
+    };
+    let (page, mut other) = (browser("browser")?, browser("other-browser")?);
+    let shots = options.screenshots.as_deref();
+    let mut round = Round { page, server, scratch: scratch.path(), shots, faults: Vec::new() };
+    round.sign_in()?;
+    listen_at(&mut other)?;
+    round.page_talks(&said, &mut other)?;
+    other.end()?;
+    round.page_listens()?;
+    round.text_is_text()?;
+    round.space_bar_and_blur()?;
+    let Round { mut page, server, shots, mut faults, .. } = round;
+    server.stop()?;
+    page.ask(&json!({"do": "wait-for", "words": "Offline"})).context("the page when the server is gone")?;
+    shoot(&mut page, shots, "offline")?;
+    let complaints = page.ask(&json!({"do": "complaints"}))?["complaints"].to_string();
+    // A socket that can't be opened is complained of by the browser itself.
+    ensure_none(&mut faults, "the browser complained", &complaints.replace("[]", ""), |text| {
+        text.contains("TypeError") || text.contains("Content Security")
+    });
+    page.end()?;
+    for fault in &faults {
+        say(&format!("FAULT: {fault}"));
+    }
+    Ok(faults.is_empty())
+}
+
+fn ensure_none(faults: &mut Vec<String>, what: &str, text: &str, counts: impl Fn(&str) -> bool) {
+    if counts(text) {
+        faults.push(format!("{what}: {text}"));
+    }
+}
+
+/// One browser, from sign-in to end.
+struct Round<'a> {
+    page: Page,
+    server: Server,
+    scratch: &'a Path,
+    shots: Option<&'a Path>,
+    faults: Vec<String>,
+}
+
+impl Round<'_> {
+    fn ask(&mut self, deed: &Value) -> Result<Value> {
+        self.page.ask(deed)
+    }
+
+    fn shoot(&mut self, name: &str) -> Result<()> {
+        shoot(&mut self.page, self.shots, name)
+    }
+
+    /// Looks a screen over for what keeps people with disabilities out.
+    fn look_over(&mut self, screen: &str) -> Result<()> {
+        let found = self.ask(&json!({"do": "axe"}))?;
+        for violation in found["violations"].as_array().context("axe's answer")? {
+            self.faults.push(format!("{screen}: {}", violation.as_str().unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    fn sign_in(&mut self) -> Result<()> {
+        let opened = self.ask(&json!({"do": "open"})).context("was the web client built? `./x web` does it")?;
+        say(&format!("first screen usable {} ms after navigation (this build, this machine)", opened["usable_ms"]));
+        self.look_over("sign-in")?;
+        self.shoot("sign-in")?;
+        let wrong = json!({"do": "sign-in", "login": WEB, "password": "not the password", "wait": ".banner"});
+        self.ask(&wrong).context("a wrong password is said to be wrong")?;
+        self.look_over("sign-in refused")?;
+        self.shoot("sign-in-refused")?;
+        self.ask(&json!({"do": "sign-in", "login": WEB, "password": PASSWORD}))?;
+        self.look_over("rooms")?;
+        self.shoot("rooms")?;
+        self.ask(&json!({"do": "room", "name": ROOM}))?;
+        self.look_over("empty room")?;
+        self.shoot("room-empty")
+    }
+
+    fn page_talks(&mut self, said: &[f32], other: &mut Page) -> Result<()> {
+        let out = self.scratch.join("native");
+        std::fs::create_dir_all(&out).context("a folder for what is heard")?;
+        let arguments = ["listen", ROOM, "--out", text(&out)?, "--bursts", "1", "--timeout", "60", "--frames"];
+        let mut listener = self.server.client(NATIVE, &arguments)?;
+        listener.wait_for(PATIENCE, |line| line["type"] == "listening").context("the native listener")?;
+        self.ask(&json!({"do": "press"}))?;
+        self.ask(&json!({"do": "wait-for", "words": "Speak now"})).context("the page got the floor")?;
+        self.shoot("talking")?;
+        self.look_over("talking")?;
+        let frames = u64::try_from((LEAD_MS + said.len() * 1_000 / RATE_HZ) / 20).unwrap_or(u64::MAX);
+        let spoken = |line: &Value| line["type"] == "heard" && line["number"].as_u64() >= Some(frames);
+        listener.wait_for(PATIENCE, spoken).context("the native listener hears all that the page says")?;
+        self.ask(&json!({"do": "release"}))?;
+        self.ask(&json!({"do": "wait-for", "words": "Delivered"})).context("the server has what the page said")?;
+        let lines = listener.finish(PATIENCE).context("the native listener")?;
+        let complete = lines.iter().find(|line| line["type"] == "complete").context("the burst came complete")?;
+        let began = lines.iter().find(|line| line["type"] == "began").context("the burst was played")?;
+        let heard = wav::read(Path::new(complete["file"].as_str().context("its file")?))?;
+        let mouth_to_ear = began["mouth_to_ear_us"].as_u64().unwrap_or(0) / 1_000;
+        self.compare("page to native", said, &heard, &format!("mouth to ear about {mouth_to_ear} ms"));
+        let (heard, tasks) = heard_at(other, &self.scratch.join("other.f32"))?;
+        self.compare("page to page", said, &heard, &tasks);
+        Ok(())
+    }
+
+    fn page_listens(&mut self) -> Result<()> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/speech-b.wav");
+        self.ask(&json!({"do": "listen"}))?;
+        let talker = self.server.client(NATIVE, &["talk", ROOM, text(&file)?])?;
+        self.ask(&json!({"do": "wait-for", "words": format!("{NATIVE} is talking")}))
+            .context("the page shows who talks")?;
+        self.shoot("receiving")?;
+        self.look_over("receiving")?;
+        talker.finish(PATIENCE).context("the native talker")?;
+        self.ask(&json!({"do": "wait-for", "words": "Hold to talk"}))?;
+        let (heard, tasks) = heard_at(&mut self.page, &self.scratch.join("page.f32"))?;
+        self.compare("native to page", &wav::read(&file)?, &heard, &tasks);
+        self.look_over("room")?;
+        self.shoot("room")
+    }
+
+    fn compare(&mut self, way: &str, said: &[f32], heard: &[f32], more: &str) {
+        let found = compare(said, heard);
+        let lost = found.clipped_start_ms + found.clipped_end_ms + found.missing_total_ms();
+        say(&format!("{way}: likeness {:.2}, {lost:.0} ms of speech missing, {more}", found.similarity));
+        if found.similarity < LIKENESS_MIN {
+            self.faults.push(format!("{way}: likeness {:.2}, at least {LIKENESS_MIN} is wanted", found.similarity));
+        }
+        if lost > MISSING_MS_MAX {
+            self.faults.push(format!("{way}: {lost:.0} ms of speech are missing: {found:?}"));
+        }
+    }
+
+    fn text_is_text(&mut self) -> Result<()> {
+        let markup = "<img src=x onerror=alert(1)> & <b>on my way</b>";
+        self.ask(&json!({"do": "send", "text": markup})).context("a text is sent and acked")?;
+        let shown = self.ask(&json!({"do": "text", "selector": ".items > :last-child .item-text"}))?;
+        if shown["text"] != markup {
+            self.faults.push(format!("a text was shown as {}", shown["text"]));
+        }
+        self.shoot("messages")
+    }
+
+    fn space_bar_and_blur(&mut self) -> Result<()> {
+        self.ask(&json!({"do": "click", "selector": ".room-head h1"}))?;
+        self.ask(&json!({"do": "press", "key": "Space"}))?;
+        self.ask(&json!({"do": "wait-for", "words": "Speak now"})).context("the space bar talks")?;
+        // A window that loses the focus hears of no key that comes up.
+        self.ask(&json!({"do": "blur"}))?;
+        self.ask(&json!({"do": "wait-for", "words": "Delivered"})).context("a lost key-up ends the burst")?;
+        self.ask(&json!({"do": "release", "key": "Space"}))?;
+        Ok(())
+    }
+}
+
+/// Another browser is in the room and listens.
+fn listen_at(page: &mut Page) -> Result<()> {
+    page.ask(&json!({"do": "open"}))?;
+    page.ask(&json!({"do": "sign-in", "login": OTHER_WEB, "password": PASSWORD}))?;
+    page.ask(&json!({"do": "room", "name": ROOM}))?;
+    page.ask(&json!({"do": "listen"}))?;
+    Ok(())
+}
+
+/// What a page played since it listened, once its loudspeaker is silent: what the jitter buffer holds is heard too. And, in
+/// words, how its main thread did meanwhile.
+fn heard_at(page: &mut Page, out: &Path) -> Result<(Vec<f32>, String)> {
+    let heard = page.ask(&json!({"do": "heard", "out": text(out)?}))?;
+    let bytes = std::fs::read(out).context("what the page played")?;
+    let sound = bytes.chunks_exact(4).filter_map(|sample| sample.try_into().ok().map(f32::from_le_bytes)).collect();
+    let tasks = heard["long_tasks_ms"].as_array().map_or(0, Vec::len);
+    Ok((sound, format!("{tasks} tasks over 50 ms on the main thread")))
+}
+
+/// Writes a screen as it is at the moment: light and dark, desk and phone.
+fn shoot(page: &mut Page, folder: Option<&Path>, name: &str) -> Result<()> {
+    let Some(folder) = folder else { return Ok(()) };
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    for scheme in ["dark", "light"] {
+        for (kind, width, height) in [("phone", 360, 740), ("desk", 1_280, 800)] {
+            let out = folder.join(format!("{name}-{kind}-{scheme}.png"));
+            page.ask(&json!({"do": "look", "out": text(&out)?, "width": width, "height": height, "scheme": scheme}))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the browser of this home folder trust the server's root, as `hollerd trust` does for a person's.
+fn trust(home: &Path, root: &Path) -> Result<()> {
+    let folder = home.join(".pki/nssdb");
+    std::fs::create_dir_all(&folder).context("the browser's certificate folder")?;
+    let database = format!("sql:{}", text(&folder)?);
+    for arguments in [vec!["-N", "--empty-password"], vec!["-A", "-t", "C,,", "-n", "holler", "-i", text(root)?]] {
+        let ended = Command::new("certutil").arg("-d").arg(&database).args(arguments).status();
+        ensure!(ended.context("certutil (Debian: libnss3-tools)")?.success(), "certutil refused");
+    }
+    Ok(())
+}
+
+fn fixture(name: &str) -> Result<Vec<f32>> {
+    wav::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)).context("a recording")
+}
+
+fn write_wav(path: &Path, sound: &[f32]) -> Result<()> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 48_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(path, spec)?;
+    for sample in sound {
+        #[expect(clippy::cast_possible_truncation, reason = "clamped")]
+        writer.write_sample((sample.clamp(-1.0, 1.0) * f32::from(i16::MAX)) as i16)?;
+    }
+    writer.finalize()?;
+    Ok(())
+}
