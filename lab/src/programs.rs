@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use holler_core::model::Scope;
 use serde_json::Value;
 
 /// How long a server may take to start, or a command to end.
@@ -178,7 +179,13 @@ pub struct Server {
 impl Server {
     /// Starts a server on a port that the system chooses.
     pub fn start(programs: &Path, scratch: &Path) -> Result<Self> {
+        Self::start_with(programs, scratch, &[])
+    }
+
+    /// The same with settings, as variables of its environment.
+    pub fn start_with(programs: &Path, scratch: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         let mut command = hollerd(programs, scratch);
+        command.envs(settings.iter().copied());
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         let process = Process::start("hollerd", &mut command, b"")?;
         let deadline = Instant::now() + PATIENCE;
@@ -208,21 +215,38 @@ impl Server {
     pub fn sign_in(&self, name: &str) -> Result<()> {
         let mut login = self.holler(name);
         login.args(["login", &self.url, "--user", name, "--password-stdin", "--ca"]).arg(&self.root);
-        self.done("holler login", &mut login)
+        self.done("holler login", &mut login)?;
+        Ok(())
     }
 
-    fn done(&self, name: &str, command: &mut Command) -> Result<()> {
+    /// Makes a token for a script of this user.
+    pub fn token(&self, name: &str, scopes: &[Scope]) -> Result<String> {
+        let mut make = hollerd(&self.programs, &self.scratch);
+        make.args(["token", "make", name]);
+        for scope in scopes {
+            make.args(["--scope", &scope.to_string()]);
+        }
+        self.done("hollerd token make", &mut make)?.pop().context("hollerd printed no token")
+    }
+
+    /// Runs a command, which asks for a password at most, to its good end and gives what it printed.
+    fn done(&self, name: &str, command: &mut Command) -> Result<Vec<String>> {
         let process = Process::start(name, command, format!("{PASSWORD}\n").as_bytes())?;
         let deadline = Instant::now() + PATIENCE;
-        while process.line(deadline)?.is_some() {}
-        process.end_well()
+        let mut lines = Vec::new();
+        while let Some(line) = process.line(deadline)? {
+            lines.push(line);
+        }
+        process.end_well()?;
+        Ok(lines)
     }
 
     /// Sets the role of a user in a room.
     pub fn set_role(&self, name: &str, room: &str, role: &str) -> Result<()> {
         let mut member = hollerd(&self.programs, &self.scratch);
         member.args(["room", "member", room, name, "--role", role]);
-        self.done("hollerd room member", &mut member)
+        self.done("hollerd room member", &mut member)?;
+        Ok(())
     }
 
     /// Starts a client command with `--json`, as this user's profile.

@@ -3,6 +3,7 @@
 //! A task prints what it found. It ends with exit code 0 when everything held, 1 when something did not, and 2 when it could
 //! not be run.
 
+mod api;
 mod browser;
 mod fuzz;
 pub mod upgrade;
@@ -25,6 +26,8 @@ pub struct Lab {
 pub enum Task {
     /// The web client in a real browser, talking with native clients (`./x test browser` runs it with all it needs)
     Browser(browser::Options),
+    /// The REST interface against its own description, by schemathesis
+    Api(api::Options),
     /// Random inputs to every fuzz target, for as long as wanted
     Fuzz(fuzz::Options),
     /// What servers of earlier schema versions left, opened by this build and used
@@ -36,6 +39,7 @@ impl Task {
     pub fn run(&self) -> Result<bool> {
         match self {
             Self::Browser(options) => browser::run(options),
+            Self::Api(options) => api::run(options),
             Self::Fuzz(options) => fuzz::run(options),
             Self::Upgrade(options) => upgrade::run(options),
         }

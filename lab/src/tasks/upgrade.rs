@@ -27,7 +27,7 @@ pub const TEXTS: [&str; 3] = ["Gate four is open.", "Understood, gate four. Grü
 /// Frames after which the second burst's sender died.
 const KILLED_AFTER: u64 = 25;
 /// How long any step may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// The files of a fixture, below its folder and below a server's.
 const FILES: [&str; 3] = ["data/holler.db", "data/KEYS", "keys/ring.toml"];
 
@@ -152,7 +152,7 @@ fn events(server: &Server) -> Result<Value> {
 }
 
 /// A tone, so that its frames are not silence.
-fn recording(path: &Path, length: Duration) -> Result<()> {
+pub(super) fn recording(path: &Path, length: Duration) -> Result<()> {
     const RATE: u32 = 16_000;
     let spec =
         hound::WavSpec { channels: 1, sample_rate: RATE, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };

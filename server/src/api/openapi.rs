@@ -90,12 +90,16 @@ fn bound_all(value: &mut Value) {
 fn complete(operation: &mut Value, need: Option<Need>) {
     let takes_body = operation.get("requestBody").is_some();
     let takes_parameters = operation.get("parameters").is_some();
+    let takes_query = operation["parameters"].as_array().into_iter().flatten().any(|each| each["in"] == "query");
     let mut shared = vec![
         ("500", "internal: a fault of the server"),
         ("503", "unavailable: not possible at the moment; Retry-After"),
     ];
     if takes_body || takes_parameters {
         shared.push(("400", "malformed: the request can't be read; `field` names the field"));
+    }
+    if takes_body || takes_query {
+        shared.push(("422", "out-of-bounds: a value is outside its bounds; `field` names the field"));
     }
     if takes_body {
         shared.push(("413", "too-large: the body has more than 262,144 bytes"));
@@ -141,11 +145,12 @@ fn add_fields(operation: &mut Value, method: &Method, path: &str, need: Option<N
         answers
             .push(("409", problem("conflict: the first request with this key is under way, or its end is not known")));
         answers.push(("422", problem("idempotency-key-reused: the key was used for something else")));
+        answers.push(("400", problem("malformed: `Idempotency-Key` can't be read")));
     }
     let changes = matches!(*method, Method::POST | Method::PATCH | Method::PUT | Method::DELETE);
     if CONDITIONAL.iter().any(|(m, p)| m == method && *p == path) {
         let about = "The `ETag` of the state that the change was made from, or `*`.";
-        fields.push(field("If-Match", about, json!({"type": "string", "maxLength": 256})));
+        fields.push(field("If-Match", about, json!({"type": "string"})));
     } else if changes {
         answers.push(("412", problem("precondition-failed: this change compares no `ETag`; leave out `If-Match`")));
     }
@@ -153,7 +158,7 @@ fn add_fields(operation: &mut Value, method: &Method, path: &str, need: Option<N
         |content: &Value| content.as_object().is_some_and(|kinds| kinds.keys().any(|kind| kind.contains("json")));
     if *method == Method::GET && tagged(&operation["responses"]["200"]["content"]) {
         let about = "The `ETag` of an earlier answer; where it is still current, the answer is 304.";
-        fields.push(field("If-None-Match", about, json!({"type": "string", "maxLength": 256})));
+        fields.push(field("If-None-Match", about, json!({"type": "string"})));
         answers.push(("304", json!({"description": "It is as it was; no body"})));
     }
     if !fields.is_empty() {

@@ -15,7 +15,7 @@ use crate::storage::accounts::View;
 #[serde(deny_unknown_fields)]
 pub struct SinceQuery {
     /// The `sync_token` of the last answer; absent for a snapshot.
-    #[param(min_length = 1, max_length = 256, pattern = r"^[A-Za-z0-9_-]+$")]
+    #[param(max_length = 256, pattern = r"^[A-Za-z0-9_-]*$")]
     since: Option<String>,
 }
 

@@ -508,6 +508,8 @@ async fn what_can_not_be_read_is_told_with_its_field() {
     assert!(raw(Some("application/json"), b"{\"refresh_token\":\"a\"} x").await.is(ProblemKind::Malformed));
     assert!(raw(Some("application/json"), b"\xff\xfe").await.is(ProblemKind::Malformed));
     assert!(raw(Some("application/json"), b"").await.is(ProblemKind::Malformed));
+    // A list of the values is no object, though serde would take it.
+    assert!(raw(Some("application/json"), b" [\"a\"]").await.is(ProblemKind::Malformed));
     assert!(raw(Some("text/plain"), b"{}").await.is(ProblemKind::UnsupportedMediaType));
     assert!(raw(None, b"{}").await.is(ProblemKind::UnsupportedMediaType));
     assert!(
