@@ -82,7 +82,10 @@ impl Health {
     async fn look(&self) -> Report {
         let draining = if self.app.is_draining() { Check::bad("the server is going down") } else { Check::good("no") };
         let database = match tokio::time::timeout(ANSWER_MAX, write(&self.app.store)).await {
-            Ok(Ok(())) => Check::good("a write was committed and synced"),
+            Ok(Ok(())) => match self.app.store.closed_for() {
+                None => Check::good("a write was committed and synced"),
+                Some(closed) => Check::bad(format!("read-only: {closed}")),
+            },
             Ok(Err(error)) => Check::bad(format!("it can't be written: {error}. `hollerd doctor` says more")),
             Err(_) => Check::bad("a write was not answered within 5 s: the disk hangs or is overloaded"),
         };

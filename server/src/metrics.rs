@@ -80,6 +80,16 @@ fn describe() {
     );
     describe_counter!("holler_accept_errors_total", Count, "Connections that could not be accepted");
     describe_counter!("holler_tls_failures_total", Count, "TLS handshakes that failed");
+    describe_gauge!(
+        "holler_store_read_only",
+        Count,
+        "1 while events and frames are refused: no room, or a failing disk"
+    );
+    describe_counter!(
+        "holler_store_checkpoints_total",
+        Count,
+        "Moves of the write-ahead log into the database, by whom"
+    );
     describe_counter!("holler_voice_frames_total", Count, "Voice frames received, by what became of them");
     describe_counter!("holler_voice_frames_sent_total", Count, "Voice frames put into listeners' queues");
 }

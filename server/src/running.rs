@@ -24,6 +24,7 @@ use crate::first_start::{self, FirstStartError};
 use crate::keys::{KeyRing, RingError};
 use crate::pki::{Identity, Made, PkiError};
 use crate::serve::ListenError;
+use crate::storage::space;
 use crate::storage::{Hooks, OpenStoreError, ServeLock, Store};
 use crate::{api, gateway, home, metrics, presence, private, receipts, serve};
 
@@ -122,6 +123,10 @@ impl Running {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = vec![tokio::spawn(auth.clone().watch(stop.clone()))];
         let app = AppState::new(config, clock, store.clone(), auth);
+        let looked = Arc::clone(&app);
+        let least = move || looked.config().free_min_mib;
+        let data = Arc::from(app.config().data.as_path());
+        tasks.push(tokio::spawn(space::watch(store.clone(), data, least, stop.clone())));
         tasks.push(tokio::spawn(home::follow_talk_limits(Arc::clone(&app), stop.clone())));
         tasks.extend(private.map(|listener| {
             let serving = private::serve(listener, Arc::clone(&app), measures, stop.clone());
@@ -170,6 +175,7 @@ impl Running {
             settings.log_filter.clone_from(&config.log_filter);
             settings.limits = config.limits;
             settings.requests = config.requests;
+            settings.free_min_mib = config.free_min_mib;
         }
         self.app.set_config(running);
         Ok(Reloaded { changed, needs_restart })

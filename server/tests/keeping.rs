@@ -121,3 +121,56 @@ fn the_database_is_described_upgraded_and_checked() {
     assert!(refused(dir.path(), &["db", "migrate"]).contains("in use"));
     server.end();
 }
+
+#[tokio::test]
+async fn without_room_it_is_read_only_says_why_and_heals_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("hollerd.toml");
+    // More than any disk of a test machine has free.
+    fs::write(&file, "[storage]\nfree_min_mib = 100000000\n").unwrap();
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--private", "off", "--config"];
+    let server = Hollerd::start(common::hollerd(dir.path()).args(arguments).arg(&file));
+    let client = client(dir.path());
+    let tokens: holler_core::wire::rest::Tokens =
+        sign_in(&client, &server.url, "admin", &server.password().unwrap(), "desk").await.json().await.unwrap();
+    let request = |method: reqwest::Method, path: &str| {
+        client.request(method, format!("{}{path}", server.url)).bearer_auth(&tokens.access_token)
+    };
+    let rooms: Vec<holler_core::wire::rest::Room> =
+        request(reqwest::Method::GET, "/api/v1/rooms").send().await.unwrap().json().await.unwrap();
+    let path = format!("/api/v1/rooms/{}/events", rooms[0].id);
+    let send = async || {
+        let body = serde_json::json!({
+            "client_id": "cid_mbfyqwd1tkh0znwgg7myzrv3v0", "body": {"kind": "message.posted", "text": "hello"}
+        });
+        request(reqwest::Method::POST, &path).json(&body).send().await.unwrap()
+    };
+    let until = async |wanted: u16| {
+        let began = std::time::Instant::now();
+        loop {
+            let answer = send().await;
+            if answer.status() == wanted {
+                return answer;
+            }
+            assert!(began.elapsed().as_secs() < 20, "still {}: {}", answer.status(), answer.text().await.unwrap());
+        }
+    };
+    let refused = until(507).await;
+    assert!(refused.headers().contains_key("retry-after"));
+    let problem: holler_core::wire::problem::Problem = refused.json().await.unwrap();
+    assert!(problem.is(holler_core::wire::problem::ProblemKind::StorageFull), "{problem:?}");
+    assert!(problem.detail.contains("MiB must be"), "{problem:?}");
+    let ready = request(reqwest::Method::GET, "/readyz").send().await.unwrap();
+    assert_eq!(ready.status(), 507);
+    // What is small and needed goes on: reading, signing in, managing.
+    assert_eq!(request(reqwest::Method::GET, &path).send().await.unwrap().status(), 200);
+    done(dir.path(), &["user", "add", "sam", "--password-stdin"], "a long password\n");
+    assert_eq!(sign_in(&client, &server.url, "sam", "a long password", "phone").await.status(), 200);
+
+    fs::write(&file, "[storage]\nfree_min_mib = 0\n").unwrap();
+    server.signal(rustix::process::Signal::HUP);
+    until(201).await;
+    assert_eq!(request(reqwest::Method::GET, "/readyz").send().await.unwrap().status(), 200);
+    let log = server.end();
+    assert!(log.contains("read-only") && log.contains("writable again"), "{log}");
+}

@@ -179,7 +179,7 @@ impl Rooms {
         if !matches!(known.state, State::Asked { request: asked } if asked == request) {
             return false;
         }
-        if problem.is(ProblemKind::Unavailable) || problem.is(ProblemKind::RateLimited) {
+        if problem.is_passing() {
             let wait = problem.retry_after_s.map_or(RETRY_WAIT, |s| Duration::from_secs(u64::from(s)));
             known.state = State::Later { at: cx.now + wait + cx.chance.spread(RETRY_WAIT / 2) };
         } else if problem.is(ProblemKind::WrongIncarnation) && known.cursor.take().is_some() {

@@ -76,9 +76,7 @@ impl Sends {
     }
 
     pub(super) fn refused(&mut self, cx: &mut Cx<'_>, client_id: ClientId, problem: Problem) {
-        let later = [ProblemKind::Unknown, ProblemKind::Unavailable, ProblemKind::RateLimited, ProblemKind::Internal]
-            .into_iter()
-            .any(|kind| problem.is(kind));
+        let later = problem.is_passing() || problem.is(ProblemKind::Internal);
         if later {
             let wait = problem.retry_after_s.map_or(RETRY_WAIT, |s| Duration::from_secs(u64::from(s)));
             let not_before = cx.now + wait + cx.chance.spread(RETRY_WAIT / 2);

@@ -291,10 +291,7 @@ impl Talk {
         let Some(at) = id.and_then(|id| self.position(id)) else { return false };
         let burst = &mut self.bursts[at];
         let Capture::Ended { at: ended, .. } = burst.capture else { return true };
-        let later = problem.is(ProblemKind::Unavailable)
-            || problem.is(ProblemKind::Unknown)
-            || problem.is(ProblemKind::RateLimited);
-        if later {
+        if problem.is_passing() {
             burst.delivery = Delivery::Ending { at: cx.now };
         } else if !burst.granted && problem.is(ProblemKind::NotFound) && cx.now.since(ended) < ASK_AGAIN_WITHIN {
             // The request was lost with the connection: ask once more for what was just spoken.

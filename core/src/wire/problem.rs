@@ -81,6 +81,10 @@ problems! {
     Unknown = "outcome-unknown", 503, "The outcome is not known; send it again";
     /// The server can't do it now; later it may.
     Unavailable = "unavailable", 503, "Not possible at the moment";
+    /// The server's disk has no room: nothing new is stored until its operator makes some.
+    StorageFull = "storage-full", 507, "The server has no room left";
+    /// The server's disk can't be written: nothing new is stored until it can.
+    ReadOnly = "read-only", 503, "The server can only be read at the moment";
     /// A fault of the server.
     Internal = "internal", 500, "A fault in the server";
 }
@@ -134,6 +138,19 @@ impl Problem {
     pub fn retry_after_s(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self
+    }
+
+    /// Whether the same may succeed later: the refusal says nothing about the content.
+    pub fn is_passing(&self) -> bool {
+        [
+            ProblemKind::Unknown,
+            ProblemKind::Unavailable,
+            ProblemKind::RateLimited,
+            ProblemKind::StorageFull,
+            ProblemKind::ReadOnly,
+        ]
+        .into_iter()
+        .any(|kind| self.is(kind))
     }
 
     /// Whether the document is of `kind`.

@@ -23,7 +23,8 @@ pub async fn healthz() -> &'static str {
     get, path = "/readyz", tag = "server", operation_id = "readyz",
     responses(
         (status = 200, description = "It takes requests", body = String, content_type = "text/plain"),
-        (status = 503, description = "unavailable: it is going down, or the database does not answer"),
+        (status = 503, description = "unavailable: it is going down, or the database does not answer; read-only: its disk can't be written"),
+        (status = 507, description = "storage-full: nothing new is stored until there is room"),
     ),
 )]
 pub async fn readyz(State(app): State<App>) -> Result<&'static str, ProblemResponse> {
@@ -35,5 +36,8 @@ pub async fn readyz(State(app): State<App>) -> Result<&'static str, ProblemRespo
         problem::store(error);
         Problem::new(ProblemKind::Unavailable, "the database does not answer; see the server's log").retry_after_s(5)
     })?;
+    if let Some(closed) = app.store.closed_for() {
+        return Err(Problem::from(closed).into());
+    }
     Ok("ready\n")
 }

@@ -75,6 +75,7 @@ pub(super) fn assemble(layers: &mut Layers, environment: &BTreeMap<String, Strin
         address: reader.number("limits", "address_requests").unwrap_or(usual.address),
     };
     let connections_max = reader.number("server", "connections_max").unwrap_or(16_000) as usize;
+    let free_min_mib = reader.number("storage", "free_min_mib").unwrap_or(64);
     let access_lifetime = reader.seconds("tokens", "access_s").unwrap_or(Duration::from_secs(600));
     let refresh_lifetime = reader.seconds("tokens", "refresh_s").unwrap_or(Duration::from_secs(30 * 86_400));
     let traces = reader.traces();
@@ -87,6 +88,7 @@ pub(super) fn assemble(layers: &mut Layers, environment: &BTreeMap<String, Strin
         data,
         keys: keys?,
         connections_max,
+        free_min_mib,
         tls,
         private,
         log_format,

@@ -73,6 +73,8 @@ pub struct Config {
     pub keys: PathBuf,
     /// Connections at once, of all kinds; default 16,000.
     pub connections_max: usize,
+    /// MiB that must be free on the data folder's disk for events and frames to be taken; default 64.
+    pub free_min_mib: u32,
     /// Own certificate; absent: the local CA makes one.
     pub tls: Option<OwnCertificate>,
     /// Where `/healthz`, `/readyz` and `/metrics` are served over plain HTTP; absent when set to `off`. Default 127.0.0.1:9464.

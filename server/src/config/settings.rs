@@ -101,6 +101,14 @@ pub(super) static SETTINGS: &[Setting] = &[
         |config| Some(integer(config.connections_max)),
     ),
     reloadable(setting(
+        "storage",
+        "free_min_mib",
+        Kind::Number(0, 100_000_000),
+        "64",
+        "MiB that must be free on the data folder's disk; below, events and frames are refused until there is room again.",
+        |config| Some(integer(config.free_min_mib as usize)),
+    )),
+    reloadable(setting(
         "tls",
         "certificate",
         Kind::Text,

@@ -86,6 +86,8 @@ fn not_stored(error: &StoreError) -> Outcome {
     let passing = matches!(
         error,
         StoreError::DiskFull
+            | StoreError::StorageFull { .. }
+            | StoreError::ReadOnly(_)
             | StoreError::Busy
             | StoreError::Unknown(_)
             | StoreError::Abandoned

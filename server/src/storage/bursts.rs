@@ -72,6 +72,9 @@ impl Store {
         burst: BurstId,
         new: Vec<(FrameNo, Bytes)>,
     ) -> Result<usize, StoreError> {
+        if let Some(closed) = self.closed_for() {
+            return Err(closed);
+        }
         let vault = self.vault().clone();
         self.write(move |db| put(db, &vault, room, burst, &new)).await
     }

@@ -15,6 +15,20 @@ pub enum StoreError {
     /// The disk, or the space allotted to the database, is full.
     #[error("the disk is full: nothing was stored. Make room; the server goes on by itself")]
     DiskFull,
+    /// Less than the configured space is free.
+    #[error(
+        "only {free_mib} MiB are free on the server's disk and {needed_mib} MiB must be: nothing was stored. Its operator makes room; the \
+         server goes on by itself"
+    )]
+    StorageFull {
+        /// MiB that are free.
+        free_mib: u64,
+        /// MiB that must be.
+        needed_mib: u64,
+    },
+    /// The disk fails.
+    #[error("the server's disk can't be written ({0}): nothing was stored. The server goes on by itself once it can")]
+    ReadOnly(String),
     /// Another process kept the database locked for 5 s.
     #[error("the database was locked by another process for 5 s: nothing was stored")]
     Busy,
@@ -68,7 +82,15 @@ impl From<StoreError> for Problem {
     /// What a person is told: never what the database said.
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::DiskFull | StoreError::Busy | StoreError::Abandoned | StoreError::Closed => {
+            StoreError::DiskFull | StoreError::StorageFull { .. } => {
+                Self::new(ProblemKind::StorageFull, error.to_string()).retry_after_s(30)
+            }
+            StoreError::ReadOnly(_) => Self::new(
+                ProblemKind::ReadOnly,
+                "the server's disk can't be written: nothing was stored. The server goes on by itself once it can",
+            )
+            .retry_after_s(30),
+            StoreError::Busy | StoreError::Abandoned | StoreError::Closed => {
                 Self::new(ProblemKind::Unavailable, error.to_string()).retry_after_s(5)
             }
             StoreError::Unknown(_) => Self::new(

@@ -1,6 +1,7 @@
 //! Room logs in SQLite: the shell around [`holler_core::log`].
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use holler_core::log::{
     Answer as Told, Facts, LogHead, Outcome, Prior, Proposal, Refusal, RoomLog, Target, Write, identity, wanted,
@@ -97,6 +98,9 @@ impl Store {
 
     async fn append_in(&self, append: Append) -> Result<Appended, AppendError> {
         self.hooks().at(Point::Received);
+        if let Some(closed) = self.closed_for() {
+            return Err(closed.into());
+        }
         let (answer, answered) = oneshot::channel();
         self.enqueue_append(PendingAppend { append, answer }).await?;
         answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
@@ -324,6 +328,22 @@ pub(super) struct Context {
     pub(super) vault: Vault,
     pub(super) hooks: Arc<dyn Hooks>,
     pub(super) fanout: arc_swap::ArcSwapOption<Fanout>,
+    /// Why events and frames are refused at the moment: see [`super::space`].
+    pub(super) closed: arc_swap::ArcSwapOption<StoreError>,
+    /// Commits that the disk failed since somebody looked.
+    pub(super) failures: AtomicU32,
+}
+
+impl Context {
+    pub(super) fn new(vault: Vault, hooks: Arc<dyn Hooks>) -> Self {
+        Self {
+            vault,
+            hooks,
+            fanout: arc_swap::ArcSwapOption::empty(),
+            closed: arc_swap::ArcSwapOption::empty(),
+            failures: AtomicU32::new(0),
+        }
+    }
 }
 
 /// A send on its way to the writer.

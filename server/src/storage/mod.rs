@@ -12,8 +12,10 @@
 //! | [`backup`] | one archive with everything, and the way back |
 //! | [`vault`] | data keys, wrapped by the key ring |
 //! | [`writer`] | the group commit |
+//! | [`checkpoint`] | what is committed, moved into the database beside the commits |
 //! | [`log`] | the room logs |
 //! | [`bursts`] | what is known of each burst, and its frames |
+//! | [`space`] | read-only while there is no room |
 //! | [`hooks`] | where tests stop the process |
 //! | [`presence`] | the last transition of each device |
 //! | [`receipts`] | who got how far |
@@ -24,6 +26,7 @@ pub mod accounts;
 pub mod audit;
 pub mod backup;
 pub mod bursts;
+mod checkpoint;
 mod columns;
 pub mod error;
 pub mod folder;
@@ -33,6 +36,7 @@ pub mod presence;
 pub mod receipts;
 pub mod schema;
 pub mod snapshot;
+pub mod space;
 pub mod vault;
 mod writer;
 
@@ -51,6 +55,7 @@ pub use schema::SCHEMA_VERSION;
 pub use vault::{Sealer, Vault};
 
 use crate::keys::KeyRing;
+use checkpoint::Checkpoints;
 use log::{Context, PendingAppend};
 use schema::Upgrade;
 use writer::{Closure, Queued, Writer};
@@ -92,9 +97,10 @@ impl Store {
         let path = folder::prepare(data, &ring)?;
         let connection = schema::writer(&path, upgrade)?;
         let readers = (0..READERS).map(|_| schema::reader(&path)).collect::<Result<Vec<_>, _>>()?;
-        let context = Arc::new(Context { vault: Vault::new(ring), hooks, fanout: arc_swap::ArcSwapOption::empty() });
+        let context = Arc::new(Context::new(Vault::new(ring), hooks));
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let closed = Writer::new(connection, Arc::clone(&context))
+        let checkpoints = Checkpoints::take_over(&connection, &path)?;
+        let closed = Writer::new(connection, checkpoints, Arc::clone(&context))
             .spawn(jobs)
             .map_err(|source| OpenStoreError::Io { path, source })?;
         Ok(Self(Arc::new(Inner {

@@ -11,12 +11,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use holler_core::units::RoomId;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::checkpoint::Checkpoints;
 use super::error::StoreError;
 use super::log::{Context, PendingAppend, RoomBatch};
 use crate::traces;
@@ -85,17 +87,19 @@ where
 }
 
 pub(super) struct Writer {
+    // Dropped before the connection.
+    checkpoints: Checkpoints,
     db: Connection,
     context: Arc<Context>,
 }
 
 impl Writer {
-    pub(super) fn new(db: Connection, context: Arc<Context>) -> Self {
-        Self { db, context }
+    pub(super) fn new(db: Connection, checkpoints: Checkpoints, context: Arc<Context>) -> Self {
+        Self { checkpoints, db, context }
     }
 
     /// Starts the thread. It ends, and lets go of the sender of the returned watch, when every sender of `jobs` is gone.
-    pub(super) fn spawn(self, mut jobs: mpsc::Receiver<(Queued, tracing::Span)>) -> io::Result<watch::Receiver<()>> {
+    pub(super) fn spawn(mut self, mut jobs: mpsc::Receiver<(Queued, tracing::Span)>) -> io::Result<watch::Receiver<()>> {
         let (open, closed) = watch::channel(());
         std::thread::Builder::new().name("holler-writer".to_owned()).spawn(move || {
             let _open = open;
@@ -111,10 +115,11 @@ impl Writer {
         Ok(closed)
     }
 
-    fn commit_group(&self, group: impl Iterator<Item = Queued>) {
+    fn commit_group(&mut self, group: impl Iterator<Item = Queued>) {
         // Set once there is no transaction: then nothing of this group is stored.
         let mut lost = self.db.execute_batch("BEGIN IMMEDIATE").err().map(StoreError::from);
         if let Some(error) = lost {
+            self.context.failures.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, "a group of writes was not begun");
             group.for_each(|queued| queued.refuse(error.clone()));
             return;
@@ -138,6 +143,9 @@ impl Writer {
             }
         };
         if let Err(error) = &outcome {
+            if !matches!(error, StoreError::Busy) {
+                self.context.failures.fetch_add(1, Ordering::Relaxed);
+            }
             tracing::error!(%error, jobs = answers.len(), "a group of writes was not committed");
         }
         for answer in answers {
@@ -146,6 +154,7 @@ impl Writer {
                 tracing::error!("telling the outcome of a write failed unexpectedly");
             }
         }
+        self.checkpoints.committed(&self.db);
     }
 
     /// The jobs in their order; sends that follow each other become one job a room.
