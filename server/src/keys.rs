@@ -76,6 +76,8 @@ pub enum RingError {
 pub struct KeyRing(Arc<Ring>);
 
 struct Ring {
+    /// The folder that it was read from; `None`: it is kept nowhere.
+    folder: Option<PathBuf>,
     active: KeyId,
     keys: BTreeMap<KeyId, RingKey>,
 }
@@ -142,13 +144,48 @@ impl KeyRing {
         private(&path, &file.metadata().map_err(io_at(&path))?, 0o600)?;
         let mut text = Zeroizing::new(String::new());
         file.take(RING_BYTES_MAX).read_to_string(&mut text).map_err(io_at(&path))?;
-        parse(&text).map_err(|fault| RingError::Malformed { path, fault })
+        parse(&text, Some(keys)).map_err(|fault| RingError::Malformed { path, fault })
     }
 
     /// A ring of one new key that is kept nowhere: for tests and for data that shall not outlive the process.
     pub fn ephemeral() -> Result<Self, getrandom::Error> {
         let id = KeyId(1);
-        Ok(Self(Arc::new(Ring { active: id, keys: BTreeMap::from([(id, RingKey::new(id, &random_key()?))]) })))
+        Ok(Self(Arc::new(Ring {
+            folder: None,
+            active: id,
+            keys: BTreeMap::from([(id, RingKey::new(id, &random_key()?))]),
+        })))
+    }
+
+    /// Adds a new key to the ring in `keys`, which wraps new data keys from now on; the earlier ones stay. Gives the ring as it is now.
+    pub fn rotate(keys: &Path) -> Result<Self, RingError> {
+        let path = keys.join(RING_FILE);
+        let secret = random_key().map_err(|error| RingError::Io { path, source: io::Error::other(error) })?;
+        let rotated = edit(keys, |file| {
+            let id = file.key.iter().map(|key| key.id).max().unwrap_or(0).saturating_add(1);
+            file.key.push(RingFileKey { id, secret: BASE64.encode(secret.expose()) });
+            file.active = id;
+            Ok(())
+        });
+        rotated.map(|(ring, ())| ring)
+    }
+
+    /// Removes a key that is not the active one from the ring in `keys`. That nothing needs it is the caller's to know.
+    pub fn prune(keys: &Path, id: KeyId) -> Result<Self, RingError> {
+        let pruned = edit(keys, |file| {
+            if file.active != id.0 {
+                file.key.retain(|key| key.id != id.0);
+            }
+            Ok(())
+        });
+        pruned.map(|(ring, ())| ring)
+    }
+
+    /// The same ring as it lies in its folder now; `None`: it is kept nowhere, or nothing changed.
+    pub(crate) fn read_again(&self) -> Result<Option<Self>, RingError> {
+        let Some(folder) = &self.0.folder else { return Ok(None) };
+        let now = Self::load(folder)?;
+        Ok((now.active() != self.active() || !now.checks().eq(self.checks())).then_some(now))
     }
 
     /// The key that wraps new data keys.
@@ -202,11 +239,8 @@ pub fn random_nonce() -> Result<Nonce, getrandom::Error> {
 }
 
 /// What is wrong is said without quoting the text: it holds secrets.
-fn parse(text: &str) -> Result<KeyRing, String> {
-    let file: RingFile = toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        format!("expected `active = ID` and [[key]] tables with `id` and `secret`; line {line} is different")
-    })?;
+fn parse(text: &str, folder: Option<&Path>) -> Result<KeyRing, String> {
+    let file = parse_file(text)?;
     let mut keys = BTreeMap::new();
     for entry in &file.key {
         let id = KeyId(entry.id);
@@ -221,7 +255,43 @@ fn parse(text: &str) -> Result<KeyRing, String> {
     if !keys.contains_key(&active) {
         return Err(format!("`active` names key {active}, which is not there"));
     }
-    Ok(KeyRing(Arc::new(Ring { active, keys })))
+    Ok(KeyRing(Arc::new(Ring { folder: folder.map(Path::to_owned), active, keys })))
+}
+
+fn parse_file(text: &str) -> Result<RingFile, String> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        format!("expected `active = ID` and [[key]] tables with `id` and `secret`; line {line} is different")
+    })
+}
+
+fn render(file: &RingFile) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(format!(
+        "# The keys that the data of this server is sealed with. Keep a copy apart from the data: without it the data is\n\
+         # lost, and with it the data can be read.\n\
+         active = {}\n",
+        file.active
+    ));
+    for key in &file.key {
+        let entry = Zeroizing::new(format!("\n[[key]]\nid = {}\nsecret = \"{}\"\n", key.id, key.secret));
+        text.push_str(&entry);
+    }
+    text
+}
+
+/// Reads the ring's file, lets `change` change it, and replaces it whole. Another process that does the same is waited for.
+fn edit<T>(keys: &Path, change: impl FnOnce(&mut RingFile) -> Result<T, RingError>) -> Result<(KeyRing, T), RingError> {
+    // Everything that is checked of a ring is checked first.
+    KeyRing::load(keys)?;
+    let path = keys.join(RING_FILE);
+    let folder = File::open(keys).map_err(io_at(keys))?;
+    rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).map_err(|error| io_at(keys)(error.into()))?;
+    let text = Zeroizing::new(fs::read_to_string(&path).map_err(io_at(&path))?);
+    let malformed = |fault| RingError::Malformed { path: path.clone(), fault };
+    let mut file = parse_file(&text).map_err(malformed)?;
+    let done = change(&mut file)?;
+    replace(&path, render(&file).as_bytes()).map_err(io_at(&path))?;
+    Ok((KeyRing::load(keys)?, done))
 }
 
 fn create(keys: &Path) -> Result<(), RingError> {
@@ -229,13 +299,8 @@ fn create(keys: &Path) -> Result<(), RingError> {
     DirBuilder::new().recursive(true).mode(0o700).create(keys).map_err(io_at(keys))?;
     private(keys, &fs::metadata(keys).map_err(io_at(keys))?, 0o700)?;
     let secret = random_key().map_err(|error| RingError::Io { path: path.clone(), source: io::Error::other(error) })?;
-    let text = Zeroizing::new(format!(
-        "# The keys that the data of this server is sealed with. Keep a copy apart from the data: without it the data is\n\
-         # lost, and with it the data can be read.\n\
-         active = 1\n\n[[key]]\nid = 1\nsecret = \"{}\"\n",
-        *Zeroizing::new(BASE64.encode(secret.expose()))
-    ));
-    write_new(&path, text.as_bytes()).map_err(io_at(&path))
+    let key = RingFileKey { id: 1, secret: BASE64.encode(secret.expose()) };
+    write_new(&path, render(&RingFile { active: 1, key: vec![key] }).as_bytes()).map_err(io_at(&path))
 }
 
 /// Writes a file of mode 0600 whole, synced, or not at all; one that is there stays as it is.
@@ -340,7 +405,7 @@ mod tests {
             (format!("active = 1\n[[key]]\nid = 1\nsecert = \"{SECRET}\"\n"), "line 4"),
             ("active = 1\nkey = []\n".to_owned(), "key 1, which is not there"),
         ] {
-            let fault = parse(&text).unwrap_err();
+            let fault = parse(&text, None).unwrap_err();
             assert!(fault.contains(told), "{fault}");
             assert!(!fault.contains("c2VjcmV0"), "{fault}");
         }
@@ -351,15 +416,32 @@ mod tests {
         let secret = |byte| BASE64.encode([byte; 32]);
         let one = format!("[[key]]\nid = 1\nsecret = \"{}\"\n", secret(1));
         let two = format!("[[key]]\nid = 2\nsecret = \"{}\"\n", secret(2));
-        let before = parse(&format!("active = 1\n{one}")).unwrap();
-        let after = parse(&format!("active = 2\n{one}{two}")).unwrap();
+        let before = parse(&format!("active = 1\n{one}"), None).unwrap();
+        let after = parse(&format!("active = 2\n{one}{two}"), None).unwrap();
         let place = Place { table: "t", column: "c", row: &[] };
         let data_key = random_key().unwrap();
         let wrapped = before.wrap(&place, &data_key).unwrap();
         assert_eq!(after.unwrap(&place, &wrapped).unwrap().expose(), data_key.expose());
         assert_eq!(key_id(&after.wrap(&place, &data_key).unwrap()), Ok(KeyId(2)));
-        let lost = parse(&format!("active = 2\n{two}")).unwrap();
+        let lost = parse(&format!("active = 2\n{two}"), None).unwrap();
         assert!(lost.unwrap(&place, &wrapped).is_err());
         assert!(format!("{after:?}").contains("KeyId(2)") && !format!("{after:?}").contains(&secret(1)));
+    }
+
+    #[test]
+    fn a_rotated_ring_keeps_the_earlier_keys_until_they_are_pruned() {
+        let (_top, keys, data) = folders();
+        let first = KeyRing::load_or_create(&keys, &data).unwrap();
+        assert!(first.read_again().unwrap().is_none());
+        let second = KeyRing::rotate(&keys).unwrap();
+        assert_eq!((second.active(), second.checks().count()), (KeyId(2), 2));
+        assert_eq!(second.check(KeyId(1)), first.check(KeyId(1)));
+        assert_eq!(fs::metadata(keys.join(RING_FILE)).unwrap().mode() & 0o7777, 0o600);
+        // A server that has read the ring before sees the new one.
+        assert_eq!(first.read_again().unwrap().unwrap().active(), KeyId(2));
+        assert_eq!(KeyRing::prune(&keys, KeyId(2)).unwrap().checks().count(), 2, "the active key stays");
+        let pruned = KeyRing::prune(&keys, KeyId(1)).unwrap();
+        assert_eq!(pruned.checks().map(|(id, _)| id).collect::<Vec<_>>(), [KeyId(2)]);
+        assert_eq!(KeyRing::rotate(&keys).unwrap().active(), KeyId(3), "numbers are not used again");
     }
 }

@@ -24,8 +24,8 @@ use crate::first_start::{self, FirstStartError};
 use crate::keys::{KeyRing, RingError};
 use crate::pki::{Identity, Made, PkiError};
 use crate::serve::ListenError;
-use crate::storage::space;
 use crate::storage::{Hooks, OpenStoreError, ServeLock, Store};
+use crate::storage::{retention, space};
 use crate::{api, gateway, home, metrics, presence, private, receipts, serve};
 
 /// Why a server did not start. Each says what to do about it.
@@ -127,6 +127,7 @@ impl Running {
         let least = move || looked.config().free_min_mib;
         let data = Arc::from(app.config().data.as_path());
         tasks.push(tokio::spawn(space::watch(store.clone(), data, least, stop.clone())));
+        tasks.push(tokio::spawn(retention::run(Arc::clone(&app), stop.clone())));
         tasks.push(tokio::spawn(home::follow_talk_limits(Arc::clone(&app), stop.clone())));
         tasks.extend(private.map(|listener| {
             let serving = private::serve(listener, Arc::clone(&app), measures, stop.clone());

@@ -174,3 +174,67 @@ async fn without_room_it_is_read_only_says_why_and_heals_by_itself() {
     let log = server.end();
     assert!(log.contains("read-only") && log.contains("writable again"), "{log}");
 }
+
+#[tokio::test]
+async fn keys_are_rotated_pruned_and_shredded_beside_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Hollerd::serve(dir.path());
+    let client = client(dir.path());
+    let password = server.password().unwrap();
+    let tokens: holler_core::wire::rest::Tokens =
+        sign_in(&client, &server.url, "admin", &password, "desk").await.json().await.unwrap();
+    let get = async |path: &str, token: &str| {
+        client.get(format!("{}{path}", server.url)).bearer_auth(token).send().await.unwrap()
+    };
+    let before: serde_json::Value = get("/.well-known/jwks.json", "").await.json().await.unwrap();
+
+    let told = done(dir.path(), &["keys", "rotate"], "");
+    assert!(told.contains("a new key, 2") && told.contains("data keys were wrapped anew"), "{told}");
+    let status = done(dir.path(), &["keys", "status"], "");
+    assert!(status.contains("ring key 1: 0 data keys") && status.contains("wraps new ones"), "{status}");
+    // The server goes on at once: it reads what was wrapped with a key that it did not have when it started.
+    assert_eq!(sign_in(&client, &server.url, "admin", &password, "desk 2").await.status(), 200);
+    assert_eq!(get("/api/v1/rooms", &tokens.access_token).await.status(), 200);
+    assert!(refused(dir.path(), &["keys", "prune"]).contains("try again in 10 s"));
+    let ring = dir.path().join("keys/ring.toml");
+    let earlier = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    fs::File::open(&ring).unwrap().set_modified(earlier).unwrap();
+    assert!(done(dir.path(), &["keys", "prune"], "").contains("ring key 1 was removed"));
+    assert!(!fs::read_to_string(&ring).unwrap().contains("id = 1\n"));
+    assert!(!fs::read_to_string(dir.path().join("data/KEYS")).unwrap().contains("id = 1\n"));
+
+    done(dir.path(), &["keys", "rotate", "--signing"], "");
+    let began = std::time::Instant::now();
+    loop {
+        let now: serde_json::Value = get("/.well-known/jwks.json", "").await.json().await.unwrap();
+        let keys = now["keys"].as_array().unwrap();
+        if keys.len() == 2 {
+            assert!(keys.contains(&before["keys"][0]), "tokens of the earlier key can still be verified");
+            break;
+        }
+        assert!(began.elapsed().as_secs() < 20, "{now}");
+    }
+    assert_eq!(get("/api/v1/rooms", &tokens.access_token).await.status(), 200, "the earlier token is good");
+
+    assert!(refused(dir.path(), &["room", "shred", "Operations"]).contains("--yes"));
+    assert!(done(dir.path(), &["room", "hold", "Operations"], "").contains("legal hold"));
+    assert!(refused(dir.path(), &["room", "shred", "Operations", "--yes"]).contains("legal hold"));
+    assert!(
+        done(dir.path(), &["room", "retention", "Operations", "--days", "30"], "")
+            .contains("30 days; under legal hold")
+    );
+    done(dir.path(), &["room", "hold", "Operations", "--release"], "");
+    let receipt: serde_json::Value =
+        serde_json::from_str(&done(dir.path(), &["room", "shred", "Operations", "--yes"], "")).unwrap();
+    let entry = done(dir.path(), &["audit", "list", "--action", "room.shredded", "--limit", "1"], "");
+    assert!(entry.starts_with(&format!("{}\t", receipt["audit_entry"])), "{entry}");
+    assert!(entry.contains(receipt["key_sha256"].as_str().unwrap()), "{entry}");
+    server.end();
+
+    // All of it opens again, with the one key that is left.
+    let again = Hollerd::serve(dir.path());
+    assert_eq!(sign_in(&client, &again.url, "admin", &password, "desk").await.status(), 200);
+    assert_eq!(done(dir.path(), &["room", "list"], "").lines().count(), 1);
+    assert!(done(dir.path(), &["db", "check"], "").contains("good"));
+    again.end();
+}

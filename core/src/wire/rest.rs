@@ -162,6 +162,28 @@ bodies! {
         talk_limit_s: Option<Option<u32>>,
     }
 
+    /// `PUT /rooms/{room}/retention`
+    #[serde(deny_unknown_fields)]
+    pub struct SetRetention {
+        /// Days that events are kept; 0: for ever; null: as the workspace's policy says.
+        #[cfg_attr(feature = "schema", schema(minimum = 0, maximum = 3_650))]
+        days: Option<u32>,
+        /// Legal hold: nothing of the room is removed while it lasts.
+        held: bool,
+    }
+
+    /// What a room keeps.
+    pub struct Retention {
+        /// Days that were set for this room; 0: for ever; null: none, the workspace's policy counts.
+        days: Option<u32>,
+        /// Days in effect, legal hold aside; null: for ever.
+        effective_days: Option<u32>,
+        /// Since when the room is under legal hold; null: it is not.
+        held_at: Option<UnixMs>,
+        /// The first event that is kept.
+        first_seq: Seq,
+    }
+
     /// A member of a room.
     pub struct Member {
         /// Who.

@@ -76,6 +76,8 @@ pub const TABLE: &[(Method, &str, Need)] = &[
     (Method::POST, "/api/v1/rooms", Need::Admin),
     (Method::GET, "/api/v1/rooms/{room}", Need::Scope(Scope::Roster)),
     (Method::PATCH, "/api/v1/rooms/{room}", Need::Session),
+    (Method::GET, "/api/v1/rooms/{room}/retention", Need::Admin),
+    (Method::PUT, "/api/v1/rooms/{room}/retention", Need::Admin),
     (Method::GET, "/api/v1/rooms/{room}/members", Need::Scope(Scope::Roster)),
     (Method::PUT, "/api/v1/rooms/{room}/members/{user}", Need::Session),
     (Method::DELETE, "/api/v1/rooms/{room}/members/{user}", Need::Session),

@@ -87,6 +87,7 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(devices::change::handler, devices::revoke::handler))
         .routes(routes!(rooms::list::handler, rooms::create::handler))
         .routes(routes!(rooms::get::handler, rooms::change::handler))
+        .routes(routes!(rooms::retention::get::handler, rooms::retention::set::handler))
         .routes(routes!(rooms::members::list::handler))
         .routes(routes!(rooms::members::set::handler, rooms::members::remove::handler))
         .routes(routes!(rooms::events::list::handler, rooms::events::append::handler))

@@ -40,6 +40,7 @@ struct Server {
     client: reqwest::Client,
     url: String,
     admin: Tokens,
+    scripts: std::sync::Mutex<std::collections::BTreeMap<Vec<Scope>, String>>,
     stop: CancellationToken,
     running: tokio::task::JoinHandle<()>,
     _dir: tempfile::TempDir,
@@ -83,7 +84,7 @@ async fn start() -> Server {
     let answer = client.post(format!("{url}/api/v1/auth/sign-in")).json(&request).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     let admin = answer.json().await.unwrap();
-    Server { app, client, url, admin, stop, running, _dir: dir }
+    Server { app, client, url, admin, scripts: std::sync::Mutex::default(), stop, running, _dir: dir }
 }
 
 /// A client that trusts the local CA and nothing else.
@@ -144,8 +145,20 @@ impl Server {
         rooms.iter().find(|room| room.name == name).unwrap().id
     }
 
+    /// The admin's token for a script with these scopes: made once, because a user has only so many devices.
     async fn script(&self, scopes: &[Scope]) -> String {
-        self.app.auth.script_token(Actor::Cli, self.admin.user, "script".into(), scopes.to_vec(), 1).await.unwrap().1
+        if let Some(token) = self.scripts.lock().unwrap().get(scopes) {
+            return token.clone();
+        }
+        let token = self
+            .app
+            .auth
+            .script_token(Actor::Cli, self.admin.user, "script".into(), scopes.to_vec(), 1)
+            .await
+            .unwrap()
+            .1;
+        self.scripts.lock().unwrap().insert(scopes.to_vec(), token.clone());
+        token
     }
 
     async fn end(self) {

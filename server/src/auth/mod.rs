@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use holler_core::model::{Role, Scope, UserRole};
 use holler_core::units::{DeviceId, FamilyId, RoomId, UnixMs, UserId, WorkspaceId};
 use holler_core::wire::policy::Policy;
@@ -121,7 +122,7 @@ struct Inner {
     workspace: WorkspaceId,
     clock: Clock,
     lifetimes: Lifetimes,
-    keys: TokenKeys,
+    keys: ArcSwap<TokenKeys>,
     resume: ResumeKeys,
     passwords: Passwords,
     limits: GuessLimits,
@@ -210,7 +211,7 @@ impl Auth {
             })
             .await?;
         let auth = Self(Arc::new(Inner {
-            keys: TokenKeys::new(workspace, &keys)?,
+            keys: ArcSwap::from_pointee(TokenKeys::new(workspace, &keys)?),
             resume: ResumeKeys::new(workspace, resume),
             passwords: Passwords::new().map_err(AuthError::Password)?,
             store,
@@ -238,7 +239,7 @@ impl Auth {
 
     /// Who a bearer token is for. Needs no database: cheap enough for every request and every socket.
     pub fn verify(&self, bearer: &str) -> Result<Principal, Problem> {
-        let claims = self.0.keys.verify(bearer, self.0.clock.unix())?;
+        let claims = self.0.keys.load().verify(bearer, self.0.clock.unix())?;
         let roster = self.roster();
         let role = roster.users.get(&claims.sub).copied();
         let principal = Principal {
@@ -344,7 +345,7 @@ impl Auth {
 
     /// The public keys that access tokens are verified with.
     pub fn jwks(&self) -> serde_json::Value {
-        self.0.keys.jwks()
+        self.0.keys.load().jwks()
     }
 
     /// How many passwords were hashed since the start.
@@ -408,7 +409,18 @@ impl Auth {
             return Ok(());
         }
         let (vault, workspace) = (self.0.store.vault().clone(), self.0.workspace);
-        let rights = self.0.store.read(move |db| Accounts::open(db, &vault, workspace)?.rights()).await?;
+        let read = move |db: &rusqlite::Connection| {
+            let accounts = Accounts::open(db, &vault, workspace)?;
+            Ok::<_, StoreError>((accounts.rights()?, accounts.signing_keys()?))
+        };
+        let (rights, keys) = self.0.store.read(read).await?;
+        if !self.0.keys.load().are(&keys) {
+            // Another process has rotated them. One that can't be read leaves those that were.
+            match TokenKeys::new(workspace, &keys) {
+                Ok(keys) => self.0.keys.store(Arc::new(keys)),
+                Err(error) => tracing::error!(%error, "the keys of access tokens can't be read"),
+            }
+        }
         let generation = rights.generation;
         let fresh = Roster::new(rights, &self.roster());
         let before = std::mem::replace(&mut *self.0.roster.write().unwrap_or_else(PoisonError::into_inner), fresh);
@@ -459,7 +471,7 @@ impl From<AccountError> for Problem {
             AccountError::NoUser => Self::new(ProblemKind::NotFound, detail).field("user"),
             AccountError::NoRoom => Self::new(ProblemKind::NotFound, detail).field("room"),
             AccountError::NoMember => Self::new(ProblemKind::NotFound, detail).field("user"),
-            AccountError::DirectFull => Self::new(ProblemKind::Conflict, detail),
+            AccountError::DirectFull | AccountError::Held => Self::new(ProblemKind::Conflict, detail),
             AccountError::NoToken => Self::new(ProblemKind::NotFound, detail).field("token"),
             AccountError::CursorMalformed => Self::new(ProblemKind::Malformed, detail).field("cursor"),
             AccountError::Stale => Self::new(ProblemKind::PreconditionFailed, detail).field("If-Match"),

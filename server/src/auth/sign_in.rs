@@ -272,7 +272,7 @@ impl Auth {
         })
         .await?;
         let subject = Subject { user, device, sign_in: None, scopes };
-        Ok((device, self.0.keys.sign(subject, self.0.clock.unix(), u64::from(days) * 86_400)?))
+        Ok((device, self.0.keys.load().sign(subject, self.0.clock.unix(), u64::from(days) * 86_400)?))
     }
 
     pub(super) fn tokens(
@@ -289,7 +289,7 @@ impl Auth {
         let fault = || Problem::new(ProblemKind::Internal, "the sign-in is damaged: sign in again");
         Ok(Tokens {
             scopes: subject.scopes.clone(),
-            access_token: self.0.keys.sign(subject, self.0.clock.unix(), seconds)?,
+            access_token: self.0.keys.load().sign(subject, self.0.clock.unix(), seconds)?,
             expires_in_s: u32::try_from(seconds).unwrap_or(u32::MAX),
             refresh_token: refresh::text(secret, family, number).ok_or_else(fault)?,
             user,

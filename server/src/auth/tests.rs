@@ -53,7 +53,7 @@ impl Auth {
     /// A token as this server made it, an hour after its end.
     pub(crate) fn expired_token(&self, user: UserId, device: DeviceId, scopes: Vec<Scope>) -> Result<String, Problem> {
         let subject = tokens::Subject { user, device, sign_in: None, scopes };
-        self.0.keys.sign(subject, UnixMs(self.0.clock.unix().0 - 3_660_000), 60)
+        self.0.keys.load().sign(subject, UnixMs(self.0.clock.unix().0 - 3_660_000), 60)
     }
 }
 

@@ -120,6 +120,11 @@ impl TokenKeys {
         Ok(Self { workspace, issuer, keys, validation })
     }
 
+    /// Whether they are these, in this order.
+    pub fn are(&self, rows: &[SigningKeyRow]) -> bool {
+        self.keys.iter().map(|key| &key.id).eq(rows.iter().map(|(id, _)| id))
+    }
+
     /// A token that is valid from `now` for `seconds`.
     pub fn sign(&self, subject: Subject, now: UnixMs, seconds: u64) -> Result<String, Problem> {
         let fault = |error: &dyn std::fmt::Display| {

@@ -12,6 +12,7 @@ mod db;
 mod device;
 mod doctor;
 mod invite;
+mod keys;
 mod manual;
 mod room;
 mod serve;
@@ -71,6 +72,9 @@ enum Command {
     Backup(backup::BackupFlags),
     /// Make a new data folder of an archive; every room's log gets a new incarnation
     Restore(backup::RestoreFlags),
+    /// Show, rotate and prune the keys that data is sealed and tokens are signed with
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Upgrade, describe and check the database
     #[command(subcommand)]
     Db(db::DbCommand),
@@ -124,6 +128,7 @@ fn run(Hollerd { mut common, command }: Hollerd) -> anyhow::Result<ExitCode> {
         Command::Backup(flags) => backup::run(&mine()?, flags),
         Command::Restore(flags) => backup::restore(&mine()?, &flags),
         Command::Db(command) => db::run(&mine()?, &command),
+        Command::Keys(command) => keys::run(&mine()?, &command),
         Command::Doctor(flags) => doctor::run(&flags, read()),
         Command::Trust(flags) => trust::run(&load()?, &flags),
         Command::Completions(flags) => manual::completions(&flags),

@@ -113,9 +113,10 @@ async fn feed(sink: &mut SplitSink<WebSocket, Message>, message: Message) -> Res
 
 /// The events after `after`, as messages, and what the outbox must know of them.
 async fn fetch(app: &App, out: &Outgoing, room: RoomId, after: Cursor) -> Result<Vec<Message>, StoreError> {
-    let log = app.store.log_head(room).await?.ok_or_else(|| StoreError::NoKey(room.to_string()))?;
+    let found = app.store.resume(room, after, PAGE_EVENTS).await?;
+    let (log, resume, events) = found.ok_or_else(|| StoreError::NoKey(room.to_string()))?;
     let mut messages = Vec::new();
-    let from = match log.resume(after) {
+    let from = match resume {
         Resume::After(seq) => seq,
         Resume::Gap => {
             let gap = ServerMessage::HistoryGap { room, incarnation: log.incarnation, first_seq: log.first_seq };
@@ -123,7 +124,6 @@ async fn fetch(app: &App, out: &Outgoing, room: RoomId, after: Cursor) -> Result
             Seq(log.first_seq.0.saturating_sub(1))
         }
     };
-    let events = app.store.events(room, from, PAGE_EVENTS).await?;
     let sent = events.last().map_or(from, |event| event.seq);
     if events.is_empty() && from < log.head {
         return Err(StoreError::Damaged(format!(

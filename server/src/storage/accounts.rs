@@ -16,8 +16,11 @@ mod resets;
 mod resume;
 mod rooms;
 mod roster;
+mod shred;
 mod tokens;
 mod users;
+
+pub use shred::Receipt;
 
 use holler_core::model::{Role, RoomKind, UserRole};
 use holler_core::seal::Place;
@@ -59,6 +62,9 @@ pub enum AccountError {
     /// The user is no member of the room.
     #[error("this user is no member of the room")]
     NoMember,
+    /// Nothing of the room may be removed.
+    #[error("the room is under legal hold: nothing of it may be removed until that is released")]
+    Held,
     /// A direct room is for two.
     #[error("a direct room has {DIRECT_MEMBERS_MAX} members: make a group instead")]
     DirectFull,
@@ -314,6 +320,16 @@ impl<'a> Accounts<'a> {
         self.sealer.open_text(&Place { table, column, row: &[self.workspace.bytes(), row] }, sealed)
     }
 
+    /// The database, for other modules of the storage.
+    pub(super) fn db(&self) -> &Connection {
+        self.db
+    }
+
+    /// The workspace.
+    pub(super) fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
     fn ws(&self) -> &[u8; 16] {
         self.workspace.bytes()
     }
@@ -408,6 +424,26 @@ impl<'a> Accounts<'a> {
             Ok((id, Zeroizing::new(private)))
         })
         .collect()
+    }
+
+    /// Removes the signing keys that were replaced before `before`; tokens that they signed are refused from then on. Gives how many.
+    pub fn prune_signing_keys(&self, before: UnixMs) -> Result<usize, StoreError> {
+        let mut select = self.db.prepare_cached(
+            "SELECT key_id, created_at FROM signing_keys WHERE workspace_id = ?1 ORDER BY created_at DESC, key_id",
+        )?;
+        let keys: Vec<(String, i64)> =
+            select.query_map([self.ws()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        // A key was replaced when the next newer one was made.
+        let replaced = keys.windows(2).filter(|pair| matches!(pair, [newer, _] if newer.1 < ms(before)));
+        let mut pruned = 0;
+        for (id, _) in replaced.filter_map(|pair| pair.get(1)) {
+            self.db
+                .prepare_cached("DELETE FROM signing_keys WHERE workspace_id = ?1 AND key_id = ?2")?
+                .execute(params![self.ws(), id])?;
+            self.record(Action::SigningKeyPruned, |entry| entry.target(Target::named("signing_key", id)))?;
+            pruned += 1;
+        }
+        Ok(pruned)
     }
 
     /// Adds a signing key.

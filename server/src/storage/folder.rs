@@ -161,6 +161,15 @@ pub(super) fn prepare(data: &Path, ring: &KeyRing) -> Result<PathBuf, OpenStoreE
     Ok(database)
 }
 
+/// Takes a ring key that the data no longer needs out of `KEYS`.
+pub fn forget_ring_key(data: &Path, id: KeyId) -> Result<(), OpenStoreError> {
+    let path = data.join(KEYS_FILE);
+    let text = fs::read_to_string(&path).map_err(io_at(&path))?;
+    let mut remembered = parse(&text).map_err(|fault| OpenStoreError::KeysFile { path: path.clone(), fault })?;
+    remembered.ring_key.retain(|key| key.id != id.0);
+    keys::replace(&path, render(&remembered).as_bytes()).map_err(io_at(&path))
+}
+
 fn parse(text: &str) -> Result<KeysFile, String> {
     let file: KeysFile = toml::from_str(text)
         .map_err(|error| format!("expected [[ring_key]] tables with `id` and `check`: {}", error.message()))?;

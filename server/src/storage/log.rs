@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use holler_core::log::{
-    Answer as Told, Facts, LogHead, Outcome, Prior, Proposal, Refusal, RoomLog, Target, Write, identity, wanted,
+    Answer as Told, Facts, LogHead, Outcome, Prior, Proposal, Refusal, Resume, RoomLog, Target, Write, identity, wanted,
 };
 use holler_core::model::{Event, EventBody, Role};
 use holler_core::seal::Place;
-use holler_core::units::{ClientId, DeviceId, Epoch, Incarnation, RoomId, Seq, UnixMs, UserId};
+use holler_core::units::{ClientId, Cursor, DeviceId, Epoch, Incarnation, RoomId, Seq, UnixMs, UserId};
 use holler_core::wire::limits::PAGE_EVENTS_MAX;
 use holler_core::wire::problem::{Problem, ProblemKind};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -121,6 +121,27 @@ impl Store {
     /// Where the log of a room stands; `None` when there is no such room.
     pub async fn log_head(&self, room: RoomId) -> Result<Option<LogHead>, StoreError> {
         self.read(move |db| head(db, room)).await
+    }
+
+    /// Where a reader who left off at `after` goes on, and the up to `limit` events that follow, all of one moment: nothing is removed in
+    /// between. `None`: there is no such room.
+    pub async fn resume(
+        &self,
+        room: RoomId,
+        after: Cursor,
+        limit: u32,
+    ) -> Result<Option<(LogHead, Resume, Vec<Event>)>, StoreError> {
+        let vault = self.vault().clone();
+        self.read(move |db| {
+            let Some(head) = head(db, room)? else { return Ok(None) };
+            let resume = head.resume(after);
+            let from = match resume {
+                Resume::After(seq) => seq,
+                Resume::Gap => Seq(head.first_seq.0.saturating_sub(1)),
+            };
+            Ok(Some((head, resume, events(db, &vault, room, from, limit)?)))
+        })
+        .await
     }
 
     /// Whose emergencies are on in a room, in the order in which they were raised.

@@ -15,6 +15,7 @@
 //! | [`checkpoint`] | what is committed, moved into the database beside the commits |
 //! | [`log`] | the room logs |
 //! | [`bursts`] | what is known of each burst, and its frames |
+//! | [`retention`] | what is old goes, unless it is held |
 //! | [`space`] | read-only while there is no room |
 //! | [`hooks`] | where tests stop the process |
 //! | [`presence`] | the last transition of each device |
@@ -34,6 +35,7 @@ pub mod hooks;
 pub mod log;
 pub mod presence;
 pub mod receipts;
+pub mod retention;
 pub mod schema;
 pub mod snapshot;
 pub mod space;

@@ -28,6 +28,7 @@ const VERSIONS: &[&[&str]] = &[
         include_str!("schema/2/tokens.sql"),
         include_str!("schema/2/idempotency.sql"),
         include_str!("schema/2/audit.sql"),
+        include_str!("schema/2/retention.sql"),
         include_str!("schema/2/accounts.sql"),
         include_str!("schema/2/presence.sql"),
         include_str!("schema/2/receipts.sql"),
@@ -153,6 +154,16 @@ pub fn reader_of_this_version(path: &Path) -> Result<Connection, OpenStoreError>
         Ordering::Less => Err(OpenStoreError::Older { path: path.to_owned(), found, known }),
         Ordering::Greater => Err(OpenStoreError::Newer { path: path.to_owned(), found, known }),
     }
+}
+
+/// Moves everything from the write-ahead log into the database and empties the log, so that nothing deleted is left in it. `false`: a
+/// reader hinders that.
+pub fn empty_log(path: &Path) -> Result<bool, OpenStoreError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+        .map(|busy| busy == 0)
+        .map_err(|error| fault(path, error))
 }
 
 /// What is wrong with pages and references of a database; up to 100 of each.

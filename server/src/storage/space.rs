@@ -62,7 +62,7 @@ impl Store {
     }
 }
 
-/// Watches the disk of `data` until `stop`. `least` says how many MiB must be free, as of now.
+/// Watches the disk of `data`, and the key ring, until `stop`. `least` says how many MiB must be free, as of now.
 pub async fn watch(store: Store, data: Arc<Path>, least: impl Fn() -> u32, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -70,6 +70,11 @@ pub async fn watch(store: Store, data: Arc<Path>, least: impl Fn() -> u32, stop:
         // Where the system does not tell, nothing is refused for it.
         let free = free_bytes(&data).unwrap_or(u64::MAX);
         store.look(free, u64::from(least()) * MIB).await;
+        match store.vault().follow_ring() {
+            Ok(true) => tracing::info!("the key ring was changed: new data keys are wrapped with its active key"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the key ring can't be read again; the one that was read goes on"),
+        }
     }
 }
 

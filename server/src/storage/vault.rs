@@ -3,20 +3,22 @@
 mod ring_keys;
 
 use std::fmt;
+use std::sync::Arc;
 
-use holler_core::seal::{Key, KeyId, Place, SealingKey};
+use arc_swap::ArcSwap;
+use holler_core::seal::{Key, KeyId, OpenError, Place, SealingKey};
 use holler_core::units::{RoomId, UserId, WorkspaceId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::StoreError;
-use crate::keys::{KeyRing, random_key, random_nonce};
+use crate::keys::{KeyRing, RingError, random_key, random_nonce};
 
 pub use ring_keys::{check, uses};
 
 /// Makes, unwraps and shreds data keys. A cheap clone.
 #[derive(Clone, Debug)]
 pub struct Vault {
-    ring: KeyRing,
+    ring: Arc<ArcSwap<KeyRing>>,
 }
 
 /// Seals, opens and hashes with one data key.
@@ -67,7 +69,27 @@ impl fmt::Debug for Sealer {
 
 impl Vault {
     pub(super) fn new(ring: KeyRing) -> Self {
-        Self { ring }
+        Self { ring: Arc::new(ArcSwap::from_pointee(ring)) }
+    }
+
+    /// Reads the key ring again: another process may have rotated it. Gives whether it changed.
+    pub fn follow_ring(&self) -> Result<bool, RingError> {
+        let again = self.ring.load().read_again()?;
+        let changed = again.is_some();
+        if let Some(ring) = again {
+            self.ring.store(Arc::new(ring));
+        }
+        Ok(changed)
+    }
+
+    /// Opens a data key; where another process has just wrapped it with a key that this one has not read yet, it reads the ring again.
+    fn unwrap(&self, place: &Place<'_>, wrapped: &[u8]) -> Result<Key, StoreError> {
+        match self.ring.load().unwrap(place, wrapped) {
+            Err(OpenError::OtherKey { .. }) if self.follow_ring().is_ok_and(|changed| changed) => {
+                Ok(self.ring.load().unwrap(place, wrapped)?)
+            }
+            other => Ok(other?),
+        }
     }
 
     /// Makes the data key of a new workspace.
@@ -153,7 +175,7 @@ impl Vault {
 
     fn create(&self, place: &Place<'_>) -> Result<(Sealer, Vec<u8>), StoreError> {
         let key = random_key()?;
-        Ok((Sealer::new(&key), self.ring.wrap(place, &key)?))
+        Ok((Sealer::new(&key), self.ring.load().wrap(place, &key)?))
     }
 
     fn open(
@@ -163,7 +185,7 @@ impl Vault {
         whose: &dyn fmt::Display,
     ) -> Result<Sealer, StoreError> {
         let wrapped = wrapped.ok_or_else(|| StoreError::NoKey(whose.to_string()))?;
-        Ok(Sealer::new(&self.ring.unwrap(place, &wrapped)?))
+        Ok(Sealer::new(&self.unwrap(place, &wrapped)?))
     }
 }
 

@@ -99,7 +99,10 @@ impl Writer {
     }
 
     /// Starts the thread. It ends, and lets go of the sender of the returned watch, when every sender of `jobs` is gone.
-    pub(super) fn spawn(mut self, mut jobs: mpsc::Receiver<(Queued, tracing::Span)>) -> io::Result<watch::Receiver<()>> {
+    pub(super) fn spawn(
+        mut self,
+        mut jobs: mpsc::Receiver<(Queued, tracing::Span)>,
+    ) -> io::Result<watch::Receiver<()>> {
         let (open, closed) = watch::channel(());
         std::thread::Builder::new().name("holler-writer".to_owned()).spawn(move || {
             let _open = open;

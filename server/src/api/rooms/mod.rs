@@ -7,6 +7,7 @@ pub mod events;
 pub mod get;
 pub mod list;
 pub mod members;
+pub mod retention;
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};

@@ -118,6 +118,8 @@ const ENDPOINTS: &[Row] = &[
     ("POST", "/api/v1/rooms", Admin, Anyone, r#"{"name": "", "kind": "group"}"#),
     ("GET", "/api/v1/rooms/{room}", SCOPE_ROSTER, Visitor, ""),
     ("PATCH", "/api/v1/rooms/{room}", SignedIn, Manager, r#"{"name": "x"}"#),
+    ("GET", "/api/v1/rooms/{room}/retention", Admin, Anyone, ""),
+    ("PUT", "/api/v1/rooms/{room}/retention", Admin, Anyone, r#"{"days": 4000, "held": false}"#),
     ("GET", "/api/v1/rooms/{room}/members", SCOPE_ROSTER, Visitor, ""),
     ("PUT", "/api/v1/rooms/{room}/members/{user}", SignedIn, Manager, r#"{"role": "admin"}"#),
     ("DELETE", "/api/v1/rooms/{room}/members/{user}", SignedIn, Manager, ""),

@@ -39,7 +39,8 @@ pub fn check(db: &Connection, ring: &KeyRing) -> Result<u64, StoreError> {
 impl Vault {
     /// Wraps up to `limit` data keys with the ring's active key that are wrapped by another. Gives how many; 0: all are done.
     pub fn rewrap(&self, db: &Connection, limit: usize) -> Result<usize, StoreError> {
-        let active = self.ring.active();
+        let ring = self.ring.load_full();
+        let active = ring.active();
         let mut others = Vec::new();
         each(db, Some((active, limit)), |table, columns, row, wrapped| {
             others.push((table, columns, row.to_vec(), wrapped.to_vec()));
@@ -48,7 +49,7 @@ impl Vault {
         for (table, columns, row, wrapped) in &others {
             let parts: Vec<&[u8]> = row.iter().map(Vec::as_slice).collect();
             let place = Place { table, column: "wrapped", row: &parts };
-            let anew = self.ring.wrap(&place, &self.ring.unwrap(&place, wrapped)?)?;
+            let anew = ring.wrap(&place, &ring.unwrap(&place, wrapped)?)?;
             let condition: Vec<String> =
                 columns.iter().enumerate().map(|(at, column)| format!("{column} = ?{}", at + 2)).collect();
             let values = std::iter::once(Value::Blob(anew)).chain(row.iter().cloned().map(Value::Blob));
