@@ -193,6 +193,14 @@ pub enum OpenStoreError {
         /// The version of this build.
         known: i64,
     },
+    /// The upgrade failed.
+    #[error("{path} could not be brought to this hollerd's schema version ({source}): it is as it was before")]
+    Upgrade {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
     /// There is no room for the copy that is made before an upgrade.
     #[error(
         "an upgrade of {path} first makes a copy, which needs {needed} bytes; the disk has {free}: make room. Nothing was \

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::error::OpenStoreError;
-use super::snapshot;
+use super::audit::{self, Action, Actor, Entry, Target};
+use super::error::{OpenStoreError, StoreError};
+use super::{accounts, snapshot};
+use crate::clock::Clock;
 
 /// "Hllr", in the header of the database file.
 pub(super) const APPLICATION_ID: u32 = 0x486c_6c72;
@@ -117,7 +119,8 @@ fn migrate(
             }
             snapshot::before_upgrade(&connection, path, found)?;
         }
-        run(&mut connection, versions, known).map_err(|error| fault(path, error))?;
+        run(&mut connection, versions, known)
+            .map_err(|source| OpenStoreError::Upgrade { path: path.to_owned(), source })?;
         if found > 0 {
             tracing::info!(
                 from = found,
@@ -129,7 +132,7 @@ fn migrate(
     Ok(connection)
 }
 
-fn run(connection: &mut Connection, versions: &[&[&str]], known: i64) -> rusqlite::Result<()> {
+fn run(connection: &mut Connection, versions: &[&[&str]], known: i64) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have been faster.
     let found = version(&transaction)?;
@@ -137,7 +140,16 @@ fn run(connection: &mut Connection, versions: &[&[&str]], known: i64) -> rusqlit
         transaction.execute_batch(script)?;
     }
     transaction.pragma_update(None, "user_version", known)?;
-    transaction.commit()
+    if found < known {
+        let now = Clock::default().unix();
+        for workspace in accounts::workspaces(&transaction)? {
+            let entry = Entry::new(Actor::Server, Action::SchemaMigrated);
+            let entry = entry.target(Target::named("schema", known)).target(Target::named("earlier", found));
+            // No data key is open yet; there is nothing personal to say either.
+            audit::record_plain(&transaction, workspace, now, entry)?;
+        }
+    }
+    Ok(transaction.commit()?)
 }
 
 /// The version of the database in a file.

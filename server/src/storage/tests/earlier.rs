@@ -11,6 +11,7 @@ use super::*;
 use crate::auth::{Auth, Lifetimes};
 use crate::clock::Clock;
 use crate::first_start;
+use crate::storage::audit;
 use crate::storage::schema::VERSION;
 
 /// Every stored version.
@@ -85,6 +86,14 @@ async fn data_of_every_earlier_version_opens_is_read_whole_and_goes_on() {
             assert_eq!(dump(&Connection::open(copy).unwrap()), held, "the copy is what was there before");
         }
         let workspace = first_start::find(&store).await.unwrap().unwrap();
+        if found < VERSION {
+            let query = audit::Query { action: Some(audit::Action::SchemaMigrated), limit: 10, ..Default::default() };
+            let vault = store.vault().clone();
+            let told = store.read(move |db| audit::page(db, &vault, workspace, &query)).await.unwrap();
+            let targets: Vec<_> = told.entries.iter().map(|entry| entry.targets.clone()).collect();
+            let wanted = vec![format!("schema:{VERSION}"), format!("earlier:{found}")];
+            assert_eq!(targets, [wanted], "the audit log tells of the upgrade, once");
+        }
         let lifetimes = Lifetimes { access: Duration::from_secs(600), refresh: Duration::from_secs(86_400) };
         let auth = Auth::open(store.clone(), workspace, Clock::default(), lifetimes).await.unwrap();
         for login in told["people"].as_array().unwrap() {
