@@ -2,9 +2,13 @@
 
 pub mod chance;
 pub mod crash;
+pub mod crash_points;
 pub mod demo;
 pub mod fuzz;
+pub mod history;
+pub mod kill;
 pub mod link;
 pub mod programs;
+pub mod sim;
 pub mod similarity;
 pub mod tasks;

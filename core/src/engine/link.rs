@@ -33,6 +33,9 @@ const PONG_WAIT: Duration = Duration::from_secs(10);
 /// The same while talking: a new connection within the floor's 2 s of grace is not possible after it, but each second less
 /// is a second that the listeners hear live.
 const PONG_WAIT_TALKING: Duration = Duration::from_secs(3);
+/// A connection on which something was sent, and nothing came for this long, is asked whether it is still there. Most of what is
+/// sent is answered at once; what is not costs one `ping`, while the radio is awake.
+const UNANSWERED_WAIT: Duration = Duration::from_secs(5);
 /// How often to measure the round trip while voice flows, which is itself the sign of life.
 const MEASURE_TALKING: Duration = Duration::from_secs(2);
 /// A token is refreshed this long before it expires, or after three quarters of a shorter life.
@@ -226,7 +229,14 @@ impl Link {
             }
             // The old path may be gone without a word: ask, and the wait for the answer decides.
             State::Up(_) => self.send_ping(cx),
-            State::Off | State::Token { .. } | State::Connecting { .. } | State::Authenticating { .. } => {}
+            // What was begun over the old path may never be answered.
+            State::Connecting { link, .. } | State::Authenticating { link, .. } => {
+                let link = *link;
+                self.failures = 0;
+                cx.push(Output::Disconnect { link });
+                self.connect(cx);
+            }
+            State::Off | State::Token { .. } => {}
         }
     }
 
@@ -323,7 +333,13 @@ impl Link {
         match code.and_then(CloseCode::from_number) {
             Some(CloseCode::TokenExpired) => {
                 (self.token, self.resume) = (None, None);
-                self.fail(cx, LinkReason::Closed(CloseCode::TokenExpired), Some(Duration::ZERO));
+                // At once where a session ran out; one that was refused from the start may be so again.
+                let wait = self.session().map(|_| Duration::ZERO);
+                self.fail(cx, LinkReason::Closed(CloseCode::TokenExpired), wait);
+            }
+            // `auth` was sent as the first thing; on a way that stalled it came too late.
+            Some(code @ CloseCode::AuthExpected) if matches!(self.state, State::Authenticating { .. }) => {
+                self.fail(cx, LinkReason::Closed(code), None);
             }
             Some(CloseCode::ResumeRefused) => {
                 // At once, but only once: the next attempt shows the access token.
@@ -466,6 +482,9 @@ impl Link {
         Some(if self.talking {
             // While voice flows only the round trip is of interest, and whether anybody still answers.
             (sent_at + HEARTBEAT_TALKING).min(self.heard_at + MEASURE_TALKING)
+        } else if sent_at > self.heard_at {
+            // Nothing came since something was sent: what is sent again and again is no sign that anybody hears it.
+            (sent_at + UNANSWERED_WAIT).min(self.heard_at + self.rhythm.now)
         } else {
             sent_at + self.rhythm.now
         })

@@ -38,7 +38,7 @@ const END_WAIT: Duration = Duration::from_secs(1);
 const FETCHES_MAX: usize = 2;
 /// How long to wait before a fetch that failed is tried again.
 const RETRY_WAIT: Duration = Duration::from_secs(2);
-/// Fetches of one burst that bring nothing, before it is given up.
+/// Fetches of one burst that bring nothing, before it is left until the log says that it was completed.
 const FRUITLESS_MAX: u32 = 3;
 
 /// What a sound device is to play next. The codec is the sound port's.
@@ -172,7 +172,7 @@ impl Listen {
         let burst = &mut self.bursts[at];
         burst.token = *token;
         burst.priority = *priority;
-        if matches!(burst.end, End::Passed { .. } | End::Awaited { .. }) {
+        if matches!(burst.end, End::Passed { .. } | End::Awaited { .. } | End::Left) {
             // Its sender came back and goes on.
             burst.end = End::Open;
         }
@@ -279,6 +279,10 @@ impl Listen {
             EventBody::BurstInterrupted { burst, last_received } => {
                 let Some(at) = self.position(*burst) else { return };
                 let burst = &mut self.bursts[at];
+                if burst.settled {
+                    // Whole here, though a restored log has only its beginning.
+                    return;
+                }
                 burst.end = End::Awaited { until: cx.now + REPAIR_WAIT };
                 burst.finish(cx.now, (last_received.0 > 0).then_some(*last_received));
                 burst.tell(cx, HeardState::Interrupted);
@@ -399,7 +403,7 @@ impl Listen {
                 (End::Passed { since }, _) => Some(*since + END_WAIT),
                 (End::Awaited { until }, _) => Some(*until),
                 (End::Known, Fetch::Wanted { at }) if in_flight < FETCHES_MAX => Some(*at),
-                (End::Open | End::Known, _) => None,
+                (End::Open | End::Known | End::Left, _) => None,
             });
         times.min()
     }
@@ -413,7 +417,7 @@ impl Listen {
                     burst.end = End::Awaited { until: now + REPAIR_WAIT };
                 }
                 End::Awaited { until } if now >= until => burst.end = End::Known,
-                End::Open | End::Passed { .. } | End::Awaited { .. } | End::Known => {}
+                End::Open | End::Passed { .. } | End::Awaited { .. } | End::Known | End::Left => {}
             }
         }
         self.check(cx);
@@ -429,8 +433,8 @@ impl Listen {
         for burst in self.bursts.iter_mut().filter(|burst| !burst.settled) {
             let Some((last, digest)) = burst.last else {
                 if matches!(burst.end, End::Known) {
-                    // Its sender never came back, and what the server has is not known to end.
-                    burst.settle(cx, false);
+                    // Its sender has not come back, and what the server has is not known to end.
+                    burst.leave(cx);
                 }
                 continue;
             };
@@ -438,7 +442,7 @@ impl Listen {
                 let agrees = burst.frames.digest(last) == Some(digest);
                 burst.settle(cx, agrees);
             } else if burst.fruitless >= FRUITLESS_MAX {
-                burst.settle(cx, false);
+                burst.leave(cx);
             } else if matches!(burst.end, End::Known) && in_flight < FETCHES_MAX {
                 let due = match burst.fetch {
                     Fetch::None => true,

@@ -389,7 +389,9 @@ impl Talk {
 
     /// Asks for the floor for the first of each room that needs it: a device has one request in a room at a time.
     fn ask(&mut self, cx: &mut Cx<'_>, rooms: &Rooms) {
-        let mut busy: Vec<RoomId> = Vec::new();
+        // Also one that was spoken later may have asked already: another request would take its place without a word.
+        let asked = |burst: &&Burst| matches!(burst.delivery, Delivery::Speaking) && burst.floor.request().is_some();
+        let mut busy: Vec<RoomId> = self.bursts.iter().filter(asked).map(|burst| burst.asked.room).collect();
         for burst in &mut self.bursts {
             let room = burst.asked.room;
             let wants = matches!(burst.delivery, Delivery::Speaking)

@@ -5,7 +5,11 @@
 
 mod api;
 mod browser;
+mod crash_points;
+mod figures;
 mod fuzz;
+mod kill;
+mod sim;
 pub mod upgrade;
 
 use std::io::Write;
@@ -28,10 +32,18 @@ pub enum Task {
     Browser(browser::Options),
     /// The REST interface against its own description, by schemathesis
     Api(api::Options),
+    /// SQLite stopped at every sync, and the real stores opened on what is left
+    CrashPoints(crash_points::Options),
+    /// A burst across a cut link, and what an idle hour costs a radio, in virtual time
+    Figures(figures::Options),
     /// Random inputs to every fuzz target, for as long as wanted
     Fuzz(fuzz::Options),
     /// What servers of earlier schema versions left, opened by this build and used
     Upgrade(upgrade::Options),
+    /// A real server and real clients, killed at random instants, and nothing lost
+    Kill(kill::Options),
+    /// Seeded runs of engine and server in virtual time, with everything going wrong
+    Sim(sim::Options),
 }
 
 impl Task {
@@ -40,8 +52,12 @@ impl Task {
         match self {
             Self::Browser(options) => browser::run(options),
             Self::Api(options) => api::run(options),
+            Self::CrashPoints(options) => crash_points::run(options),
+            Self::Figures(options) => figures::run(options),
             Self::Fuzz(options) => fuzz::run(options),
             Self::Upgrade(options) => upgrade::run(options),
+            Self::Kill(options) => kill::run(options),
+            Self::Sim(options) => sim::run(options),
         }
     }
 }

@@ -284,6 +284,11 @@ impl Auth {
         self.0.resume.sign(principal)
     }
 
+    /// Whether a token that is refused now was good at some time, and so need only be refreshed.
+    pub fn was_good(&self, bearer: &str) -> bool {
+        self.0.keys.load().verify(bearer, UnixMs(0)).is_ok()
+    }
+
     /// Whether what a token said when it was verified still holds, apart from its expiry.
     pub fn is_current(&self, principal: &Principal) -> bool {
         let roster = self.roster();

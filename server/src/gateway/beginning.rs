@@ -32,9 +32,16 @@ fn show(app: &App, token: &str) -> Result<Principal, CloseCode> {
     if is_resume_token(token) {
         return app.auth.resume(token);
     }
-    app.auth
-        .verify(token)
-        .map_err(|problem| if problem.is(ProblemKind::Revoked) { CloseCode::Revoked } else { CloseCode::BadToken })
+    app.auth.verify(token).map_err(|problem| {
+        if problem.is(ProblemKind::Revoked) {
+            CloseCode::Revoked
+        } else if app.auth.was_good(token) {
+            // After one of the clocks has jumped, say.
+            CloseCode::TokenExpired
+        } else {
+            CloseCode::BadToken
+        }
+    })
 }
 
 /// `auth`: the first, or one that extends the session.

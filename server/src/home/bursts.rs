@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use holler_core::burst::{Assembly, EndRefused, Frames, Inserted, Phase, Status};
-use holler_core::log::End;
-use holler_core::model::{BurstDigest, BurstHeader, EventBody, Priority};
-use holler_core::units::{BurstId, BurstStep, DeviceId, FrameNo, Mono, RequestId, UserId};
-use holler_core::wire::limits::{FRAMES_PER_BURST_MAX, HOLDER_SILENCE_MAX, OFFERS_OPEN_MAX, REPAIR_WAIT};
+use holler_core::burst::{Assembly, Inserted, Phase, Status};
+use holler_core::model::{BurstDigest, EventBody};
+use holler_core::units::{BurstId, BurstStep, BurstTag, DeviceId, FrameNo, Mono, RequestId, UserId};
+use holler_core::wire::limits::{HOLDER_SILENCE_MAX, OFFERS_OPEN_MAX, REPAIR_WAIT};
 use holler_core::wire::problem::{Problem, ProblemKind};
 use holler_core::wire::voice::{VoiceFrame, VoiceKind};
 
 use super::journal::{Entry, Journal, Outcome};
-use crate::storage::{BurstRecord, StoreError};
+use super::load::{Asked, Load, Loaded, Offer, Stated};
 
 /// Live frames that one who joins mid-burst is sent at once: enough to prime a decoder, too few to be late by.
 const RING_FRAMES: usize = 3;
@@ -36,88 +35,6 @@ pub(super) struct Settled {
     pub(super) status: Result<Status, Problem>,
 }
 
-/// A burst that was spoken offline, or without the floor.
-#[derive(Clone, Copy, Debug)]
-pub struct Offer {
-    /// To be named in a refusal.
-    pub request: RequestId,
-    /// The burst.
-    pub header: BurstHeader,
-    /// The weight that it was spoken with.
-    pub priority: Priority,
-    /// How long ago, ms.
-    pub spoken_ago_ms: u64,
-    /// How far that may be off, ms.
-    pub uncertainty_ms: u64,
-    /// Its last frame.
-    pub last: FrameNo,
-    /// Over all its frames.
-    pub digest: BurstDigest,
-}
-
-/// A burst that is to be read from storage, with the `burst.end` or `burst.offer` that asked for it. It comes back as
-/// [`Command::Loaded`](super::Command::Loaded).
-#[derive(Debug)]
-pub struct Load {
-    /// Which burst.
-    pub burst: BurstId,
-    end: Stated,
-}
-
-/// What storage has of a burst.
-pub type Stored = (BurstRecord, Vec<(FrameNo, Bytes)>);
-
-impl Load {
-    /// The numbers of the frames to read.
-    pub const FRAMES: (FrameNo, FrameNo) = (FrameNo::FIRST, FrameNo(FRAMES_PER_BURST_MAX));
-
-    /// What storage has: the record, and its frames where there is one.
-    pub fn found(self, found: Result<Option<Stored>, StoreError>) -> Loaded {
-        let Self { burst, end } = self;
-        let found = match found {
-            Ok(Some((record, frames))) => assembled(burst, end.device, &record, frames).map(Some),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error.into()),
-        };
-        Loaded { burst, end, found }
-    }
-
-    /// For an offer of a burst that is not there: the device, as which it may have begun the burst before.
-    pub fn offered_by(&self) -> Option<DeviceId> {
-        self.end.offer.map(|_| self.end.device)
-    }
-
-    /// The burst was in the log until retention removed it.
-    pub fn removed(self) -> Loaded {
-        let Self { burst, end } = self;
-        let detail = format!("burst {burst} was in the room's log until retention removed it");
-        Loaded { burst, end, found: Err(Problem::new(ProblemKind::NotFound, detail).field("header.burst")) }
-    }
-}
-
-/// A burst that was read from storage, with the `burst.end` or `burst.offer` that asked for it.
-#[derive(Debug)]
-pub struct Loaded {
-    burst: BurstId,
-    end: Stated,
-    found: Result<Option<(UserId, Assembly)>, Problem>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Stated {
-    device: DeviceId,
-    last: FrameNo,
-    digest: BurstDigest,
-    /// Of a `burst.offer`: who speaks, and what begins where the log has no such burst.
-    offer: Option<(UserId, Offer)>,
-}
-
-impl Stated {
-    fn settled(&self, burst: BurstId, status: Result<Status, Problem>) -> Settled {
-        Settled { device: self.device, burst, request: self.offer.map(|(_, offer)| offer.request), status }
-    }
-}
-
 struct Kept {
     assembly: Assembly,
     user: UserId,
@@ -131,6 +48,10 @@ struct Kept {
     offered: Option<Stated>,
     /// Whether it was begun by an offer.
     by_offer: bool,
+    /// Begun at a grant, so that the log may turn out to know it from an earlier home.
+    begun: bool,
+    /// The log does: what that home had is being read. An end that comes meanwhile waits.
+    resuming: Option<Option<Stated>>,
     /// When something last came for it.
     active: Mono,
     /// The newest live frames and when they came.
@@ -147,6 +68,8 @@ pub(super) struct Bursts {
     /// Offers that wait for an earlier one of the same device to be looked up: they begin in the order in which they came.
     offers: VecDeque<Stated>,
     settled: VecDeque<Settled>,
+    /// The last bursts that were settled: frames that still come for them came before.
+    done: VecDeque<BurstTag>,
     look_at: Option<Mono>,
 }
 
@@ -158,6 +81,7 @@ impl Bursts {
             loads: VecDeque::new(),
             offers: VecDeque::new(),
             settled: VecDeque::new(),
+            done: VecDeque::new(),
             look_at: None,
         }
     }
@@ -165,7 +89,9 @@ impl Bursts {
     /// The floor was granted for a burst.
     pub(super) fn start(&mut self, now: Mono, device: DeviceId, user: UserId, burst: BurstId, journal: &mut Journal) {
         self.make_room(journal);
-        self.keep(now, user, Assembly::new(burst, device));
+        if !self.kept.contains_key(&burst) {
+            self.keep(now, user, Assembly::new(burst, device)).begun = true;
+        }
         // Its `burst.started`, which the home pushes.
         self.count_unwritten(burst);
     }
@@ -180,6 +106,8 @@ impl Bursts {
             telling: false,
             offered: None,
             by_offer: false,
+            begun: false,
+            resuming: None,
             active: now,
             ring: VecDeque::with_capacity(RING_FRAMES),
         })
@@ -188,7 +116,8 @@ impl Bursts {
     fn make_room(&mut self, journal: &mut Journal) {
         while self.kept.len() >= KEPT_MAX {
             // One that is still spoken stays, whatever comes.
-            let may_go = |kept: &Kept| kept.unwritten == 0 && kept.assembly.phase() != Phase::Live;
+            let may_go =
+                |kept: &Kept| kept.unwritten == 0 && kept.resuming.is_none() && kept.assembly.phase() != Phase::Live;
             let quiet = self.kept.iter().filter(|(_, kept)| may_go(kept)).min_by_key(|(_, kept)| kept.active);
             let Some((burst, _)) = quiet else { return };
             let burst = *burst;
@@ -219,6 +148,9 @@ impl Bursts {
         let tagged = |(burst, _): &(&BurstId, &mut Kept)| burst.tag() == frame.tag;
         let own = self.kept.iter_mut().filter(tagged).max_by_key(|(_, kept)| kept.assembly.owner() == device);
         let Some((burst, kept)) = own else {
+            if self.done.contains(&frame.tag) {
+                return Ok(false);
+            }
             return Err(Problem::new(
                 ProblemKind::OutOfOrder,
                 "the burst that this frame belongs to is not open: send burst.end, then repair what burst.status names",
@@ -318,6 +250,10 @@ impl Bursts {
     fn end_kept(&mut self, now: Mono, burst: BurstId, end: Stated, journal: &mut Journal) {
         let Some(kept) = self.kept.get_mut(&burst) else { return };
         kept.active = now;
+        if let Some(waits) = kept.resuming.as_mut() {
+            *waits = Some(end);
+            return;
+        }
         if end.offer.is_some() && kept.offered.is_some() && kept.assembly.owner() == end.device {
             // The answer to the first one is on its way to the log.
             kept.offered = Some(end);
@@ -350,7 +286,7 @@ impl Bursts {
             return;
         }
         self.loading.insert(burst, end.device);
-        self.loads.push_back(Load { burst, end });
+        self.loads.push_back(Load { burst, asked: Asked::End(end) });
     }
 
     /// What is to be read from storage.
@@ -359,7 +295,11 @@ impl Bursts {
     }
 
     pub(super) fn loaded(&mut self, now: Mono, loaded: Loaded, journal: &mut Journal) {
-        let Loaded { burst, end, found } = loaded;
+        let Loaded { burst, asked, found } = loaded;
+        let end = match asked {
+            Asked::End(end) => end,
+            Asked::Resume(_) => return self.resumed(now, burst, found, journal),
+        };
         self.loading.remove(&burst);
         match (found, end.offer) {
             (Ok(Some((user, assembly))), _) => {
@@ -384,6 +324,41 @@ impl Bursts {
         }
     }
 
+    /// What an earlier home had of a burst that its sender goes on with: both parts are put together.
+    fn resumed(
+        &mut self,
+        now: Mono,
+        burst: BurstId,
+        found: Result<Option<(UserId, Assembly)>, Problem>,
+        journal: &mut Journal,
+    ) {
+        let Some(kept) = self.kept.get_mut(&burst) else { return };
+        let Some(waits) = kept.resuming.take() else { return };
+        let Ok(Some((_, stored))) = found else {
+            // The sender keeps its burst, and brings it again.
+            tracing::error!(%burst, "a burst that goes on could not be read");
+            self.kept.remove(&burst);
+            return;
+        };
+        let fresh = std::mem::replace(&mut kept.assembly, stored);
+        let device = kept.assembly.owner();
+        for (number, payload) in fresh.frames().iter() {
+            // What came under a number first stays.
+            let _ = kept.assembly.insert(device, number, payload.clone());
+        }
+        kept.dirty = true;
+        let stated = match fresh.phase() {
+            Phase::Ended { last, digest } | Phase::Complete { last, digest } => {
+                Some(Stated { device, last, digest, offer: None })
+            }
+            Phase::Live | Phase::Interrupted => None,
+        };
+        self.append(burst, journal);
+        if let Some(end) = waits.or(stated) {
+            self.end_kept(now, burst, end, journal);
+        }
+    }
+
     /// The sender's link died.
     pub(super) fn interrupt(&mut self, burst: BurstId, journal: &mut Journal) {
         if let Some(kept) = self.kept.get_mut(&burst) {
@@ -394,6 +369,9 @@ impl Bursts {
 
     /// Puts the events that a burst has reached into the journal, behind the frames that they tell of.
     fn append(&mut self, burst: BurstId, journal: &mut Journal) {
+        if self.kept.get(&burst).is_some_and(|kept| kept.resuming.is_some()) {
+            return;
+        }
         while let Some(body) = self.kept.get_mut(&burst).and_then(|kept| kept.assembly.poll_append()) {
             self.save_one(burst, journal);
             let Some(kept) = self.kept.get_mut(&burst) else { return };
@@ -421,7 +399,7 @@ impl Bursts {
     }
 
     fn save_one(&mut self, burst: BurstId, journal: &mut Journal) {
-        let Some(kept) = self.kept.get_mut(&burst).filter(|kept| kept.dirty) else { return };
+        let Some(kept) = self.kept.get_mut(&burst).filter(|kept| kept.dirty && kept.resuming.is_none()) else { return };
         kept.dirty = false;
         let frames = kept.assembly.take_unsaved();
         if !frames.is_empty() {
@@ -465,6 +443,16 @@ impl Bursts {
             journal.forget(burst);
             return;
         }
+        if let (Entry::Event { body: EventBody::BurstStarted { .. }, .. }, Outcome::Before) = (entry, outcome)
+            && std::mem::take(&mut kept.begun)
+        {
+            // An earlier home began it. What follows in the journal was made without what that home had.
+            let device = kept.assembly.owner();
+            (kept.resuming, kept.unwritten) = (Some(None), 0);
+            journal.forget(burst);
+            self.loads.push_back(Load { burst, asked: Asked::Resume(device) });
+            return;
+        }
         if let Entry::Event { body: EventBody::BurstStarted { .. }, .. } = entry
             && let Some(stated) = kept.offered.take()
         {
@@ -477,7 +465,11 @@ impl Bursts {
     /// A burst that is complete and written: its sender is told, and storage has it from now on.
     fn settle(&mut self, burst: BurstId) {
         let Some(kept) = self.kept.get_mut(&burst) else { return };
-        if kept.unwritten > 0 || kept.dirty || !matches!(kept.assembly.phase(), Phase::Complete { .. }) {
+        if kept.unwritten > 0
+            || kept.dirty
+            || kept.resuming.is_some()
+            || !matches!(kept.assembly.phase(), Phase::Complete { .. })
+        {
             return;
         }
         if std::mem::take(&mut kept.telling)
@@ -487,6 +479,10 @@ impl Bursts {
             self.settled.push_back(Settled { device, burst, request: None, status: Ok(status) });
         }
         self.kept.remove(&burst);
+        if self.done.len() >= KEPT_MAX {
+            self.done.pop_front();
+        }
+        self.done.push_back(burst.tag());
     }
 
     /// Who is to be told what.
@@ -530,29 +526,4 @@ impl Bursts {
 fn put_off() -> Problem {
     Problem::new(ProblemKind::Unavailable, "too many bursts are being settled: send the same again later")
         .retry_after_s(1)
-}
-
-/// A burst from storage, as far as the log and the chunks have it.
-fn assembled(
-    burst: BurstId,
-    asker: DeviceId,
-    record: &BurstRecord,
-    stored: Vec<(FrameNo, Bytes)>,
-) -> Result<(UserId, Assembly), Problem> {
-    if record.device != asker {
-        return Err(EndRefused::NotOwner.into());
-    }
-    let mut frames = Frames::new();
-    for (number, payload) in stored {
-        if let Err(error) = frames.insert(number, payload) {
-            return Err(StoreError::Damaged(format!("burst {burst}: {error}")).into());
-        }
-    }
-    let phase = match record.end {
-        End::Open => Phase::Live,
-        End::Interrupted => Phase::Interrupted,
-        End::Committed { last, digest } if record.complete => Phase::Complete { last, digest },
-        End::Committed { last, digest } => Phase::Ended { last, digest },
-    };
-    Ok((record.user, Assembly::restore(burst, record.device, frames, phase)))
 }

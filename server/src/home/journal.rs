@@ -60,6 +60,8 @@ impl Entry {
 pub enum Outcome {
     /// It is committed and synced.
     Written,
+    /// It was so before: by an earlier try, or by an earlier home.
+    Before,
     /// Not now, or not known: try again.
     Retry(String),
     /// Never: it would be refused again.
@@ -155,7 +157,7 @@ impl Journal {
     pub(super) fn settled(&mut self, outcome: &Outcome) -> Option<Entry> {
         self.writing = false;
         match outcome {
-            Outcome::Written => {
+            Outcome::Written | Outcome::Before => {
                 self.retry_at = None;
                 self.waiting.pop_front()
             }

@@ -14,13 +14,14 @@
 
 mod bursts;
 mod journal;
+mod load;
 mod room;
 mod task;
 #[cfg(test)]
 mod tests;
 
-pub use bursts::{Load, Loaded, Offer, Stored};
 pub use journal::{Entry, Outcome};
+pub use load::{Load, Loaded, Offer, Stored};
 pub use room::{Draw, Opening, Room, interruption};
 
 use std::collections::HashMap;

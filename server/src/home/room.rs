@@ -15,8 +15,9 @@ use holler_core::units::{
 use holler_core::wire::socket::{DenyReason, FloorState, RevokeReason, ServerMessage};
 use holler_core::wire::voice::{VoiceFrame, VoiceKind};
 
-use super::bursts::{Bursts, Load, Settled};
+use super::bursts::{Bursts, Settled};
 use super::journal::{Entry, Journal, Outcome};
+use super::load::Load;
 use super::{Command, Committed};
 use crate::clock::Clock;
 use crate::gateway::{Connection, encode};

@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, WeakSender};
 use tokio::time::sleep_until;
 
-use super::bursts::Load;
 use super::journal::{Entry, Outcome};
+use super::load::Load;
 use super::room::{Opening, Room, interruption};
 use super::{Command, Committed, lock};
 use crate::clock::Clock;
@@ -102,6 +102,7 @@ async fn write(store: Store, room: RoomId, clock: Clock, entry: Entry) -> Outcom
             let role = Role::Talker;
             let append = Append { room, user, device, role, client_id, epoch: None, body, received_at };
             match store.append(append).await {
+                Ok(appended) if appended.replayed => Outcome::Before,
                 Ok(_appended) => Outcome::Written,
                 Err(error) => Outcome::from(&error),
             }

@@ -396,3 +396,41 @@ async fn a_follower_from_an_old_cursor_is_told_to_read_the_log() {
     }
     assert!(follower.clock.now() <= clock.now());
 }
+
+/// The server restarts while somebody talks. They go on under the new home, and what the old one had is part of the burst.
+#[tokio::test]
+async fn a_talker_goes_on_over_a_restart_and_the_burst_is_one() {
+    let top = tempfile::tempdir().unwrap();
+    let (homes, store, clock) = open(top.path()).await;
+    let talker = Client::join(&homes, clock, 1, Role::Talker, None).await;
+    let header = header(1);
+    talker.ask(1, Priority::Normal, false, header).await;
+    let token = talker.granted().await;
+    let mut recording = recording(9);
+    for _ in 0..3 {
+        let (number, payload) = recording.take_unsent().unwrap();
+        talker.say(VoiceKind::Live, header.burst, token, number, &payload).await;
+    }
+    homes.drain().await;
+    drop((homes, talker));
+    store.close().await;
+
+    let (homes, store, clock) = open(top.path()).await;
+    let talker = Client::join(&homes, clock, 1, Role::Talker, None).await;
+    let listener = Client::join(&homes, clock, 2, Role::Listener, None).await;
+    talker.ask(1, Priority::Normal, false, header).await;
+    let token = talker.granted().await;
+    while let Some((number, payload)) = recording.take_unsent() {
+        talker.say(VoiceKind::Live, header.burst, token, number, &payload).await;
+        assert_eq!(listener.voice().await.number, number);
+    }
+    talker.end(header.burst, &mut recording).await;
+    while talker.status().await != Ok((true, vec![])) {}
+    let (last, digest) = recording.end().unwrap();
+    assert_eq!(
+        listener.event("burst.completed").await,
+        EventBody::BurstCompleted { burst: header.burst, last, digest }
+    );
+    let stored = store.frames(ROOM, header.burst, FrameNo(1), FrameNo(9)).await.unwrap();
+    assert!(stored.iter().map(|(number, payload)| (*number, payload)).eq(recording.frames().iter()));
+}

@@ -40,7 +40,7 @@ use crate::storage::presence::Transition;
 use rooms::Watched;
 
 /// How long changes are gathered: who reconnects to another room in a moment is one change.
-pub(crate) const GATHER: Duration = Duration::from_millis(250);
+pub const GATHER: Duration = Duration::from_millis(250);
 /// How often the counts of a large room are told.
 const COUNTS_EVERY: Duration = Duration::from_secs(2);
 /// How long the board stays degraded at least, and for how long there must have been little to tell.

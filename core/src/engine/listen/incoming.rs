@@ -55,6 +55,8 @@ pub(super) enum End {
     Awaited { until: Mono },
     /// The server has every frame.
     Known,
+    /// Told as incomplete: nothing is waited for. Its sender may still come back, days later, and then `burst.completed` does.
+    Left,
 }
 
 #[derive(Debug)]
@@ -173,12 +175,24 @@ impl Incoming {
         if complete {
             self.tell(cx, HeardState::Complete);
         } else {
-            let missing = self.last.map_or(0, |(last, _)| {
-                u32::from(last.0).saturating_sub(u32::try_from(self.frames.len()).unwrap_or(u32::MAX))
-            });
-            self.tell(cx, HeardState::Incomplete { missing });
+            self.tell_incomplete(cx);
         }
         self.hand_over(cx, complete);
+    }
+
+    /// For now there will be no more.
+    pub(super) fn leave(&mut self, cx: &mut Cx<'_>) {
+        self.end = End::Left;
+        self.fruitless = 0;
+        self.tell_incomplete(cx);
+        self.hand_over(cx, false);
+    }
+
+    fn tell_incomplete(&self, cx: &mut Cx<'_>) {
+        let missing = self.last.map_or(0, |(last, _)| {
+            u32::from(last.0).saturating_sub(u32::try_from(self.frames.len()).unwrap_or(u32::MAX))
+        });
+        self.tell(cx, HeardState::Incomplete { missing });
     }
 
     pub(super) fn hand_over(&self, cx: &mut Cx<'_>, complete: bool) {

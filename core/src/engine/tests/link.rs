@@ -167,3 +167,52 @@ fn a_draining_server_is_left_and_met_again_when_it_said() {
     bench.pass(ms(1));
     assert!(bench.take().iter().any(|o| matches!(o, Output::Connect { .. })));
 }
+
+#[test]
+fn when_the_network_returns_a_try_over_the_old_path_is_not_waited_for() {
+    let mut bench = Bench::new();
+    bench.input(Input::Token { access: "t".into(), expires_in: ms(10_000_000) });
+    bench.input(Input::Start);
+    let connects = |outputs: &[Output]| {
+        outputs
+            .iter()
+            .filter_map(|o| if let Output::Connect { link } = o { Some(*link) } else { None })
+            .collect::<Vec<_>>()
+    };
+    let first = connects(&bench.take());
+    bench.pass(ms(3_000));
+    bench.input(Input::NetworkUp);
+    let outputs = bench.take();
+    assert!(outputs.contains(&Output::Disconnect { link: first[0] }), "{outputs:?}");
+    let second = connects(&outputs);
+    assert!(second.len() == 1 && second != first);
+}
+
+#[test]
+fn sending_again_and_again_without_an_answer_is_no_sign_of_life() {
+    let mut bench = Bench::up();
+    bench.pong(ms(20));
+    bench.pass(ms(1_000));
+    let started = bench.now;
+    let mut n = 0;
+    while waiting(&bench.notices()).is_none() && bench.now.since(started) < ms(60_000) {
+        n += 1;
+        let body = EventBody::MessagePosted { text: "on my way".into(), reply_to: None };
+        bench.input(Input::Command(Command::Send { room: id(3), client_id: id(n), body }));
+        bench.pass(ms(4_000));
+    }
+    let took = bench.now.since(started);
+    assert!(took < ms(30_000), "a dead connection was found after {took:?} only");
+}
+
+#[test]
+fn an_auth_that_came_too_late_is_tried_again() {
+    let mut bench = Bench::new();
+    bench.input(Input::Token { access: "t".into(), expires_in: ms(10_000_000) });
+    bench.input(Input::Start);
+    let link = bench.take().iter().find_map(|o| if let Output::Connect { link } = o { Some(*link) } else { None });
+    let link = link.expect("a connection");
+    bench.input(Input::Connected { link });
+    bench.input(Input::Closed { link, code: Some(CloseCode::AuthExpected.number()), detail: String::new() });
+    assert!(waiting(&bench.notices()).is_some());
+}

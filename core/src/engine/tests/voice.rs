@@ -479,3 +479,21 @@ proptest! {
         check_seed(seed);
     }
 }
+
+#[test]
+fn a_burst_that_is_completed_long_after_it_was_left_is_whole_at_last() {
+    let mut world = three(12);
+    world.key_down(0, burst(1), false);
+    world.pass(ms(1_500));
+    world.set_offline(0, true);
+    world.pass(ms(500));
+    world.command(0, Command::KeyUp);
+    // Long enough for the listeners to have given up waiting for the rest.
+    world.pass(ms(60_000));
+    assert!(matches!(world.heard_states(1, burst(1)).last(), Some(HeardState::Incomplete { .. })));
+    world.set_offline(0, false);
+    world.pass(ms(10_000));
+    assert_eq!(world.talk_states(0, burst(1)).last(), Some(&TalkState::Delivered));
+    assert!(world.has_whole(1, 0, burst(1)) && world.has_whole(2, 0, burst(1)));
+    assert_eq!(world.heard_states(1, burst(1)).last(), Some(&HeardState::Complete));
+}

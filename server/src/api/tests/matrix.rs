@@ -525,7 +525,8 @@ async fn every_message_is_taken_from_whom_it_should() {
         let expected = match caller.fault {
             None => None,
             Some(Fault::Revoked) => Some(CloseCode::Revoked),
-            Some(Fault::Absent | Fault::Garbage | Fault::Expired | Fault::Foreign) => Some(CloseCode::BadToken),
+            Some(Fault::Expired) => Some(CloseCode::TokenExpired),
+            Some(Fault::Absent | Fault::Garbage | Fault::Foreign) => Some(CloseCode::BadToken),
         };
         if expected.is_some() {
             assert_eq!(closed(&mut socket).await, expected, "{}", caller.who);

@@ -1,0 +1,304 @@
+//! A person with a client: the real engine, a local store that survives as far as it was synced, and the shell between them.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use holler_core::engine::{Engine, Lane, LinkNo, Restored, Store};
+use holler_core::model::{BurstHeader, EventBody};
+use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, FrameNo, Mono, RoomId, UnixMs, UserId};
+use holler_core::wire::limits::VOICE_STALE;
+use holler_core::wire::voice::{FrameAge, VoiceFrame};
+
+use super::conn::{Conn, Wire};
+use crate::chance::Chance;
+use crate::link::Profile;
+
+/// A burst in the local store.
+#[derive(Clone, Debug)]
+struct LocalBurst {
+    room: RoomId,
+    header: BurstHeader,
+    granted: bool,
+    delivered: bool,
+    frames: BTreeMap<FrameNo, Bytes>,
+}
+
+/// What the local store holds; as `client/native` keeps it.
+#[derive(Clone, Debug, Default)]
+struct Rows {
+    cursors: BTreeMap<RoomId, Cursor>,
+    sends: Vec<(RoomId, ClientId, EventBody)>,
+    bursts: Vec<LocalBurst>,
+    read: BTreeMap<RoomId, Cursor>,
+    heard: Vec<(RoomId, BurstId)>,
+}
+
+impl Rows {
+    fn burst(&mut self, id: BurstId) -> Option<&mut LocalBurst> {
+        self.bursts.iter_mut().find(|burst| burst.header.burst == id)
+    }
+
+    fn apply(&mut self, change: Store) {
+        match change {
+            Store::BurstBegun { room, header, .. } => {
+                let frames = BTreeMap::new();
+                self.bursts.push(LocalBurst { room, header, granted: false, delivered: false, frames });
+            }
+            Store::Frame { burst, number, payload } => {
+                if let Some(burst) = self.burst(burst) {
+                    burst.frames.insert(number, payload);
+                }
+            }
+            Store::BurstGranted { burst, .. } => {
+                if let Some(burst) = self.burst(burst) {
+                    burst.granted = true;
+                }
+            }
+            Store::BurstEnded { end: Some(_), .. } => {}
+            Store::BurstEnded { burst, end: None } => self.bursts.retain(|known| known.header.burst != burst),
+            Store::BurstDelivered { burst, .. } => {
+                if let Some(burst) = self.burst(burst) {
+                    burst.delivered = true;
+                }
+            }
+            Store::Cursor { room, cursor, .. } => {
+                self.cursors.insert(room, cursor);
+            }
+            Store::Send { room, client_id, body, .. } => self.sends.push((room, client_id, body)),
+            Store::SendDone { client_id, .. } => self.sends.retain(|(_, known, _)| *known != client_id),
+            Store::Heard { room, burst } => {
+                if !self.heard.contains(&(room, burst)) {
+                    self.heard.push((room, burst));
+                }
+            }
+            Store::Read { room, cursor } => {
+                self.read.insert(room, cursor);
+            }
+            Store::ReceiptsStored { room, read, heard } => {
+                let told = |cursor: &Cursor| {
+                    read.is_some_and(|read| read.incarnation == cursor.incarnation && cursor.seq <= read.seq)
+                };
+                if self.read.get(&room).is_some_and(told) {
+                    self.read.remove(&room);
+                }
+                self.heard.retain(|(known, burst)| *known != room || !heard.contains(burst));
+            }
+        }
+    }
+}
+
+/// The local store: what waits becomes durable in groups.
+#[derive(Debug, Default)]
+pub(super) struct Local {
+    durable: Rows,
+    waiting: Vec<Store>,
+    syncing: Option<Vec<Store>>,
+    pub(super) full: bool,
+}
+
+impl Local {
+    pub(super) fn push(&mut self, change: Store) {
+        self.waiting.push(change);
+    }
+
+    /// Begins to sync what waits; whether there is anything.
+    pub(super) fn begin(&mut self) -> bool {
+        if self.syncing.is_some() || self.waiting.is_empty() {
+            return false;
+        }
+        self.syncing = Some(std::mem::take(&mut self.waiting));
+        true
+    }
+
+    /// The sync has ended. How many changes could not be kept.
+    pub(super) fn synced(&mut self) -> usize {
+        let changes = self.syncing.take().unwrap_or_default();
+        if self.full {
+            return changes.len();
+        }
+        for change in changes {
+            self.durable.apply(change);
+        }
+        0
+    }
+
+    /// The client is gone. `coin`: what was being synced had reached the disk.
+    pub(super) fn crash(&mut self, coin: bool) {
+        let syncing = self.syncing.take().unwrap_or_default();
+        self.waiting.clear();
+        if coin && !self.full {
+            for change in syncing {
+                self.durable.apply(change);
+            }
+        }
+    }
+
+    pub(super) fn cursor(&self, room: RoomId) -> Option<Cursor> {
+        self.durable.cursors.get(&room).copied()
+    }
+
+    /// What a new life begins with.
+    pub(super) fn unfinished(&self) -> Vec<Restored> {
+        let sends = self.durable.sends.iter().map(|(room, client_id, body)| Restored::Send {
+            room: *room,
+            client_id: *client_id,
+            body: body.clone(),
+        });
+        let open = self.durable.bursts.iter().filter(|burst| burst.granted && !burst.delivered);
+        let bursts = open.map(|burst| Restored::Burst {
+            room: burst.room,
+            header: burst.header,
+            frames: contiguous(&burst.frames),
+        });
+        let rooms: BTreeSet<RoomId> =
+            self.durable.read.keys().copied().chain(self.durable.heard.iter().map(|(room, _)| *room)).collect();
+        let receipts = rooms.into_iter().map(|room| Restored::Receipts {
+            room,
+            read: self.durable.read.get(&room).copied(),
+            heard: self.durable.heard.iter().filter(|(of, _)| *of == room).map(|(_, burst)| *burst).collect(),
+        });
+        sends.chain(bursts).chain(receipts).collect()
+    }
+
+    /// The frames of a burst that survive, from the first to the first that is missing.
+    pub(super) fn frames(&self, burst: BurstId) -> Vec<Bytes> {
+        let row = self.durable.bursts.iter().find(|row| row.header.burst == burst);
+        row.map_or_else(Vec::new, |row| contiguous(&row.frames))
+    }
+
+    /// Whether a send is kept, and so goes on after a crash.
+    pub(super) fn keeps_send(&self, client_id: ClientId) -> bool {
+        self.durable.sends.iter().any(|(_, known, _)| *known == client_id)
+    }
+}
+
+fn contiguous(frames: &BTreeMap<FrameNo, Bytes>) -> Vec<Bytes> {
+    let next = frames.iter().zip(1..).take_while(|((number, _), expected)| number.0 == *expected);
+    next.map(|((_, payload), _)| payload.clone()).collect()
+}
+
+#[derive(Debug)]
+enum Item {
+    Text(String),
+    Voice { frame: VoiceFrame, captured_at: Mono, queued_at: Mono },
+}
+
+/// As `client/native/src/net.rs`: what waits for the network, in the order of its lanes.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    voice: VecDeque<Item>,
+    control: VecDeque<Item>,
+    repair: VecDeque<Item>,
+}
+
+impl Lanes {
+    pub(super) fn text(&mut self, lane: Lane, text: String) {
+        self.lane(lane).push_back(Item::Text(text));
+    }
+
+    pub(super) fn voice(&mut self, now: Mono, lane: Lane, frame: VoiceFrame, captured_at: Mono) {
+        self.lane(lane).push_back(Item::Voice { frame, captured_at, queued_at: now });
+    }
+
+    fn lane(&mut self, lane: Lane) -> &mut VecDeque<Item> {
+        match lane {
+            Lane::Voice => &mut self.voice,
+            Lane::Control => &mut self.control,
+            _ => &mut self.repair,
+        }
+    }
+
+    /// Hands on what the connection takes; gives the bytes of repair among it.
+    pub(super) fn flush(&mut self, now: Mono, conn: &mut Conn) -> usize {
+        let mut repaired = 0;
+        while conn.up.has_room() {
+            let fresh =
+                |item: &Item| !matches!(item, Item::Voice { queued_at, .. } if now.since(*queued_at) > VOICE_STALE);
+            while self.voice.front().is_some_and(|item| !fresh(item)) {
+                self.voice.pop_front();
+            }
+            let live = self.voice.pop_front().or_else(|| self.control.pop_front());
+            let repair = live.is_none();
+            let Some(item) = live.or_else(|| self.repair.pop_front()) else { break };
+            let wire = match item {
+                Item::Text(text) => Wire::Text(text),
+                Item::Voice { mut frame, captured_at, .. } => {
+                    if repair {
+                        repaired += frame.payload.len();
+                    }
+                    frame.age = FrameAge::from(now.since(captured_at));
+                    Wire::Binary(frame.encode())
+                }
+            };
+            conn.up.send(now, wire.bytes(), wire);
+        }
+        repaired
+    }
+}
+
+/// A burst as its speaker spoke it.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) room: RoomId,
+    /// What can still be expected to be heard: after a crash, what the local store had kept.
+    pub(super) frames: Vec<Bytes>,
+    pub(super) granted: bool,
+    /// The last word about it: delivered, kept, failed.
+    pub(super) done: Option<&'static str>,
+    /// The client died before everything said was on its disk.
+    pub(super) shortened: bool,
+    pub(super) begun: Mono,
+}
+
+/// A person and their client.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) user: UserId,
+    pub(super) device: DeviceId,
+    /// `None`: it does not run.
+    pub(super) engine: Option<Engine>,
+    /// Counts its lives.
+    pub(super) life: u32,
+    pub(super) up: Profile,
+    pub(super) down: Profile,
+    pub(super) cut: bool,
+    pub(super) conn: Option<(LinkNo, u64)>,
+    pub(super) lanes: Lanes,
+    pub(super) local: Local,
+    /// The access token and until when it is valid, by this client's wall clock.
+    pub(super) token: Option<(String, UnixMs)>,
+    /// Milliseconds that this client's wall clock is ahead.
+    pub(super) wall_ahead: i64,
+    pub(super) recording: Option<BurstId>,
+    pub(super) said: BTreeMap<BurstId, Said>,
+    /// Sends that were asked for and have no answer yet.
+    pub(super) sends: BTreeMap<ClientId, RoomId>,
+    pub(super) is_up: bool,
+    pub(super) ended: bool,
+    /// Others' bursts whose last state says that more is to come.
+    pub(super) hearing: BTreeMap<BurstId, RoomId>,
+    pub(super) attempts: VecDeque<Mono>,
+    pub(super) chance: Chance,
+}
+
+impl Client {
+    pub(super) fn wall(&self, unix: UnixMs) -> UnixMs {
+        UnixMs(unix.0.saturating_add_signed(self.wall_ahead))
+    }
+
+    /// How long a kept token is still valid, as this client sees it.
+    pub(super) fn token_left(&self, unix: UnixMs) -> Option<(String, Duration)> {
+        let (token, until) = self.token.as_ref()?;
+        let left = until.0.checked_sub(self.wall(unix).0).filter(|left| *left >= 10_000)?;
+        Some((token.clone(), Duration::from_millis(left)))
+    }
+}
+
+/// The frame that a speaker says, different for each burst and number.
+pub(super) fn payload(burst: BurstId, number: u16) -> Bytes {
+    let mut bytes = burst.bytes().to_vec();
+    bytes.extend(number.to_be_bytes());
+    bytes.resize(40 + usize::from(number % 7), 7);
+    bytes.into()
+}

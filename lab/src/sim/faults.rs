@@ -1,0 +1,214 @@
+//! What goes wrong, as it happens.
+
+use core::time::Duration;
+
+use holler_core::engine::{Input, LinkNo, Restored};
+use holler_core::units::{BurstId, Incarnation};
+
+use super::client::Lanes;
+use super::conn::Wire;
+use super::disk::Health;
+use super::plan::Fault;
+use super::world::{Event, World};
+use crate::link::{Loss, Profile};
+
+impl World<'_> {
+    pub(super) fn fault(&mut self, at: usize) {
+        let plan = self.plan;
+        let fault = &plan.faults[at].1;
+        self.tell(|| format!("FAULT {fault:?}"));
+        match fault {
+            Fault::Cut { client, told, .. } => self.cut(*client, *told),
+            Fault::HalfOpen { client } => {
+                let now = self.now;
+                if let Some((_, number)) = self.clients[*client].conn
+                    && let Some(conn) = self.conns.get_mut(&number)
+                {
+                    conn.half_open = true;
+                    conn.cut(now);
+                }
+            }
+            Fault::Bad { client, loss, bursty, rate, .. } => {
+                let loss = if *bursty {
+                    Loss::Bursty { worsens: 20_000, heals: 100_000, good: 0, bad: (loss * 3).min(900_000) }
+                } else {
+                    Loss::Random { per_million: *loss }
+                };
+                let base = plan.clients[*client];
+                let down = Profile { loss, rate: if *rate > 0 { Some(*rate) } else { base.rate }, ..base };
+                self.set_profiles(*client, Profile { loss, ..base }, down);
+            }
+            Fault::Lazy { client, ms } => {
+                let until = self.now + Duration::from_millis(*ms);
+                for conn in self.conns.values_mut().filter(|conn| conn.client == *client) {
+                    conn.lazy_until = until;
+                }
+            }
+            Fault::KillServer { power, .. } => self.kill_server(*power),
+            Fault::Drain { .. } => {
+                if self.server.up {
+                    self.server.drain();
+                    self.server.pump(self.now, &mut self.conns);
+                    self.after_server();
+                    // Half a second to write what is held; then the process ends, whatever is left.
+                    self.at(Duration::from_millis(150), Event::ServerStops);
+                }
+            }
+            Fault::KillClient { client, power, .. } => self.kill_client(*client, *power),
+            Fault::Disk { unclear, .. } => {
+                self.server.disk.health = if *unclear { Health::Failing } else { Health::Full };
+            }
+            Fault::ClientDisk { client, .. } => self.clients[*client].local.full = true,
+            Fault::ServerClock { s } => {
+                self.server_ahead += s * 1_000;
+                self.set_time();
+            }
+            Fault::ClientClock { client, s } => self.clients[*client].wall_ahead += s * 1_000,
+            Fault::Backup => self.backup = Some(self.server.disk.state.clone()),
+            Fault::Restore { .. } => {
+                if let Some(backup) = self.backup.take() {
+                    self.kill_server(true);
+                    self.observer.restored(self.era, &self.server.disk.state);
+                    self.era += 1;
+                    let net = &mut self.net;
+                    self.server.disk.restore(backup, || Incarnation::from_bytes(net.bytes()));
+                }
+            }
+            Fault::Twin { client, ms } => {
+                if self.server.up && !self.clients[*client].cut {
+                    let number = self.open(*client, LinkNo(u32::MAX));
+                    self.at(Duration::from_millis(5), Event::TwinSays { conn: number, client: *client });
+                    self.at(Duration::from_millis(*ms), Event::TwinGoes { conn: number });
+                }
+            }
+        }
+    }
+
+    pub(super) fn over(&mut self, at: usize) {
+        let plan = self.plan;
+        let fault = &plan.faults[at].1;
+        match fault {
+            Fault::Cut { client, told, .. } => {
+                self.tell(|| format!("client {client}: the network is back"));
+                self.clients[*client].cut = false;
+                let now = self.now;
+                for conn in self.conns.values_mut().filter(|conn| conn.client == *client) {
+                    conn.heal(now);
+                }
+                self.server_next = None;
+                if *told {
+                    self.clients[*client].attempts.clear();
+                    self.input(*client, Input::NetworkUp, self.era);
+                }
+            }
+            Fault::Bad { client, .. } => self.set_profiles(*client, plan.clients[*client], plan.clients[*client]),
+            Fault::KillServer { .. } | Fault::Drain { .. } | Fault::Restore { .. } => {
+                if !self.server.up {
+                    self.happen(Event::ServerStarts);
+                }
+            }
+            Fault::KillClient { client, .. } => {
+                if self.clients[*client].engine.is_none() {
+                    self.start(*client);
+                }
+            }
+            Fault::Disk { .. } => self.server.disk.health = Health::Good,
+            Fault::ClientDisk { client, .. } => self.clients[*client].local.full = false,
+            Fault::Twin { .. }
+            | Fault::Lazy { .. }
+            | Fault::HalfOpen { .. }
+            | Fault::ServerClock { .. }
+            | Fault::ClientClock { .. }
+            | Fault::Backup => {}
+        }
+    }
+
+    fn set_profiles(&mut self, client: usize, up: Profile, down: Profile) {
+        (self.clients[client].up, self.clients[client].down) = (up, down);
+        for conn in self.conns.values_mut().filter(|conn| conn.client == client) {
+            conn.up.set_profile(up);
+            conn.down.set_profile(down);
+        }
+    }
+
+    fn cut(&mut self, client: usize, told: bool) {
+        let now = self.now;
+        self.clients[client].cut = true;
+        for conn in self.conns.values_mut().filter(|conn| conn.client == client) {
+            conn.cut(now);
+        }
+        if told && let Some((link, number)) = self.clients[client].conn.take() {
+            // Its system closes the socket; the server hears nothing of it.
+            if let Some(conn) = self.conns.get_mut(&number) {
+                conn.client_open = false;
+            }
+            self.input(client, Input::Closed { link, code: None, detail: "no network".into() }, self.era);
+        }
+    }
+
+    pub(super) fn kill_server(&mut self, power: bool) {
+        if !self.server.up {
+            return;
+        }
+        let coin = self.net.one_in(2);
+        self.server.kill(coin);
+        self.tell(|| format!("the server is gone (what was being synced is there: {coin})"));
+        let now = self.now;
+        for conn in self.conns.values_mut() {
+            conn.socket = None;
+            if power {
+                conn.half_open = true;
+                conn.cut(now);
+            } else {
+                conn.down.send(now, 40, Wire::Close(None));
+            }
+        }
+        self.after_server();
+    }
+
+    fn kill_client(&mut self, client: usize, power: bool) {
+        let now = self.now;
+        let one = &mut self.clients[client];
+        if one.engine.take().is_none() {
+            return;
+        }
+        let coin = one.chance.one_in(2);
+        one.local.crash(coin);
+        one.life += 1;
+        (one.recording, one.is_up, one.ended) = (None, false, false);
+        one.hearing.clear();
+        one.attempts.clear();
+        one.lanes = Lanes::default();
+        let local = &one.local;
+        one.sends.retain(|client_id, _| local.keeps_send(*client_id));
+        let restored: Vec<BurstId> = local
+            .unfinished()
+            .into_iter()
+            .filter_map(|item| match item {
+                Restored::Burst { header, .. } => Some(header.burst),
+                Restored::Send { .. } | Restored::Receipts { .. } => None,
+            })
+            .collect();
+        for (burst, said) in one.said.iter_mut().filter(|(_, said)| said.done.is_none()) {
+            let kept = local.frames(*burst);
+            said.shortened = kept.len() < said.frames.len() || !restored.contains(burst);
+            said.frames = kept;
+            if !restored.contains(burst) {
+                said.done = Some("lost with the client");
+            }
+        }
+        self.client_next[client] = None;
+        if let Some((_, number)) = self.clients[client].conn.take()
+            && let Some(conn) = self.conns.get_mut(&number)
+        {
+            conn.client_open = false;
+            if power {
+                conn.half_open = true;
+                conn.cut(now);
+            } else {
+                conn.up.send(now, 40, Wire::Close(None));
+            }
+        }
+        self.server_next = None;
+    }
+}

@@ -1,0 +1,360 @@
+//! The server's sockets: what its gateway makes of messages, and what it sends.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "of many kinds, those that matter here are picked out")]
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use holler_core::floor;
+use holler_core::log::Resume;
+use holler_core::model::Role;
+use holler_core::session::{Inbound, Next, Received};
+use holler_core::units::{BurstTag, ClientId, Cursor, DeviceId, Mono, RoomId, Seq, UnixMs};
+use holler_core::wire::limits::{HEARTBEAT, SENDS_IN_FLIGHT_MAX};
+use holler_core::wire::problem::{Problem, ProblemKind};
+use holler_core::wire::socket::{ClientMessage, CloseCode, Follow, ServerMessage};
+use holler_core::wire::voice::VoiceFrame;
+use holler_server::gateway::{Connection, Frame, Outgoing, encode};
+use holler_server::home::{Command, Offer};
+use holler_server::storage::Append;
+
+use super::conn::{Conn, Wire};
+use super::disk::{Asker, Job};
+use super::server::{Home, Later, Server, served};
+
+/// As in `gateway::writer`.
+const PAGE_EVENTS: usize = 100;
+/// As in `gateway::reader`.
+const BURSTS_MAX: usize = 32;
+
+pub(super) struct Session {
+    pub(super) connection: Arc<Connection>,
+    pub(super) rooms: BTreeSet<RoomId>,
+    pub(super) bursts: VecDeque<(BurstTag, RoomId)>,
+}
+
+pub(super) struct Socket {
+    pub(super) conn: u64,
+    pub(super) inbound: Inbound,
+    pub(super) session: Option<Session>,
+    pub(super) out: Arc<Outgoing>,
+    /// Sends on their way to the log; their answers come in their order.
+    pub(super) answers: VecDeque<Waiting>,
+    pub(super) brake_until: Mono,
+    /// A subscription that waits for the home to start: nothing is read meanwhile.
+    pub(super) blocked: Option<(RoomId, Command)>,
+    pub(super) fetching: bool,
+    /// Rooms to follow that came with `auth`.
+    pub(super) follows: VecDeque<Follow>,
+    pub(super) closing: bool,
+    pub(super) stalled_since: Option<Mono>,
+}
+
+pub(super) struct Waiting {
+    pub(super) ticket: u64,
+    pub(super) room: RoomId,
+    pub(super) client_id: ClientId,
+    pub(super) answer: Option<ServerMessage>,
+}
+
+impl Server {
+    /// Reads one message, if there is one and the reader would read it now.
+    pub(super) fn read(&mut self, now: Mono, number: u64, conns: &mut BTreeMap<u64, Conn>) -> bool {
+        let Some(socket) = self.sockets.get_mut(&number) else { return false };
+        if socket.closing
+            && let Some(session) = socket.session.take()
+        {
+            self.leave(Some(session));
+            return true;
+        }
+        let Some(socket) = self.sockets.get_mut(&number) else { return false };
+        if !socket.reads() || now < socket.brake_until {
+            return false;
+        }
+        // Rooms that came with `auth`, one after the other.
+        if socket.session.is_some()
+            && let Some(Follow { request, room, cursor, voice, presence }) = socket.follows.pop_front()
+        {
+            self.message(number, ClientMessage::Subscribe { request, room, cursor, voice, presence });
+            return true;
+        }
+        let Some(wire) = conns.get_mut(&socket.conn).and_then(|conn| conn.up.receive(now)) else { return false };
+        self.reads += 1;
+        let (received, voice, bytes) = match wire {
+            Wire::Text(text) => (socket.inbound.text(now, &text), false, text.len()),
+            Wire::Binary(bytes) => (socket.inbound.binary(now, &bytes), true, bytes.len()),
+            Wire::Close(_) => {
+                self.end(number, conns);
+                return true;
+            }
+        };
+        if let Some(session) = &socket.session {
+            session.connection.set_heard(now);
+        }
+        let brake = socket.inbound.brake(now, voice, bytes);
+        if brake > Duration::ZERO {
+            socket.brake_until = now + brake;
+        }
+        match received {
+            Received::Authenticate { token, rooms, .. } => {
+                socket.follows = rooms.into();
+                self.authenticate(now, number, &token);
+            }
+            Received::Message(message) => self.message(number, message),
+            Received::Voice(frame) => self.voice(number, frame),
+            Received::Refuse { request, problem } => socket.out.answer(&ServerMessage::Error { request, problem }),
+            Received::Close(code) => {
+                socket.out.close(code);
+                socket.closing = true;
+            }
+        }
+        true
+    }
+
+    fn authenticate(&mut self, now: Mono, number: u64, token: &str) {
+        let Some(socket) = self.sockets.get_mut(&number) else { return };
+        let parsed = token
+            .split_once(':')
+            .and_then(|(who, until)| Some((self.people.get(who.parse::<usize>().ok()?)?, UnixMs(until.parse().ok()?))));
+        let unix = self.clock.unix();
+        let Some((person, until)) = parsed.filter(|(_, until)| unix.0 / 1_000 < until.0 / 1_000) else {
+            let code = if parsed.is_some() { CloseCode::TokenExpired } else { CloseCode::BadToken };
+            socket.out.close(code);
+            socket.closing = true;
+            return;
+        };
+        let left = Duration::from_millis(until.0.saturating_sub(unix.0));
+        socket.inbound.authenticated(now + left);
+        let welcome = ServerMessage::Welcome {
+            user: person.user,
+            device: person.device,
+            server_time: unix,
+            heartbeat_ms: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
+            expires_in_s: u32::try_from(left.as_secs()).unwrap_or(u32::MAX),
+            resume: None,
+        };
+        let mut replaced = None;
+        if socket.session.is_none() {
+            let (user, device) = (person.user, person.device);
+            let connection = Arc::new(Connection::new(number, user, device, Arc::clone(&socket.out), now));
+            socket.session = Some(Session { connection, rooms: BTreeSet::new(), bursts: VecDeque::new() });
+            replaced = self.devices.insert(device, number);
+        }
+        socket.out.floor(encode(&welcome), None);
+        if let Some(older) = replaced.and_then(|older| self.sockets.get_mut(&older)) {
+            older.out.close(CloseCode::Replaced);
+            older.closing = true;
+        }
+    }
+
+    fn role(&self, device: DeviceId) -> Role {
+        self.people.iter().find(|person| person.device == device).map_or(Role::Listener, |person| person.role)
+    }
+
+    /// As `gateway::reader`'s session.
+    fn message(&mut self, number: u64, message: ClientMessage) {
+        let unix = self.clock.unix();
+        let Some(socket) = self.sockets.get_mut(&number) else { return };
+        let Some(session) = socket.session.as_mut() else { return };
+        let connection = Arc::clone(&session.connection);
+        let (user, device, out) = (connection.user, connection.device, Arc::clone(&socket.out));
+        let role = self.role(device);
+        let refuse = |room, request, client_id, burst, problem| {
+            out.answer(&ServerMessage::Refused { room, client_id, request, burst, problem });
+        };
+        let apart = || Problem::new(ProblemKind::OutOfOrder, "needs a subscription to the room").field("room");
+        let Some(socket) = self.sockets.get_mut(&number) else { return };
+        let Some(session) = socket.session.as_mut() else { return };
+        let follows = |session: &Session, room: &RoomId| session.rooms.contains(room);
+        match message {
+            ClientMessage::Subscribe { request, room, cursor, voice, .. } => {
+                let join = Command::Join { connection, role, request, cursor, voice };
+                match self.homes.get(&room) {
+                    Some(Home::Running(_)) => {
+                        session.rooms.insert(room);
+                        self.command(room, join);
+                    }
+                    Some(Home::Starting { .. }) => socket.blocked = Some((room, join)),
+                    None if self.disk.state.contains_key(&room) => {
+                        socket.blocked = Some((room, join));
+                        self.homes.insert(room, Home::Starting { term: None, left: 0 });
+                        self.disk.push(Job::TakeHome { room });
+                    }
+                    None => refuse(room, Some(request), None, None, Problem::new(ProblemKind::NotFound, "no room")),
+                }
+            }
+            ClientMessage::Unsubscribe { room } => {
+                let followed = session.rooms.remove(&room);
+                if followed {
+                    self.command(room, Command::Leave { device, connection: number });
+                }
+            }
+            ClientMessage::Send { room, client_id, epoch, body, .. } => {
+                if role < Role::Talker {
+                    let problem = Problem::new(ProblemKind::Forbidden, "writing needs talker");
+                    return refuse(room, None, Some(client_id), None, problem);
+                }
+                let ticket = self.next_ticket;
+                self.next_ticket += 1;
+                socket.answers.push_back(Waiting { ticket, room, client_id, answer: None });
+                let append = Append { room, user, device, role, client_id, epoch, body, received_at: unix };
+                self.disk.push(Job::Append { append, asker: Asker::Socket { socket: number, ticket } });
+            }
+            ClientMessage::FloorRequest { request, room, priority, queue, header, spoken_ago_ms, .. } => {
+                if !follows(session, &room) {
+                    return refuse(room, Some(request), None, None, apart());
+                }
+                session.remember(header.burst.tag(), room);
+                let spoken_ago = Duration::from_millis(spoken_ago_ms);
+                let request = floor::Request { device, user, role, request, priority, queue, header, spoken_ago };
+                self.command(room, Command::Floor(floor::Input::Request(request)));
+            }
+            ClientMessage::FloorRelease { request, room } => {
+                if !follows(session, &room) {
+                    return refuse(room, Some(request), None, None, apart());
+                }
+                self.command(room, Command::Floor(floor::Input::Release { device, request }));
+            }
+            ClientMessage::BurstEnd { room, burst, last, digest, .. } => {
+                if !follows(session, &room) {
+                    return refuse(room, None, None, Some(burst), apart());
+                }
+                session.remember(burst.tag(), room);
+                self.command(room, Command::BurstEnd { connection, burst, last, digest });
+            }
+            ClientMessage::BurstOffer {
+                request,
+                room,
+                header,
+                priority,
+                spoken_ago_ms,
+                uncertainty_ms,
+                last,
+                digest,
+            } => {
+                if !follows(session, &room) {
+                    return refuse(room, Some(request), None, Some(header.burst), apart());
+                }
+                session.remember(header.burst.tag(), room);
+                let uncertainty_ms = uncertainty_ms.unwrap_or(0);
+                let offer = Offer { request, header, priority, spoken_ago_ms, uncertainty_ms, last, digest };
+                self.command(room, Command::BurstOffer { connection, offer: Box::new(offer) });
+            }
+            ClientMessage::EmergencyClear { request, room, raised_by } => {
+                if !follows(session, &room) {
+                    return refuse(room, Some(request), None, None, apart());
+                }
+                let clear = floor::Input::ClearEmergency { device, request, by: user, role, raised_by };
+                self.command(room, Command::Floor(clear));
+            }
+            ClientMessage::Ping { nonce, rtt_us, .. } => {
+                if let Some(rtt_us) = rtt_us {
+                    connection.set_rtt_us(rtt_us);
+                }
+                out.answer(&ServerMessage::Pong { nonce, server_time: unix, presence_ms: None });
+                let rooms: BTreeSet<RoomId> =
+                    session.bursts.iter().map(|(_, room)| *room).filter(|room| session.rooms.contains(room)).collect();
+                for room in rooms {
+                    self.command(room, Command::Floor(floor::Input::Heard { device }));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn voice(&mut self, number: u64, frame: VoiceFrame) {
+        let Some(socket) = self.sockets.get_mut(&number) else { return };
+        let Some(session) = socket.session.as_mut() else { return };
+        let room = session.bursts.iter().rev().find(|(tag, _)| *tag == frame.tag).map(|(_, room)| *room);
+        let Some(room) = room.filter(|room| session.rooms.contains(room)) else {
+            let problem = Problem::new(ProblemKind::OutOfOrder, "a voice frame's tag must name a burst of this socket");
+            return socket.out.answer(&ServerMessage::Error { request: None, problem });
+        };
+        let connection = Arc::clone(&session.connection);
+        self.command(room, Command::Voice { connection, frame });
+    }
+
+    /// As `gateway::writer`.
+    pub(super) fn write(&mut self, now: Mono, number: u64, conns: &mut BTreeMap<u64, Conn>) {
+        let Some(socket) = self.sockets.get_mut(&number) else { return };
+        let Some(conn) = conns.get_mut(&socket.conn) else { return };
+        while !socket.fetching {
+            if !conn.down.has_room() {
+                socket.stalled_since.get_or_insert(now);
+                return;
+            }
+            socket.stalled_since = None;
+            let wire = match socket.out.try_next().0 {
+                Next::Item(Frame::Text(text)) => Wire::Text(text.as_str().to_owned()),
+                Next::Item(Frame::Binary(bytes)) => Wire::Binary(bytes),
+                Next::Fetch { room, after } => {
+                    socket.fetching = true;
+                    let us = Duration::from_micros(self.chance.between(100, 4_000));
+                    return self.later.push((us, Later::Page { socket: number, room, after }));
+                }
+                Next::Close(code) => {
+                    conn.down.send(now, 44, Wire::Close(Some(code.number())));
+                    return self.later.push((Duration::ZERO, Later::Gone { socket: number }));
+                }
+                Next::Idle => return,
+            };
+            conn.down.send(now, wire.bytes(), wire);
+        }
+    }
+
+    pub(super) fn page(
+        &mut self,
+        now: Mono,
+        number: u64,
+        room: RoomId,
+        after: Cursor,
+        conns: &mut BTreeMap<u64, Conn>,
+    ) {
+        let Some(socket) = self.sockets.get_mut(&number) else { return };
+        socket.fetching = false;
+        let Some(state) = self.disk.state.get(&room) else { return };
+        let Some(conn) = conns.get_mut(&socket.conn) else { return };
+        let mut send = |message: &ServerMessage| {
+            let text = serde_json::to_string(message).unwrap_or_default();
+            let wire = Wire::Text(text);
+            conn.down.send(now, wire.bytes(), wire);
+        };
+        let log = state.log;
+        let from = match log.resume(after) {
+            Resume::After(seq) => seq,
+            Resume::Gap => {
+                send(&ServerMessage::HistoryGap { room, incarnation: log.incarnation, first_seq: log.first_seq });
+                Seq(log.first_seq.0.saturating_sub(1))
+            }
+        };
+        let events = served(self.plant, number, state.page(from, PAGE_EVENTS));
+        let sent = events.last().map_or(from, |event| event.seq);
+        if events.is_empty() && from < log.head {
+            socket.out.fetch_failed(room);
+            socket.out.close(CloseCode::Internal);
+            return;
+        }
+        if !events.is_empty() {
+            send(&ServerMessage::Events { room, incarnation: log.incarnation, events });
+        }
+        socket.out.fetched(room, after, log.incarnation, sent, log.head);
+    }
+}
+
+impl Session {
+    fn remember(&mut self, tag: BurstTag, room: RoomId) {
+        self.bursts.retain(|(known, _)| *known != tag);
+        if self.bursts.len() >= BURSTS_MAX {
+            self.bursts.pop_front();
+        }
+        self.bursts.push_back((tag, room));
+    }
+}
+
+impl Socket {
+    /// Whether its reader reads at all now.
+    pub(super) fn reads(&self) -> bool {
+        !self.closing && self.blocked.is_none() && !self.out.is_full() && self.answers.len() < SENDS_IN_FLIGHT_MAX
+    }
+}
