@@ -162,8 +162,7 @@ impl Receipts {
     pub(super) fn refused(&mut self, cx: &mut Cx<'_>, id: RoomId, request: RequestId, problem: &Problem) -> bool {
         let Some(room) = self.rooms.get_mut(&id) else { return false };
         let Some(told) = room.told.take_if(|told| told.request == request) else { return false };
-        let later = [ProblemKind::Unavailable, ProblemKind::Unknown, ProblemKind::RateLimited, ProblemKind::Internal];
-        if later.iter().any(|kind| problem.is(*kind)) {
+        if problem.is_passing() || problem.is(ProblemKind::Internal) {
             room.not_before = cx.now + cx.chance.spread(AGAIN);
         } else {
             // What it was about is gone: another history, or no longer a member. It must not be said for ever.

@@ -77,6 +77,8 @@ struct Follow {
     head: Seq,
     /// Whether the client's cursor is of another history than the log's: only the log's reader can say where to go on.
     foreign: bool,
+    /// Whether a page is being read for this very subscription.
+    reading: bool,
 }
 
 impl Follow {
@@ -163,7 +165,8 @@ impl<T> Outbox<T> {
     /// Follow a room from `cursor`, whose log ends at `head` now.
     pub fn follow(&mut self, room: RoomId, cursor: Cursor, head: Cursor) {
         let foreign = cursor.incarnation != head.incarnation || cursor.seq > head.seq;
-        let follow = Follow { incarnation: cursor.incarnation, sent: cursor.seq, head: head.seq, foreign };
+        let follow =
+            Follow { incarnation: cursor.incarnation, sent: cursor.seq, head: head.seq, foreign, reading: false };
         self.follows.insert(room, follow);
     }
 
@@ -191,13 +194,15 @@ impl<T> Outbox<T> {
     }
 
     /// The page after `after` that [`Next::Fetch`] asked for is being sent: the client then has every event up to `sent`. `head`
-    /// is the last event that the page's reader saw. Changes nothing where the client has subscribed anew meanwhile.
+    /// is the last event that the page's reader saw. Changes nothing where the client has subscribed anew meanwhile, be it from the same
+    /// cursor: it ignores what it is sent before that subscription is confirmed.
     pub fn fetched(&mut self, room: RoomId, after: Cursor, incarnation: Incarnation, sent: Seq, head: Seq) {
         if let Some(follow) = self.follows.get_mut(&room)
+            && follow.reading
             && (Cursor { incarnation: follow.incarnation, seq: follow.sent }) == after
         {
             // `head` always counts in the log's own history, also where the client's cursor did not.
-            *follow = Follow { incarnation, sent, head: follow.head.max(head), foreign: false };
+            *follow = Follow { incarnation, sent, head: follow.head.max(head), foreign: false, reading: false };
         }
     }
 
@@ -254,6 +259,9 @@ impl<T> Outbox<T> {
         match after_last.or_else(|| self.follows.iter().find_map(behind)) {
             Some((room, after)) => {
                 self.fetched_last = Some(room);
+                if let Some(follow) = self.follows.get_mut(&room) {
+                    follow.reading = true;
+                }
                 Next::Fetch { room, after }
             }
             None => Next::Idle,
@@ -362,6 +370,20 @@ mod tests {
         let mut outbox: Outbox<&str> = Outbox::default();
         outbox.follow(room(1), cursor(0), cursor(2));
         assert_eq!(outbox.next(NOW), Next::Fetch { room: room(1), after: cursor(0) });
+    }
+
+    /// A client that subscribes anew ignores what comes before the confirmation: a page that is late is for the earlier subscription.
+    #[test]
+    fn a_page_of_an_earlier_subscription_counts_for_nothing() {
+        let mut outbox: Outbox<&str> = Outbox::default();
+        outbox.follow(room(1), cursor(0), cursor(2));
+        let page = Next::Fetch { room: room(1), after: cursor(0) };
+        assert_eq!(outbox.next(NOW), page);
+        outbox.follow(room(1), cursor(0), cursor(2));
+        outbox.fetched(room(1), cursor(0), HISTORY, Seq(2), Seq(2));
+        assert_eq!(outbox.next(NOW), page);
+        outbox.fetched(room(1), cursor(0), HISTORY, Seq(2), Seq(2));
+        assert_eq!(outbox.next(NOW), Next::Idle);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use holler_core::wire::limits::HEARTBEAT;
 use holler_core::wire::problem::ProblemKind;
 use holler_core::wire::socket::{CloseCode, ServerMessage};
 
-use super::Outgoing;
 use super::reader::{Session, Stop};
+use super::{Outgoing, encode};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::auth::resume::is_resume_token;
@@ -76,13 +76,15 @@ pub(super) async fn authenticate(
         None => *session = Some(Session::new(app.clone(), principal.clone(), Arc::clone(out), presence)),
     }
     inbound.authenticated(now + left);
-    out.answer(&ServerMessage::Welcome {
+    // In step with `subscribed`, which must not overtake it.
+    let welcome = ServerMessage::Welcome {
         user: principal.user,
         device: principal.device,
         server_time: app.clock.unix(),
         heartbeat_ms: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
         expires_in_s: u32::try_from(left.as_secs()).unwrap_or(u32::MAX),
         resume: app.auth.resume_token(&principal),
-    });
+    };
+    out.floor(encode(&welcome), None);
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::model::{EventBody, PresenceState};
 use crate::units::Seq;
 use crate::wire::limits::{HEARTBEAT, HEARTBEAT_IDLE_MAX, SILENCE_MAX};
 use crate::wire::presence::{PersonPresence, PresenceCounts};
+use crate::wire::problem::{Problem, ProblemKind};
 use crate::wire::socket::{CloseCode, FloorState};
 
 const ROOM: RoomId = RoomId::from_bytes([3; 16]);
@@ -308,6 +309,38 @@ fn receipts_are_gathered_kept_until_stored_and_told_again_after_a_reconnect() {
         bench.pong(Duration::from_millis(10));
     }
     assert!(receipts(&mut bench).is_empty(), "what is stored is not told again");
+}
+
+/// A full disk over there says nothing of a receipt: it is kept. That the room is gone ends it.
+#[test]
+fn receipts_survive_a_server_that_has_no_room() {
+    for (kind, kept) in
+        [(ProblemKind::StorageFull, true), (ProblemKind::ReadOnly, true), (ProblemKind::NotFound, false)]
+    {
+        let mut bench = Bench::up();
+        let head = Cursor { incarnation: Incarnation::from_bytes([4; 16]), seq: Seq(0) };
+        bench.input(Input::Command(Command::Follow { room: ROOM, cursor: Some(head), voice: false }));
+        let request = bench.sent().into_iter().find_map(|m| m.request()).unwrap();
+        bench.say(&ServerMessage::Subscribed {
+            request,
+            room: ROOM,
+            role: Role::Talker,
+            head,
+            first_seq: Seq(1),
+            epoch: Epoch(0),
+            floor: FloorState::Idle { token: FloorToken::default() },
+            emergencies: vec![],
+        });
+        let events = vec![event(1, EventBody::MessagePosted { text: "x".into(), reply_to: None })];
+        bench.say(&ServerMessage::Events { room: ROOM, incarnation: head.incarnation, events });
+        bench.input(Input::Command(Command::Heard { room: ROOM, burst: id(5) }));
+        bench.pass(s(2));
+        let request = Some(receipts(&mut bench)[0].0);
+        let problem = Problem::new(kind, "no room");
+        bench.say(&ServerMessage::Refused { room: ROOM, client_id: None, request, burst: None, problem });
+        let forgotten = bench.take().iter().any(|o| matches!(o, Output::Store(Store::ReceiptsStored { .. })));
+        assert_eq!(forgotten, !kept, "{kind:?}");
+    }
 }
 
 /// Two listeners: one hears a burst to its end, one is cut off in between.
