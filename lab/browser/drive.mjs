@@ -67,10 +67,12 @@ page.on("console", (message) => message.type() === "error" && complaints.push(me
 const state = () => page.locator(".talk-state").innerText(WAIT);
 const deeds = {
   // Opens the page; how long until the first screen can be used, ms.
-  async open() {
+  async open({ link }) {
     const began = Date.now();
-    await page.goto(url, WAIT);
-    await page.locator("form, nav.rooms").first().waitFor(WAIT);
+    // Another link to the same page would only change what stands behind #.
+    if (link) await page.goto("about:blank", WAIT);
+    await page.goto(link ?? url, WAIT);
+    await page.locator("form, .card, nav.rooms").first().waitFor(WAIT);
     return { usable_ms: Date.now() - began };
   },
   async "sign-in"({ login, password, wait }) {
@@ -82,7 +84,34 @@ const deeds = {
   },
   async room({ name }) {
     await page.locator(".room-row", { hasText: name }).click();
-    await page.locator(".talk-state", { hasText: "Hold to talk" }).waitFor(WAIT);
+    await page.locator(".talk-state", { hasText: /to talk/ }).waitFor(WAIT);
+    return {};
+  },
+  async fill({ label, text }) {
+    await page.getByLabel(label).fill(text);
+    return {};
+  },
+  async button({ name }) {
+    await page.getByRole("button", { name }).first().click(WAIT);
+    return {};
+  },
+  // Goes to it with the tab key alone.
+  async tab({ name, presses }) {
+    for (let press = 0; press < presses; press++) {
+      await page.keyboard.press("Tab");
+      const words = await page.evaluate(() => document.activeElement?.ariaLabel ?? document.activeElement?.innerText ?? "");
+      if (words.includes(name)) return { presses: press + 1 };
+    }
+    throw new Error(`${presses} tabs did not lead to ${name}`);
+  },
+  async key({ key }) {
+    await page.keyboard.press(key);
+    return {};
+  },
+  // Puts a finger on it and leaves it there.
+  async hold({ selector }) {
+    await page.locator(selector).first().hover(WAIT);
+    await page.mouse.down();
     return {};
   },
   // Holds the button until what the microphone hears is over.
@@ -99,8 +128,9 @@ const deeds = {
     else await page.mouse.up();
     return {};
   },
-  async "wait-for"({ words }) {
-    await page.locator(".talk-state, .talk-hint, .banner, .item, .sign-in, .link").filter({ hasText: words }).first().waitFor(WAIT);
+  async "wait-for"({ words, pattern }) {
+    const hasText = pattern ? new RegExp(pattern) : words;
+    await page.locator(".talk-state, .talk-hint, .banner, .item, .sign-in, .link, .person, .empty-words, .who").filter({ hasText }).first().waitFor(WAIT);
     return { state: (await page.locator(".talk-state").count()) ? await state() : "" };
   },
   async send({ text }) {
@@ -142,6 +172,16 @@ const deeds = {
   },
   async complaints() {
     return { complaints };
+  },
+  async value({ selector }) {
+    return { value: await page.locator(selector).first().inputValue(WAIT) };
+  },
+  async address() {
+    return { address: page.url() };
+  },
+  async gone({ selector }) {
+    await page.locator(selector).first().waitFor({ ...WAIT, state: "detached" });
+    return {};
   },
   async text({ selector }) {
     return { text: await page.locator(selector).first().innerText(WAIT) };

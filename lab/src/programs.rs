@@ -249,6 +249,29 @@ impl Server {
         Ok(())
     }
 
+    /// Makes an invite for one person into a room, and gives its link.
+    pub fn invite(&self, room: &str) -> Result<String> {
+        let mut make = hollerd(&self.programs, &self.scratch);
+        make.args(["invite", "make", "--room", room, "--url", &self.url]);
+        self.link("hollerd invite make", &mut make)
+    }
+
+    /// Makes a one-time link for a new password.
+    pub fn reset(&self, name: &str) -> Result<String> {
+        let mut make = hollerd(&self.programs, &self.scratch);
+        make.args(["user", "reset", name, "--url", &self.url]);
+        self.link("hollerd user reset", &mut make)
+    }
+
+    fn link(&self, name: &str, command: &mut Command) -> Result<String> {
+        let process = Process::start(name, command, b"")?;
+        let deadline = Instant::now() + PATIENCE;
+        let link = process.line(deadline)?.with_context(|| format!("{name} printed no link"))?;
+        while process.line(deadline)?.is_some() {}
+        process.end_well()?;
+        Ok(link)
+    }
+
     /// Starts a client command with `--json`, as this user's profile.
     pub fn client(&self, name: &str, arguments: &[&str]) -> Result<Running> {
         self.client_with(name, arguments, &[])

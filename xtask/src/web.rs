@@ -23,8 +23,13 @@ const STATIC: &[&str] = &[
     "client/web/js/sound.js",
 ];
 /// One file of the client, in the order of the cascade.
-const STYLE: &[&str] =
-    &["apps/ui/style/tokens.css", "apps/ui/style/base.css", "apps/ui/style/parts.css", "apps/ui/style/layout.css"];
+const STYLE: &[&str] = &[
+    "apps/ui/style/tokens.css",
+    "apps/ui/style/base.css",
+    "apps/ui/style/parts.css",
+    "apps/ui/style/talk.css",
+    "apps/ui/style/layout.css",
+];
 /// Builds it, and says where it is and how large.
 pub(crate) fn run(_arguments: &[String]) -> Result<()> {
     setup::ensure(&[Purpose::Build, Purpose::Web])?;

@@ -8,7 +8,7 @@
 //! | [`port`] | what a person asks for, what the host tells |
 //! | [`state`] | what the screens show, and how it follows from what the host tells |
 //! | [`parts`] | the components: icons, banners, the talk button, the timeline |
-//! | [`screens`] | sign-in, rooms, a room |
+//! | [`screens`] | sign-in, what a link leads to, rooms, a room |
 //!
 //! Colours, spaces, type and motion are stated once, in `style/tokens.css`; the other sheets use nothing else.
 
@@ -74,6 +74,10 @@ fn App() -> Element {
         }
     });
     let account = use_memo(move || ui.view.read().account.clone());
+    let entry = use_memo(move || ui.view.read().entry.clone());
+    if let Some(entry) = entry.read().clone() {
+        return rsx! { screens::Entered { entry } };
+    }
     match &*account.read() {
         Account::Starting => rsx! { p { class: "loading", role: "status", "Starting Holler …" } },
         Account::SignedOut { reason, busy } => rsx! { screens::SignIn { reason: reason.clone(), busy: *busy } },
@@ -86,14 +90,24 @@ fn take(mut ui: Ui, host: &Host, told: Told) {
         Told::Level(level) => ui.level.set(level),
         Told::Tick => {
             if ui.view.peek().is_ticking() {
-                ui.now.set(host.now_ms());
+                let now = host.now_ms();
+                ui.now.set(now);
+                if ui.view.peek().is_due(now) {
+                    let asks = ui.view.write().tick(now);
+                    ask_all(host, asks);
+                }
             } else if *ui.level.peek() != 0.0 {
                 ui.level.set(0.0);
             }
         }
-        Told::Key(true) => press(ui, host, false),
+        Told::Key(true) => press(ui, host),
         Told::Key(false) => release(ui, host),
+        Told::Gone => end(ui, host),
         told @ (Told::SignedOut { .. }
+        | Told::Opened(_)
+        | Told::Offer(_)
+        | Told::EntryFailed(_)
+        | Told::Visible(_)
         | Told::SignedIn(_)
         | Told::SignInFailed(_)
         | Told::Directory { .. }
@@ -104,26 +118,50 @@ fn take(mut ui: Ui, host: &Host, told: Told) {
         | Told::Audible(_)
         | Told::Fault(_)) => {
             let asks = ui.view.write().apply(host.now_ms(), told);
-            for ask in asks {
-                host.ask(ask);
-            }
+            ask_all(host, asks);
         }
     }
 }
 
-/// The talk button goes down.
-fn press(mut ui: Ui, host: &Host, emergency: bool) {
+fn ask_all(host: &Host, asks: Vec<Ask>) {
+    for ask in asks {
+        host.ask(ask);
+    }
+}
+
+/// The talk button goes down; where a press goes on without a finger, this ends it.
+fn press(mut ui: Ui, host: &Host) {
     let Some(room) = ui.view.peek().open else { return };
-    if ui.view.write().press(emergency) {
+    if ui.view.peek().press.as_ref().is_some_and(|press| press.held && press.latched) {
+        return end(ui, host);
+    }
+    if ui.view.write().press(false) {
         ui.now.set(host.now_ms());
-        host.ask(Ask::KeyDown { room, emergency });
+        host.ask(Ask::KeyDown { room, emergency: false });
     }
 }
 
 /// The talk button comes up, wherever that was seen.
 fn release(mut ui: Ui, host: &Host) {
-    let held = ui.view.peek().press.as_ref().is_some_and(|press| press.held);
-    if held && ui.view.write().release() {
+    let goes_on = {
+        let view = ui.view.peek();
+        view.hold.is_some() || view.press.as_ref().is_some_and(|press| press.held && !press.latched)
+    };
+    if goes_on && ui.view.write().release() {
         host.ask(Ask::KeyUp);
     }
+}
+
+/// Whatever goes on ends.
+fn end(mut ui: Ui, host: &Host) {
+    let held = ui.view.peek().press.as_ref().is_some_and(|press| press.held);
+    if held && ui.view.write().end() {
+        host.ask(Ask::KeyUp);
+    }
+}
+
+/// A room is looked at, or none.
+fn look_at(mut ui: Ui, host: &Host, room: Option<holler_core::units::RoomId>) {
+    let asks = ui.view.write().look_at(room);
+    ask_all(host, asks);
 }

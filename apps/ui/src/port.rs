@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use holler_core::engine::Notice;
-use holler_core::model::Event;
-use holler_core::units::{BurstId, ClientId, DeviceId, FrameMs, RoomId, UserId};
-use holler_core::wire::rest::{Person, Room};
+use holler_core::model::{Event, PresenceState};
+use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, FrameMs, RoomId, UserId};
+use holler_core::wire::rest::{InviteOffer, Person, Room};
 
 /// What a person asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +19,44 @@ pub enum Ask {
     },
     /// Sign out and forget.
     SignOut,
-    /// A room is looked at: it plays first when two talk.
+    /// See what an invite offers.
+    LookInvite {
+        /// What stands behind `#` in its link.
+        token: String,
+    },
+    /// Join by an invite. Whoever is signed in here is signed out.
+    Join {
+        /// What stands behind `#` in its link.
+        token: String,
+        /// The sign-in name to have.
+        login: String,
+        /// The name that others see.
+        name: String,
+        /// The password to have.
+        password: String,
+    },
+    /// Set a new password by a one-time link. Whoever is signed in here is signed out.
+    Reset {
+        /// What stands behind `#` in the link.
+        token: String,
+        /// The password to have.
+        password: String,
+    },
+    /// The link that led here is done with: it is to leave the address.
+    LeaveLink,
+    /// A room is looked at: it plays first when two talk, and its people are watched.
     Open(RoomId),
+    /// A room is no longer looked at.
+    Close(RoomId),
+    /// The person saw everything of a room up to here.
+    Read {
+        /// The room.
+        room: RoomId,
+        /// The last event seen.
+        cursor: Cursor,
+    },
+    /// Say how the person is.
+    Presence(PresenceState),
     /// The talk button went down.
     KeyDown {
         /// The room.
@@ -74,6 +110,27 @@ pub enum Tone {
     Denied,
     /// The talk limit is near.
     Warning,
+    /// Somebody else talks: one's turn comes.
+    Busy,
+    /// Something was said that was not played.
+    Missed,
+    /// Somebody's emergency is on, and was not acknowledged here.
+    Alarm,
+}
+
+/// A link that led here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// An invite.
+    Invite {
+        /// What stands behind `#`.
+        token: String,
+    },
+    /// A one-time link for a new password.
+    Reset {
+        /// What stands behind `#`.
+        token: String,
+    },
 }
 
 /// Who is signed in.
@@ -113,6 +170,12 @@ pub enum Told {
     SignedIn(Identity),
     /// A sign-in failed: what happened, and what to do.
     SignInFailed(String),
+    /// The page was opened by a link. Told before anything else.
+    Opened(Entry),
+    /// What the invite offers, or why it is not good.
+    Offer(Result<InviteOffer, String>),
+    /// Joining, or setting a new password, failed: what happened, and what to do.
+    EntryFailed(String),
     /// The rooms and the people, complete.
     Directory {
         /// The name of the workspace.
@@ -141,6 +204,10 @@ pub enum Told {
     Audible(bool),
     /// A key that stands for the talk button went down (`true`) or up, or the button can't be held any longer.
     Key(bool),
+    /// The page goes away: whatever is held or latched ends.
+    Gone,
+    /// Whether the screens can be seen.
+    Visible(bool),
     /// A quarter of a second went by.
     Tick,
     /// Something that has no other place: what happened, and what to do.

@@ -57,15 +57,18 @@ pub(crate) fn listen(
             let _ = button.set_pointer_capture(event.pointer_id());
         }
     })?;
-    for lifted in ["pointerup", "pointercancel", "blur", "pagehide"] {
+    for lifted in ["pointerup", "pointercancel", "blur"] {
         let up = send.clone();
         on(target, lifted, move |_| up(Told::Key(false)))?;
     }
-    let (up, hidden) = (send.clone(), document.clone());
+    let gone = send.clone();
+    on(target, "pagehide", move |_| gone(Told::Gone))?;
+    let (seen, hidden) = (send.clone(), document.clone());
     on(document.as_ref(), "visibilitychange", move |_| {
         if hidden.hidden() {
-            up(Told::Key(false));
+            seen(Told::Key(false));
         }
+        seen(Told::Visible(!hidden.hidden()));
     })?;
     // Browsers keep a page silent until somebody touched it.
     for touched in ["pointerdown", "keydown"] {

@@ -16,7 +16,7 @@ use holler_client_web::page::{Engine, Sound, Tone};
 use holler_core::engine::Command;
 use holler_core::model::{EventBody, Priority};
 use holler_core::units::{Bitrate, BurstId, FrameMs};
-use holler_ui::port::{self, Ask, Host, Told};
+use holler_ui::port::{self, Ask, Entry, Host, Told};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -31,6 +31,9 @@ pub fn page(base: &str) -> Result<(), JsValue> {
         // The receiver lives as long as the page.
         let _ = tell.unbounded_send(told);
     };
+    if let Some(entry) = entry() {
+        send(Told::Opened(entry));
+    }
     let engine = Engine::start(base, {
         let send = send.clone();
         move |message| send(told::told(message))
@@ -66,6 +69,16 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
             sound.wake();
             return engine.tell(&ToWorker::SignIn { login, password, device_name: device_name() });
         }
+        Ask::LookInvite { token } => return engine.tell(&ToWorker::LookInvite { token }),
+        Ask::Join { token, login, name, password } => {
+            sound.wake();
+            return engine.tell(&ToWorker::Join { token, login, name, password, device_name: device_name() });
+        }
+        Ask::Reset { token, password } => {
+            sound.wake();
+            return engine.tell(&ToWorker::Reset { token, password, device_name: device_name() });
+        }
+        Ask::LeaveLink => return leave_link(),
         Ask::SignOut => {
             sound.close();
             return engine.tell(&ToWorker::SignOut);
@@ -86,9 +99,21 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
                 port::Tone::Release => Tone::Release,
                 port::Tone::Denied => Tone::Denied,
                 port::Tone::Warning => Tone::Warning,
+                port::Tone::Busy => Tone::Busy,
+                port::Tone::Missed => Tone::Missed,
+                port::Tone::Alarm => Tone::Alarm,
             });
         }
-        Ask::Open(room) => Command::SetPrimary { room: Some(room) },
+        Ask::Open(room) => {
+            engine.tell(&ToWorker::Command(Command::WatchPresence { room }));
+            Command::SetPrimary { room: Some(room) }
+        }
+        Ask::Close(room) => {
+            engine.tell(&ToWorker::Command(Command::UnwatchPresence { room }));
+            Command::SetPrimary { room: None }
+        }
+        Ask::Read { room, cursor } => Command::Read { room, cursor },
+        Ask::Presence(state) => Command::SetPresence { state },
         Ask::KeyDown { room, emergency } => {
             sound.press();
             Command::KeyDown {
@@ -110,6 +135,24 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
         Ask::ClearEmergency { room, raised_by } => Command::ClearEmergency { room, raised_by },
     };
     engine.tell(&ToWorker::Command(command));
+}
+
+/// The link that led here. What is secret in it stands behind `#`, which browsers send to nobody.
+fn entry() -> Option<Entry> {
+    let location = web_sys::window()?.location();
+    let token = location.hash().ok()?.strip_prefix('#')?.to_owned();
+    match location.pathname().ok()?.as_str() {
+        "/invite" => Some(Entry::Invite { token }),
+        "/reset" => Some(Entry::Reset { token }),
+        _ => None,
+    }
+}
+
+/// The link is done with: the address, and with it the history, no longer has it.
+fn leave_link() {
+    let Some(Ok(history)) = web_sys::window().map(|window| window.history()) else { return };
+    // A page that may not change its address keeps a link that is good no more.
+    let _ = history.replace_state_with_url(&JsValue::NULL, "", Some("/"));
 }
 
 /// Hours and minutes, as this browser's person reads them.

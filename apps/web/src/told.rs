@@ -9,6 +9,8 @@ pub(crate) fn told(message: ToPage) -> Told {
         ToPage::SignedOut { reason } => Told::SignedOut { reason },
         ToPage::SignedIn { user, device, login } => Told::SignedIn(Identity { user, device, login }),
         ToPage::SignInFailed { detail } => Told::SignInFailed(detail),
+        ToPage::Offer(offer) => Told::Offer(offer),
+        ToPage::EntryFailed { detail } => Told::EntryFailed(detail),
         ToPage::Directory { workspace, rooms, people } => Told::Directory { workspace, rooms, people },
         ToPage::History { room, events } => Told::History { room, events },
         ToPage::Notice(notice) => Told::Notice(notice),

@@ -3,7 +3,7 @@
 use holler_core::engine::{Command, Notice};
 use holler_core::model::Event;
 use holler_core::units::{BurstId, DeviceId, FrameMs, RoomId, UserId};
-use holler_core::wire::rest::{Person, Room};
+use holler_core::wire::rest::{InviteOffer, Person, Room};
 use serde::{Deserialize, Serialize};
 
 /// From the page to the worker.
@@ -20,6 +20,33 @@ pub enum ToWorker {
     },
     /// Sign out, and forget everything.
     SignOut,
+    /// See what an invite offers.
+    LookInvite {
+        /// What stands behind `#` in its link.
+        token: String,
+    },
+    /// Join by an invite. Whoever is signed in here is signed out.
+    Join {
+        /// What stands behind `#` in its link.
+        token: String,
+        /// The sign-in name to have.
+        login: String,
+        /// The name that others see.
+        name: String,
+        /// The password to have.
+        password: String,
+        /// What to call this browser in the list of devices.
+        device_name: String,
+    },
+    /// Set a new password by a one-time link. Whoever is signed in here is signed out.
+    Reset {
+        /// What stands behind `#` in the link.
+        token: String,
+        /// The password to have.
+        password: String,
+        /// What to call this browser in the list of devices.
+        device_name: String,
+    },
     /// Something for the engine.
     Command(Command),
     /// Connect anew: the network came back, or this page is to be the one that is connected.
@@ -68,6 +95,13 @@ pub enum ToPage {
     },
     /// A sign-in failed.
     SignInFailed {
+        /// What happened, and what to do.
+        detail: String,
+    },
+    /// What the invite offers, or why it is not good.
+    Offer(Result<InviteOffer, String>),
+    /// Joining, or setting a new password, failed.
+    EntryFailed {
         /// What happened, and what to do.
         detail: String,
     },

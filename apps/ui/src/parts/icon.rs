@@ -37,6 +37,10 @@ pub enum IconName {
     Send,
     /// Put away.
     Close,
+    /// Goes on by itself.
+    Locked,
+    /// Goes on while it is held.
+    Unlocked,
 }
 
 /// A drawing in the colour of the text around it; it says nothing to screen readers, the words beside it do.
@@ -61,6 +65,8 @@ pub fn Icon(name: IconName) -> Element {
         IconName::Stop => &["M7 7h10v10H7z"],
         IconName::Send => &["M4 12l16-8-6 16-3-6z"],
         IconName::Close => &["M6 6l12 12M18 6L6 18"],
+        IconName::Locked => &["M6 11h12v9H6z", "M8.5 11V8a3.5 3.5 0 0 1 7 0v3"],
+        IconName::Unlocked => &["M6 11h12v9H6z", "M8.5 11V7a3.5 3.5 0 0 1 6.5-1.8"],
     };
     rsx! {
         svg { class: "icon", view_box: "0 0 24 24", "aria-hidden": "true", "focusable": "false",

@@ -4,9 +4,9 @@ use dioxus::prelude::*;
 use holler_core::units::RoomId;
 
 use super::{Icon, IconName};
-use crate::Ui;
 use crate::port::{Ask, Host};
 use crate::state::{Link, PressState};
+use crate::{Ui, look_at};
 
 /// What kind of news a banner brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum BannerKind {
     Note,
     /// An emergency.
     Emergency,
+    /// An emergency that was acknowledged here.
+    EmergencyKnown,
 }
 
 /// News that stays until it is dealt with.
@@ -26,6 +28,7 @@ pub fn Banner(kind: BannerKind, text: String, children: Element) -> Element {
         BannerKind::Fault => ("banner fault", "alert", IconName::No),
         BannerKind::Note => ("banner note", "status", IconName::Speaker),
         BannerKind::Emergency => ("banner emergency", "alert", IconName::Alarm),
+        BannerKind::EmergencyKnown => ("banner emergency known", "status", IconName::Alarm),
     };
     rsx! {
         div { class, role,
@@ -58,16 +61,38 @@ pub fn Faults() -> Element {
         };
         let emergencies: Vec<_> = emergencies
             .into_iter()
-            .map(|(room, user, name, at)| (room, user, name, at, may_clear(room, user)))
+            .map(|(room, user, name, at)| {
+                let mine = view.me() == Some(user);
+                let known = mine || view.acknowledged.contains(&(room, user));
+                let words = match (mine, known) {
+                    (true, _) => format!("Your emergency is on, in {at}. Everyone there sees it."),
+                    (false, false) => format!("Emergency: {name}, in {at}"),
+                    (false, true) => format!("Emergency of {name}, in {at}"),
+                };
+                (room, user, words, known, may_clear(room, user))
+            })
             .collect();
         (emergencies, view.audible, view.faults.clone(), view.link.clone())
     });
     let (emergencies, audible, faults, link) = news.read().clone();
-    let (clear, connect, wake) = (host.clone(), host.clone(), host);
+    let (look, clear, connect, wake) = (host.clone(), host.clone(), host.clone(), host);
     rsx! {
-        for (room, user, name, place, may) in emergencies {
-            Banner { kind: BannerKind::Emergency, text: "Emergency: {name}, in {place}",
-                if may {
+        for (room, user, words, known, may) in emergencies {
+            Banner { kind: if known { BannerKind::EmergencyKnown } else { BannerKind::Emergency }, text: words,
+                if !known {
+                    button {
+                        class: "button", r#type: "button",
+                        onclick: {
+                            let look = look.clone();
+                            move |_| {
+                                ui.view.write().acknowledged.insert((room, user));
+                                look_at(ui, &look, Some(room));
+                            }
+                        },
+                        "I see it"
+                    }
+                }
+                if may && known {
                     button {
                         class: "button", r#type: "button",
                         onclick: {
@@ -147,7 +172,7 @@ pub fn LinkLine() -> Element {
 /// A room in the list.
 #[component]
 pub fn RoomRow(id: RoomId) -> Element {
-    let mut ui = use_context::<Ui>();
+    let ui = use_context::<Ui>();
     let host = use_context::<Host>();
     let row = use_memo(move || {
         let view = ui.view.read();
@@ -155,28 +180,22 @@ pub fn RoomRow(id: RoomId) -> Element {
             let talker = room.talker.as_ref().map(|talker| {
                 if talker.own { "You are talking".to_owned() } else { format!("{} is talking", view.name(talker.user)) }
             });
-            (room.name.clone(), talker, room.unread, !room.emergencies.is_empty(), view.open == Some(id))
+            let own = room.talker.as_ref().is_some_and(|talker| talker.own);
+            (room.name.clone(), talker, own, room.unread, !room.emergencies.is_empty(), view.open == Some(id))
         })
     });
-    let Some((name, talker, unread, emergency, open)) = row.read().clone() else { return rsx! {} };
-    let class = match (emergency, &talker) {
-        (true, _) => "room-row emergency",
-        (false, Some(_)) => "room-row receiving",
-        (false, None) => "room-row",
-    };
-    let icon = match (emergency, &talker) {
-        (true, _) => IconName::Alarm,
-        (false, Some(_)) => IconName::Speaker,
-        (false, None) => IconName::Room,
+    let Some((name, talker, own, unread, emergency, open)) = row.read().clone() else { return rsx! {} };
+    let (class, icon) = match (emergency, &talker, own) {
+        (true, ..) => ("room-row emergency", IconName::Alarm),
+        (false, Some(_), true) => ("room-row granted", IconName::Waves),
+        (false, Some(_), false) => ("room-row receiving", IconName::Speaker),
+        (false, None, _) => ("room-row", IconName::Room),
     };
     rsx! {
         li {
             button {
                 class, r#type: "button", aria_current: if open { "true" } else { "false" },
-                onclick: move |_| {
-                    ui.view.write().look_at(Some(id));
-                    host.ask(Ask::Open(id));
-                },
+                onclick: move |_| look_at(ui, &host, Some(id)),
                 Icon { name: icon }
                 span { class: "room-row-words",
                     span { class: "room-row-name", "{name}" }

@@ -1,11 +1,12 @@
 //! The talk button: what state it is in, in colour, icon and words.
 
+use dioxus::html::Code;
 use dioxus::prelude::*;
 use holler_core::model::Role;
 
 use super::{Icon, IconName};
 use crate::port::{Host, Microphone};
-use crate::state::{Link, PressState, View};
+use crate::state::{EMERGENCY_HOLD_MS, Link, PressState, View};
 use crate::{Ui, press};
 
 /// Ticks of the level meter around the button.
@@ -50,14 +51,26 @@ fn face(view: &View) -> Face {
             {
                 return face("asking", IconName::Dots, "Wait …", "Starting the microphone");
             }
+            PressState::Granted { .. } | PressState::Asking | PressState::Queued { .. } | PressState::Offline
+                if press.held && press.emergency =>
+            {
+                let hint =
+                    "Your microphone is open, and everyone in the room sees the emergency. Tap the button to end it.";
+                let face = face("alarm", IconName::Alarm, "Emergency: speak", hint);
+                return Face { until: press.open_until, ..face };
+            }
             PressState::Asking if press.held => return face("asking", IconName::Dots, "Wait …", "Asking to talk"),
             PressState::Queued { position, waiting } if press.held => {
                 let hint = "Keep holding: it is your turn when this turns red.";
                 return face("queued", IconName::Queue, &format!("In line: {position} of {waiting}"), hint);
             }
             PressState::Granted { until } if press.held => {
-                let face =
-                    face("granted", IconName::Waves, "Speak now", "Everyone in the room hears you. Let go when done.");
+                let hint = if press.latched {
+                    "Everyone in the room hears you. Tap again when done."
+                } else {
+                    "Everyone in the room hears you. Let go when done."
+                };
+                let face = face("granted", IconName::Waves, "Speak now", hint);
                 return Face { until: *until, ..face };
             }
             PressState::Offline if press.held => {
@@ -81,7 +94,12 @@ fn face(view: &View) -> Face {
                 );
             }
             PressState::Denied { words } | PressState::Revoked { words } => {
-                return face("idle", IconName::Microphone, "Hold to talk", words);
+                return face(
+                    "idle",
+                    IconName::Microphone,
+                    if view.latch { "Tap to talk" } else { "Hold to talk" },
+                    words,
+                );
             }
             PressState::Ending => return face("asking", IconName::Dots, "Sending …", "The last of it is on its way."),
             PressState::Starting
@@ -106,12 +124,17 @@ fn face(view: &View) -> Face {
     if let Microphone::Failed(words) = &view.microphone {
         return face("denied", IconName::No, "No microphone", words);
     }
-    let delivered =
-        view.press.as_ref().is_some_and(|press| press.room == room.id && press.state == PressState::Delivered);
-    if delivered {
-        return face("idle", IconName::Microphone, "Hold to talk", "Delivered: the server has every word.");
+    let press = view.press.as_ref().filter(|press| press.room == room.id && press.state == PressState::Delivered);
+    let ready = if view.latch { "Tap to talk" } else { "Hold to talk" };
+    if let Some(press) = press {
+        let hint = match press.burst.and_then(|burst| room.reach_of(burst)) {
+            Some(reach) => format!("{}.", reach.words("Heard")),
+            None => "Delivered: the server has every word.".to_owned(),
+        };
+        return face("idle", IconName::Microphone, ready, &hint);
     }
-    face("idle", IconName::Microphone, "Hold to talk", "Or hold the space bar.")
+    let hint = if view.latch { "Tap again to end." } else { "Or hold the space bar." };
+    face("idle", IconName::Microphone, ready, hint)
 }
 
 /// The button with all that belongs to it.
@@ -133,7 +156,7 @@ pub fn TalkPanel() -> Element {
                     aria_label: "{words}", aria_describedby: "talk-hint",
                     onpointerdown: move |event: PointerEvent| {
                         if event.is_primary() && event.trigger_button().is_none_or(|button| button == dioxus::html::input_data::MouseButton::Primary) {
-                            press(ui, &host, false);
+                            press(ui, &host);
                         }
                     },
                     oncontextmenu: |event: MouseEvent| event.prevent_default(),
@@ -143,6 +166,69 @@ pub fn TalkPanel() -> Element {
             div { class: "talk-words",
                 p { class: "talk-state", "{words}" }
                 p { class: "talk-hint soft", id: "talk-hint", "{hint}" }
+            }
+            Latch {}
+            Emergency {}
+        }
+    }
+}
+
+/// Whether a tap is enough.
+#[component]
+fn Latch() -> Element {
+    let mut ui = use_context::<Ui>();
+    let latch = use_memo(move || ui.view.read().latch);
+    let on = *latch.read();
+    rsx! {
+        button {
+            class: "button quiet latch", r#type: "button", aria_pressed: "{on}",
+            onclick: move |_| ui.view.write().latch = !on,
+            Icon { name: if on { IconName::Locked } else { IconName::Unlocked } }
+            span { "Hands-free" }
+        }
+    }
+}
+
+/// Held for two seconds, it raises an emergency: no pocket does that, and no thumb by mistake.
+#[component]
+fn Emergency() -> Element {
+    let mut ui = use_context::<Ui>();
+    let host = use_context::<Host>();
+    let known = use_memo(move || {
+        let view = ui.view.read();
+        let may = view.room().and_then(|room| room.role).is_some_and(|role| role >= Role::Talker);
+        (may, view.hold, view.press.as_ref().is_some_and(|press| press.held && press.emergency))
+    });
+    let (may, hold, on) = *known.read();
+    if !may || on {
+        return rsx! {};
+    }
+    let left = hold.map(|since| ((since + EMERGENCY_HOLD_MS - *ui.now.read()) / 1_000.0).ceil().max(0.0));
+    let mut begin = move || {
+        let now = host.now_ms();
+        ui.now.set(now);
+        ui.view.write().hold = Some(now);
+    };
+    let mut begin_by_key = begin.clone();
+    rsx! {
+        button {
+            class: if hold.is_some() { "button emergency-button held" } else { "button emergency-button" }, r#type: "button",
+            aria_label: "Emergency: hold for two seconds",
+            onpointerdown: move |event: PointerEvent| {
+                if event.is_primary() {
+                    begin();
+                }
+            },
+            onkeydown: move |event: KeyboardEvent| {
+                if matches!(event.code(), Code::Space | Code::Enter) && !event.is_auto_repeating() {
+                    begin_by_key();
+                }
+            },
+            onkeyup: move |_| ui.view.write().hold = None,
+            oncontextmenu: |event: MouseEvent| event.prevent_default(),
+            Icon { name: IconName::Alarm }
+            span {
+                if let Some(left) = left { "Keep holding: {left}" } else { "Emergency" }
             }
         }
     }

@@ -21,7 +21,7 @@ pub fn Timeline() -> Element {
             if items.read().is_empty() {
                 div { class: "empty-words",
                     Icon { name: IconName::Microphone }
-                    p { "Nothing was said here yet. Hold the button and say hello." }
+                    p { "Nothing was said here yet. Hold the button and say hello: you see here who heard it." }
                 }
             } else {
                 ol { class: "items",
@@ -52,13 +52,13 @@ fn Line(item: Item) -> Element {
         if view.me() == Some(user) { "You".to_owned() } else { view.name(user) }
     };
     match item {
-        Item::Text(Text { seq, user, at, text, edited, refused, .. }) => {
+        Item::Text(Text { seq, user, at, text, edited, refused, reach, .. }) => {
             let (name, time) = (name(user), host.clock(at));
             let state = match (&refused, seq) {
                 (Some(refused), _) => format!("Not sent: {refused}"),
                 (None, None) => "Waiting to be sent".to_owned(),
                 (None, Some(_)) if edited => "Changed".to_owned(),
-                (None, Some(_)) => String::new(),
+                (None, Some(_)) => reach.map(|reach| reach.words("Read")).unwrap_or_default(),
             };
             rsx! {
                 li { class: if seq.is_none() { "item waiting" } else { "item" },
@@ -78,8 +78,9 @@ fn Line(item: Item) -> Element {
                 }
             }
         }
-        Item::Burst { burst, user, at, frame_ms, frames, priority, end, missed, .. } => {
+        Item::Burst { burst, user, at, frame_ms, frames, priority, end, missed, reach, .. } => {
             let Some(room) = ui.view.peek().open else { return rsx! {} };
+            let own = ui.view.peek().me() == Some(user);
             let (name, time) = (name(user), host.clock(at));
             let state = match (end, missed) {
                 (BurstEnd::Live, _) => "Talking now".to_owned(),
@@ -87,8 +88,12 @@ fn Line(item: Item) -> Element {
                 (BurstEnd::Ended, true) => format!("{}, missed", length(frame_ms, frames)),
                 (BurstEnd::Ended, false) => length(frame_ms, frames),
             };
+            let state = match reach.filter(|_| end != BurstEnd::Live) {
+                Some(reach) => format!("{state} · {}", reach.words("Heard")),
+                None => state,
+            };
             rsx! {
-                li { class: if end == BurstEnd::Live { "item burst live" } else { "item burst" },
+                li { class: match (end, own) { (BurstEnd::Live, true) => "item burst live own", (BurstEnd::Live, false) => "item burst live", _ => "item burst" },
                     if end == BurstEnd::Live {
                         span { class: "burst-mark", Icon { name: IconName::Waves } }
                     } else {

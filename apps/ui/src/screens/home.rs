@@ -2,9 +2,12 @@
 
 use dioxus::prelude::*;
 
-use crate::parts::{Composer, Faults, Icon, IconName, LinkLine, LiveRegion, RoomRow, TalkPanel, Timeline};
-use crate::port::{Ask, Host};
-use crate::{Ui, release};
+use holler_core::model::PresenceState;
+
+use crate::parts::{Composer, Faults, Icon, IconName, LinkLine, LiveRegion, People, RoomRow, TalkPanel, Timeline};
+use crate::port::{Ask, Host, Microphone};
+use crate::state::{Account, Panel};
+use crate::{Ui, look_at, release};
 
 /// Everything after the sign-in.
 #[component]
@@ -13,6 +16,7 @@ pub fn Home() -> Element {
     let host = use_context::<Host>();
     let up = host.clone();
     let open = use_memo(move || ui.view.read().open);
+    let panel = use_memo(move || ui.view.read().panel);
     // A wide screen shows a room at once; on a phone the list comes first.
     let place = if open.read().is_some() { "home in-room" } else { "home in-list" };
     rsx! {
@@ -25,18 +29,18 @@ pub fn Home() -> Element {
                 main { class: "room",
                     RoomHead {}
                     Faults {}
-                    Timeline {}
-                    Composer {}
+                    if *panel.read() == Panel::People {
+                        People {}
+                    } else {
+                        Timeline {}
+                        Composer {}
+                    }
                 }
                 TalkPanel {}
             } else {
                 main { class: "room empty",
                     Faults {}
-                    div { class: "empty-words",
-                        Icon { name: IconName::Room }
-                        p { "Choose a room to hear it first and to talk in it." }
-                        p { class: "soft small", "You hear all your rooms; where two talk at once, the one you look at plays." }
-                    }
+                    FirstSteps {}
                 }
             }
             LiveRegion {}
@@ -44,16 +48,87 @@ pub fn Home() -> Element {
     }
 }
 
+/// What to do before anything was done.
+#[component]
+fn FirstSteps() -> Element {
+    let ui = use_context::<Ui>();
+    let host = use_context::<Host>();
+    let known = use_memo(move || {
+        let view = ui.view.read();
+        (view.rooms.is_empty(), view.microphone.clone())
+    });
+    let (no_rooms, microphone) = known.read().clone();
+    if no_rooms {
+        return rsx! {};
+    }
+    rsx! {
+        div { class: "empty-words",
+            Icon { name: IconName::Room }
+            p { "Choose a room to hear it first and to talk in it." }
+            p { class: "soft small", "You hear all your rooms; where two talk at once, the one you look at plays." }
+            match microphone {
+                Microphone::On => rsx! {
+                    p { class: "done", Icon { name: IconName::Check } "The microphone is ready." }
+                },
+                Microphone::Failed(words) => rsx! {
+                    p { class: "wrong", "{words}" }
+                },
+                Microphone::Off | Microphone::Asking => rsx! {
+                    p { class: "soft small",
+                        "To talk, this page needs the microphone. It is open while you hold the button and for two minutes after, so that \
+                         the next word is not clipped; never otherwise."
+                    }
+                    button {
+                        class: "button", r#type: "button", disabled: microphone == Microphone::Asking,
+                        onclick: move |_| host.ask(Ask::Microphone),
+                        Icon { name: IconName::Microphone }
+                        if microphone == Microphone::Asking { "Choose \u{201c}Allow\u{201d} above" } else { "Allow the microphone now" }
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// How the person is, as they say it.
+#[component]
+fn Own() -> Element {
+    let mut ui = use_context::<Ui>();
+    let host = use_context::<Host>();
+    let own = use_memo(move || ui.view.read().own.unwrap_or(PresenceState::Available));
+    const CHOICES: [(PresenceState, &str); 3] =
+        [(PresenceState::Available, "Available"), (PresenceState::Busy, "Busy"), (PresenceState::Away, "Away")];
+    rsx! {
+        select {
+            class: "own", aria_label: "What others see of you",
+            onchange: move |event| {
+                let chosen = CHOICES.into_iter().find(|(_, words)| *words == event.value());
+                if let Some((state, _)) = chosen {
+                    ui.view.write().own = Some(state);
+                    host.ask(Ask::Presence(state));
+                }
+            },
+            for (state, words) in CHOICES {
+                option { value: words, selected: state == *own.read(), "{words}" }
+            }
+        }
+    }
+}
+
 #[component]
 fn Rooms() -> Element {
-    let mut ui = use_context::<Ui>();
+    let ui = use_context::<Ui>();
     let host = use_context::<Host>();
     let head = use_memo(move || {
         let view = ui.view.read();
         let ids: Vec<_> = view.by_name().into_iter().map(|room| room.id).collect();
-        (view.workspace.clone(), ids, view.loaded, view.me().map(|me| view.name(me)).unwrap_or_default())
+        let login = match &view.account {
+            Account::SignedIn(identity) => identity.login.clone(),
+            Account::Starting | Account::SignedOut { .. } => String::new(),
+        };
+        (view.workspace.clone(), ids, view.loaded, view.me().map(|me| view.name(me)).unwrap_or_default(), login)
     });
-    let (workspace, ids, loaded, me) = head.read().clone();
+    let (workspace, ids, loaded, me, login) = head.read().clone();
     rsx! {
         nav { class: "rooms", aria_label: "Rooms",
             header { class: "rooms-head",
@@ -62,7 +137,11 @@ fn Rooms() -> Element {
             }
             if ids.is_empty() {
                 p { class: "soft pad",
-                    if loaded { "You are in no room yet. An admin can add you to one." } else { "Fetching your rooms …" }
+                    if loaded {
+                        "You are in no room yet. Ask an admin to add you to one: you are {login} to them. It then shows here by itself."
+                    } else {
+                        "Fetching your rooms …"
+                    }
                 }
             }
             ul { class: "room-list",
@@ -72,10 +151,11 @@ fn Rooms() -> Element {
             }
             footer { class: "rooms-foot",
                 span { class: "who", Icon { name: IconName::Person } span { "{me}" } }
+                Own {}
                 button {
                     class: "button quiet", r#type: "button",
                     onclick: move |_| {
-                        ui.view.write().look_at(None);
+                        look_at(ui, &host, None);
                         host.ask(Ask::SignOut);
                     },
                     "Sign out"
@@ -88,26 +168,48 @@ fn Rooms() -> Element {
 #[component]
 fn RoomHead() -> Element {
     let mut ui = use_context::<Ui>();
+    let host = use_context::<Host>();
+    let clock = host.clone();
     let head = use_memo(move || {
         let view = ui.view.read();
         view.room().map(|room| {
-            let people = if room.members == 1 { "1 person".to_owned() } else { format!("{} people", room.members) };
-            (room.name.clone(), people, room.refused.clone())
+            let here = view
+                .people()
+                .map(|people| people.iter().filter(|(_, _, seen)| seen.is_here()).count().to_string())
+                .or_else(|| room.counts.map(|counts| (counts.available + counts.busy + counts.solo).to_string()));
+            let people = match here {
+                Some(here) => {
+                    format!("{here} of {} here", room.people.as_ref().map_or(room.members as usize, Vec::len))
+                }
+                None if room.members == 1 => "1 person".to_owned(),
+                None => format!("{} people", room.members),
+            };
+            (room.name.clone(), people, room.refused.clone(), view.panel == Panel::People)
         })
     });
-    let Some((name, people, refused)) = head.read().clone() else { return rsx! {} };
+    let Some((name, people, refused, shows_people)) = head.read().clone() else { return rsx! {} };
     rsx! {
         header { class: "room-head",
             button {
                 class: "icon-button back", r#type: "button", aria_label: "Back to the rooms",
-                onclick: move |_| ui.view.write().look_at(None),
+                onclick: move |_| look_at(ui, &host, None),
                 Icon { name: IconName::Back }
             }
-            div {
+            div { class: "room-head-words",
                 h1 { "{name}" }
-                p { class: "soft small",
-                    if let Some(refused) = refused { "This room can't be followed: {refused}" } else { "{people}" }
+                if let Some(refused) = refused {
+                    p { class: "wrong small", "This room can't be followed: {refused}" }
                 }
+            }
+            button {
+                class: "button people-button", r#type: "button", aria_pressed: "{shows_people}",
+                onclick: move |_| {
+                    let panel = if shows_people { Panel::Timeline } else { Panel::People };
+                    ui.view.write().panel = panel;
+                    ui.now.set(clock.now_ms());
+                },
+                Icon { name: IconName::Person }
+                span { "{people}" }
             }
         }
     }

@@ -1,7 +1,9 @@
 //! The screens, each made of [`crate::parts`].
 
+mod entered;
 mod home;
 mod sign_in;
 
+pub use entered::Entered;
 pub use home::Home;
 pub use sign_in::SignIn;

@@ -57,7 +57,7 @@ pub fn SignIn(reason: Option<String>, busy: bool) -> Element {
                     if busy { "Signing in …" } else { "Sign in" }
                 }
                 p { class: "soft small",
-                    "No account? Whoever runs this server makes one. You stay signed in on this browser until you sign out."
+                    "No account? Ask whoever runs this server for an invite: its link leads to a form like this. Forgot the password? They can send you a link for a new one. You stay signed in on this browser until you sign out."
                 }
             }
         }

@@ -1,21 +1,28 @@
 //! What the screens show, and how it follows from what the host tells: [`View::apply`]. Nothing here draws.
 
+mod entry;
+mod notice;
+mod people;
 mod press;
 mod room;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use holler_core::engine::{LinkReason, LinkState, Notice, SendState, TalkState};
-use holler_core::model::Role;
+use holler_core::model::{PresenceState, Role};
 use holler_core::units::{BurstId, RoomId, UserId};
-use holler_core::wire::socket::{CloseCode, FloorState};
 
-use crate::port::{Ask, Identity, Microphone, Told, Tone};
+use crate::port::{Ask, Entry, Identity, Microphone, Told, Tone};
+pub use entry::{EntryView, is_login, login_of};
+pub use people::{Reach, Seen};
 pub use press::{Press, PressState};
 pub use room::{BurstEnd, Item, RoomView, Talker, Text};
 
 /// Faults that are shown at once; the oldest give way.
 const FAULTS_MAX: usize = 3;
+/// How long the emergency button must be held, ms: long enough for no accident, short enough for an emergency.
+pub const EMERGENCY_HOLD_MS: f64 = 2_000.0;
+/// How often an emergency that nobody acknowledged here is heard, ms.
+const ALARM_EVERY_MS: f64 = 3_000.0;
 
 /// Who is signed in.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,6 +67,16 @@ pub enum Link {
     },
 }
 
+/// What is shown of the room that is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Panel {
+    /// What was said and written.
+    #[default]
+    Timeline,
+    /// Who is in it.
+    People,
+}
+
 /// Everything that is shown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
@@ -89,6 +106,24 @@ pub struct View {
     pub faults: VecDeque<String>,
     /// The round trip to the server, ms.
     pub round_trip_ms: Option<u32>,
+    /// The link that led here, while it is not done with.
+    pub entry: Option<EntryView>,
+    /// What is shown of the room.
+    pub panel: Panel,
+    /// What is known of people.
+    pub presence: BTreeMap<UserId, Seen>,
+    /// What the person said of themself.
+    pub own: Option<PresenceState>,
+    /// The screens can't be seen.
+    pub hidden: bool,
+    /// A press of the button goes on until the next one.
+    pub latch: bool,
+    /// Since when the emergency button is held, ms since 1970.
+    pub hold: Option<f64>,
+    /// Emergencies that were acknowledged here.
+    pub acknowledged: BTreeSet<(RoomId, UserId)>,
+    /// When the alarm sounds next, ms since 1970.
+    alarm_at: f64,
 }
 
 impl View {
@@ -117,19 +152,75 @@ impl View {
         rooms
     }
 
+    /// Emergencies of others that were not acknowledged here.
+    pub fn alarms(&self) -> impl Iterator<Item = (RoomId, UserId)> {
+        let me = self.me();
+        let all = self.rooms.values().flat_map(|room| room.emergencies.iter().map(|user| (room.id, *user)));
+        all.filter(move |one| me != Some(one.1) && !self.acknowledged.contains(one))
+    }
+
     /// Whether something on the screen changes with time alone.
     pub fn is_ticking(&self) -> bool {
         self.press.as_ref().is_some_and(|press| press.held)
             || self.room().is_some_and(|room| room.talker.is_some())
             || matches!(self.link, Link::Down { .. })
+            || self.hold.is_some()
+            || self.panel == Panel::People && self.open.is_some()
+            || self.alarms().next().is_some()
+    }
+
+    /// Whether [`Self::tick`] has something to do.
+    pub fn is_due(&self, now: f64) -> bool {
+        self.hold.is_some_and(|since| now >= since + EMERGENCY_HOLD_MS)
+            || self.press.as_ref().is_some_and(|press| press.is_over(now))
+            || now >= self.alarm_at && self.alarms().next().is_some()
+    }
+
+    /// What time alone brings: an emergency that was held long enough, the end of its open microphone, an alarm.
+    pub fn tick(&mut self, now: f64) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        if self.hold.is_some_and(|since| now >= since + EMERGENCY_HOLD_MS) {
+            self.hold = None;
+            // A press that goes on is ended first: an emergency begins anew, with its own weight.
+            if self.end() {
+                asks.push(Ask::KeyUp);
+            }
+            if let Some(room) = self.open.filter(|_| self.press(true)) {
+                asks.push(Ask::KeyDown { room, emergency: true });
+            }
+        }
+        if self.press.as_ref().is_some_and(|press| press.is_over(now)) && self.end() {
+            asks.push(Ask::KeyUp);
+        }
+        if now >= self.alarm_at && self.alarms().next().is_some() {
+            self.alarm_at = now + ALARM_EVERY_MS;
+            asks.push(Ask::Tone(Tone::Alarm));
+        }
+        asks
     }
 
     /// A room is looked at.
-    pub fn look_at(&mut self, room: Option<RoomId>) {
+    pub fn look_at(&mut self, room: Option<RoomId>) -> Vec<Ask> {
+        let mut asks: Vec<Ask> = self.open.filter(|open| room != Some(*open)).map(Ask::Close).into_iter().collect();
         self.open = room;
+        self.panel = Panel::Timeline;
         if let Some(room) = room.and_then(|room| self.rooms.get_mut(&room)) {
             room.unread = 0;
+            asks.push(Ask::Open(room.id));
         }
+        asks.extend(self.saw());
+        asks
+    }
+
+    /// What was seen and not told yet: everything of the room that is looked at, while the screens can be seen.
+    fn saw(&mut self) -> Option<Ask> {
+        if self.hidden {
+            return None;
+        }
+        let room = self.rooms.get_mut(&self.open?)?;
+        let cursor = room.last.filter(|last| last.seq.0 > 0 && room.read < Some(last.seq))?;
+        room.read = Some(cursor.seq);
+        Some(Ask::Read { room: room.id, cursor })
     }
 
     /// The button went down in the open room. `false`: it can't be pressed.
@@ -139,12 +230,20 @@ impl View {
         if held || room.role.is_none_or(|role| role < Role::Talker) {
             return false;
         }
-        self.press = Some(Press::new(room.id, emergency));
+        let mut press = Press::new(room.id, emergency);
+        press.latched = emergency || self.latch;
+        self.press = Some(press);
         true
     }
 
-    /// The button came up. `false`: it was not down.
+    /// The button came up. `false`: it was not down, or goes on without a finger.
     pub fn release(&mut self) -> bool {
+        self.hold = None;
+        if self.press.as_ref().is_some_and(|press| press.latched) { false } else { self.end() }
+    }
+
+    /// The press ends, whatever holds it. `false`: none went on.
+    pub fn end(&mut self) -> bool {
         let Some(press) = self.press.as_mut().filter(|press| press.held) else { return false };
         press.held = false;
         true
@@ -154,10 +253,35 @@ impl View {
     pub fn apply(&mut self, now: f64, told: Told) -> Vec<Ask> {
         match told {
             Told::SignedOut { reason } => {
-                let audible = self.audible;
-                *self = Self { account: Account::SignedOut { reason, busy: false }, audible, ..Self::default() };
+                let Self { audible, hidden, entry, .. } = core::mem::take(self);
+                let account = Account::SignedOut { reason, busy: false };
+                *self = Self { account, audible, hidden, entry, ..Self::default() };
             }
-            Told::SignedIn(identity) => self.account = Account::SignedIn(identity),
+            Told::SignedIn(identity) => {
+                self.account = Account::SignedIn(identity);
+                // Somebody who was signed in before may still be reading the invite.
+                if self.entry.take_if(|entry| entry.busy).is_some() {
+                    return vec![Ask::LeaveLink];
+                }
+            }
+            Told::Opened(link) => {
+                let look = match &link {
+                    Entry::Invite { token } => Some(Ask::LookInvite { token: token.clone() }),
+                    Entry::Reset { .. } => None,
+                };
+                self.entry = Some(EntryView::new(link));
+                return look.into_iter().collect();
+            }
+            Told::Offer(offer) => {
+                if let Some(entry) = &mut self.entry {
+                    entry.offer = Some(offer);
+                }
+            }
+            Told::EntryFailed(reason) => {
+                if let Some(entry) = &mut self.entry {
+                    (entry.busy, entry.reason) = (false, Some(reason));
+                }
+            }
             Told::SignInFailed(reason) => {
                 self.account = Account::SignedOut { reason: Some(reason), busy: false };
             }
@@ -177,14 +301,23 @@ impl View {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.history(&events);
                 }
+                return self.saw().into_iter().collect();
             }
-            Told::Notice(notice) => return self.notice(now, notice),
+            Told::Notice(notice) => {
+                let mut asks = self.notice(now, notice);
+                asks.extend(self.saw());
+                return asks;
+            }
+            Told::Visible(visible) => {
+                self.hidden = !visible;
+                return self.saw().into_iter().collect();
+            }
             Told::Microphone(microphone) => self.microphone = microphone,
             Told::Audible(audible) => self.audible = audible,
             Told::Replaying(burst) => self.replaying = burst,
             Told::Fault(detail) => self.fault(detail),
             // Not part of the view: they come too often.
-            Told::Level(_) | Told::Key(_) | Told::Tick => {}
+            Told::Level(_) | Told::Key(_) | Told::Gone | Told::Tick => {}
         }
         Vec::new()
     }
@@ -203,119 +336,6 @@ impl View {
         }
         while self.faults.len() > FAULTS_MAX {
             self.faults.pop_front();
-        }
-    }
-
-    fn notice(&mut self, now: f64, notice: Notice) -> Vec<Ask> {
-        match notice {
-            Notice::Link(state) => self.link_is(now, state),
-            Notice::RoundTrip(round_trip) => self.round_trip_ms = u32::try_from(round_trip.as_millis()).ok(),
-            Notice::Room { room, role, .. } | Notice::Role { room, role } => {
-                if let Some(room) = self.rooms.get_mut(&room) {
-                    room.role = role;
-                }
-            }
-            Notice::RoomRefused { room, problem } => {
-                if let Some(room) = self.rooms.get_mut(&room) {
-                    room.refused = Some(problem.detail);
-                }
-            }
-            Notice::Event(event) => {
-                let (me, open) = (self.me(), self.open);
-                if let Some(room) = self.rooms.get_mut(&event.room) {
-                    room.event(&event, me, open == Some(event.room));
-                }
-            }
-            Notice::Floor { room, floor } => return self.floor(now, room, &floor),
-            Notice::Emergencies { room, raised_by } => {
-                if let Some(room) = self.rooms.get_mut(&room) {
-                    room.emergencies = raised_by;
-                }
-            }
-            Notice::Talk { room, burst, state } => return self.talk(now, room, burst, state),
-            Notice::Heard { room, burst, state, .. } => {
-                if let Some(room) = self.rooms.get_mut(&room) {
-                    room.heard(burst, state);
-                }
-            }
-            Notice::Send { room, client_id, state } => {
-                if let Some(room) = self.rooms.get_mut(&room) {
-                    if let SendState::TooMany = state {
-                        self.fault(
-                            "Too many messages wait to be sent: this one was not taken. Send it later.".to_owned(),
-                        );
-                    } else {
-                        room.sent(client_id, state);
-                    }
-                }
-            }
-            Notice::Fault { detail } => self.failed(&detail),
-            Notice::StoreFailed { detail } => self.fault(format!("This device could not keep something: {detail}")),
-            Notice::HistoryGap { room, .. } => {
-                if let Some(room) = self.rooms.get_mut(&room) {
-                    room.items.push(Item::Gap);
-                }
-            }
-            // It is being fetched: nothing a person could do.
-            Notice::EventsMissing { .. } => {}
-            // No screen shows people yet.
-            Notice::Presence { .. }
-            | Notice::PresenceRoom { .. }
-            | Notice::PresenceCounts { .. }
-            | Notice::PresenceFeed(_)
-            | Notice::Receipts { .. }
-            | Notice::Roster => {}
-        }
-        Vec::new()
-    }
-
-    fn link_is(&mut self, now: f64, state: LinkState) {
-        self.link = match state {
-            LinkState::Up { .. } => Link::Up,
-            LinkState::Refreshing | LinkState::Connecting { .. } | LinkState::Authenticating => {
-                if matches!(self.link, Link::New) { Link::New } else { Link::Trying }
-            }
-            LinkState::Waiting { reason, retry_in } => {
-                Link::Down { reason: reason.to_string(), retry_at: now + retry_in.as_secs_f64() * 1_000.0 }
-            }
-            LinkState::Ended { reason } => {
-                let elsewhere = reason == LinkReason::Closed(CloseCode::Replaced);
-                Link::Ended { reason: reason.to_string(), elsewhere }
-            }
-        };
-        if self.link != Link::Up {
-            // Nobody knows who talks while nothing comes.
-            for room in self.rooms.values_mut() {
-                room.talker = None;
-            }
-        }
-    }
-
-    fn floor(&mut self, now: f64, id: RoomId, floor: &FloorState) -> Vec<Ask> {
-        let mine = match &self.account {
-            Account::SignedIn(identity) => Some(identity.device),
-            Account::Starting | Account::SignedOut { .. } => None,
-        };
-        let Some(room) = self.rooms.get_mut(&id) else { return Vec::new() };
-        let was_talking = room.talker.as_ref().is_some_and(|talker| !talker.own);
-        room.talker = match floor {
-            FloorState::Idle { .. } => None,
-            FloorState::Taken { user, device, priority, header, since_ms, .. } => Some(Talker {
-                user: *user,
-                burst: header.burst,
-                own: mine == Some(*device),
-                priority: *priority,
-                since: now - f64::from(u32::try_from(*since_ms).unwrap_or(u32::MAX)),
-            }),
-        };
-        let released = was_talking && room.talker.is_none() && self.open == Some(id);
-        if released { vec![Ask::Tone(Tone::Release)] } else { Vec::new() }
-    }
-
-    fn talk(&mut self, now: f64, room: RoomId, burst: BurstId, state: TalkState) -> Vec<Ask> {
-        match self.press.as_mut().filter(|press| press.room == room && press.burst.is_none_or(|own| own == burst)) {
-            Some(press) => press.talk(now, burst, state),
-            None => Vec::new(),
         }
     }
 }

@@ -6,6 +6,9 @@ use holler_core::wire::socket::{DenyReason, RevokeReason};
 
 use crate::port::{Ask, Tone};
 
+/// For how long an emergency opens the microphone, ms, from the moment on at which it really runs.
+const EMERGENCY_OPEN_MS: f64 = 10_000.0;
+
 /// How a press stands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PressState {
@@ -61,6 +64,10 @@ pub struct Press {
     pub burst: Option<BurstId>,
     /// Whether the button is down.
     pub held: bool,
+    /// It goes on without a finger, until the button is pressed again.
+    pub latched: bool,
+    /// When it ends by itself, ms since 1970: an emergency opens the microphone for a while.
+    pub open_until: Option<f64>,
     /// Whether the microphone really runs.
     pub recording: bool,
     /// What went wrong with the recording.
@@ -72,7 +79,14 @@ pub struct Press {
 impl Press {
     /// A press that has just begun.
     pub fn new(room: RoomId, emergency: bool) -> Self {
-        Self { room, emergency, burst: None, held: true, recording: false, fault: None, state: PressState::Starting }
+        let state = PressState::Starting;
+        let (latched, recording) = (false, false);
+        Self { room, emergency, burst: None, held: true, latched, open_until: None, recording, fault: None, state }
+    }
+
+    /// Whether it has to end now.
+    pub(super) fn is_over(&self, now: f64) -> bool {
+        self.held && self.open_until.is_some_and(|until| now >= until)
     }
 
     /// Takes in what the engine says of it.
@@ -83,6 +97,9 @@ impl Press {
             TalkState::Starting => PressState::Starting,
             TalkState::SpeakNow => {
                 self.recording = true;
+                if self.emergency {
+                    self.open_until = self.open_until.or(Some(now + EMERGENCY_OPEN_MS));
+                }
                 // It may come after the floor's answer: only with both it is time to speak.
                 if self.held && matches!(self.state, PressState::Granted { .. }) {
                     asks.push(Ask::Tone(Tone::Grant));
@@ -90,7 +107,12 @@ impl Press {
                 if self.state == PressState::Starting { PressState::Asking } else { self.state.clone() }
             }
             TalkState::Asking => PressState::Asking,
-            TalkState::Queued { position, waiting } => PressState::Queued { position, waiting },
+            TalkState::Queued { position, waiting } => {
+                if !matches!(self.state, PressState::Queued { .. }) {
+                    asks.push(Ask::Tone(Tone::Busy));
+                }
+                PressState::Queued { position, waiting }
+            }
             TalkState::Granted { until, .. } => {
                 if self.held && self.recording {
                     asks.push(Ask::Tone(Tone::Grant));

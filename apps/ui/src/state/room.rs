@@ -2,8 +2,11 @@
 
 use holler_core::engine::{HeardState, SendState};
 use holler_core::model::{Event, EventBody, Priority, Role, RoomKind};
-use holler_core::units::{BurstId, ClientId, FrameMs, RoomId, Seq, UserId};
+use holler_core::units::{BurstId, ClientId, Cursor, FrameMs, RoomId, Seq, UserId};
+use holler_core::wire::presence::PresenceCounts;
 use holler_core::wire::rest::Room;
+
+use super::Reach;
 
 /// Items of a timeline that are kept; the oldest give way.
 const ITEMS_MAX: usize = 500;
@@ -40,6 +43,8 @@ pub struct Text {
     pub edited: bool,
     /// Why it was refused, where it was.
     pub refused: Option<String>,
+    /// How far it got, where that was told.
+    pub reach: Option<Reach>,
 }
 
 /// How a burst ended.
@@ -78,6 +83,8 @@ pub enum Item {
         end: BurstEnd,
         /// It came while another room played, and was not heard.
         missed: bool,
+        /// How far it got, where that was told.
+        reach: Option<Reach>,
     },
     /// Somebody raised (`true`) or cleared an emergency.
     Emergency {
@@ -117,6 +124,14 @@ pub struct RoomView {
     pub unread: u32,
     /// Why it can't be followed, where that is so.
     pub refused: Option<String>,
+    /// The last event of its log that is here.
+    pub last: Option<Cursor>,
+    /// Up to where the person saw it, as far as that was told.
+    pub read: Option<Seq>,
+    /// Who is in it, while it is watched and small enough to be told.
+    pub people: Option<Vec<UserId>>,
+    /// How many of a large room are in which state, while that is known.
+    pub counts: Option<PresenceCounts>,
 }
 
 impl Default for RoomView {
@@ -132,6 +147,10 @@ impl Default for RoomView {
             items: Vec::new(),
             unread: 0,
             refused: None,
+            last: None,
+            read: None,
+            people: None,
+            counts: None,
         }
     }
 }
@@ -144,6 +163,34 @@ impl RoomView {
         self.role = room.role;
         self.members = room.members;
         self.refused = None;
+        self.is_at(room.head);
+    }
+
+    /// How its log stands on the server: after a restore it is another log.
+    pub(super) fn is_at(&mut self, head: Cursor) {
+        if self.last.is_none_or(|last| last.incarnation != head.incarnation) {
+            (self.last, self.read) = (Some(head), None);
+        }
+    }
+
+    /// How far something got.
+    pub(super) fn reached(&mut self, wanted: Seq, how: Reach) {
+        for item in self.items.iter_mut().rev() {
+            match item {
+                Item::Burst { seq, reach, .. } if *seq == wanted => *reach = Some(how),
+                Item::Text(text) if text.seq == Some(wanted) => text.reach = Some(how),
+                Item::Burst { .. } | Item::Text(_) | Item::Emergency { .. } | Item::Gap => continue,
+            }
+            return;
+        }
+    }
+
+    /// How far a burst got, where that was told.
+    pub fn reach_of(&self, wanted: BurstId) -> Option<Reach> {
+        self.items.iter().rev().find_map(|item| match item {
+            Item::Burst { burst, reach, .. } if *burst == wanted => *reach,
+            Item::Burst { .. } | Item::Text(_) | Item::Emergency { .. } | Item::Gap => None,
+        })
     }
 
     /// Events older than everything that is here.
@@ -162,6 +209,9 @@ impl RoomView {
             self.unread += 1;
         }
         self.enter(event);
+        if let Some(last) = &mut self.last {
+            last.seq = last.seq.max(event.seq);
+        }
         if self.items.len() > ITEMS_MAX {
             self.items.drain(..self.items.len() - ITEMS_MAX);
         }
@@ -179,6 +229,7 @@ impl RoomView {
                     text: Some(text.clone()),
                     edited: false,
                     refused: None,
+                    reach: None,
                 };
                 // One's own stands there already, waiting for this.
                 self.items.retain(|item| !matches!(item, Item::Text(own) if own.client_id == event.client_id));
@@ -205,6 +256,7 @@ impl RoomView {
                 priority: *priority,
                 end: BurstEnd::Live,
                 missed: false,
+                reach: None,
             }),
             EventBody::BurstCommitted { burst, last, .. } | EventBody::BurstCompleted { burst, last, .. } => {
                 self.ended(*burst, last.0, BurstEnd::Ended);
@@ -258,7 +310,7 @@ impl RoomView {
 
     /// One's own text, before it is in the log.
     pub fn send(&mut self, client_id: ClientId, user: UserId, at: u64, text: String) {
-        let text = Text { seq: None, client_id, user, at, text: Some(text), edited: false, refused: None };
+        let text = Text { seq: None, client_id, user, at, text: Some(text), edited: false, refused: None, reach: None };
         self.items.push(Item::Text(text));
     }
 

@@ -4,10 +4,11 @@ use core::time::Duration;
 
 use dioxus::prelude::VirtualDom;
 use futures_channel::mpsc::unbounded;
-use holler_core::engine::{LinkReason, SendState};
-use holler_core::model::{BurstHeader, Codec, Event, EventBody, Priority, RoomKind};
+use holler_core::engine::{LinkReason, LinkState, Notice, PersonSeen, SendState, TalkState};
+use holler_core::model::{BurstHeader, Codec, Event, EventBody, Priority, RoomKind, UserRole};
 use holler_core::units::{Bitrate, ClientId, Cursor, DeviceId, Epoch, FloorToken, FrameMs, Incarnation, Seq, UnixMs};
-use holler_core::wire::rest::Room;
+use holler_core::wire::rest::{InviteOffer, Room};
+use holler_core::wire::socket::FloorState;
 
 use super::*;
 use crate::port::Host;
@@ -192,6 +193,185 @@ fn signing_out_leaves_nothing_of_the_person() {
     assert_eq!(view, View { account, audible: true, ..View::default() });
 }
 
+fn notice(view: &mut View, notice: Notice) -> Vec<Ask> {
+    view.apply(NOW, Told::Notice(notice))
+}
+
+#[test]
+fn a_latched_press_outlives_the_finger_and_ends_at_the_next_tap() {
+    let mut view = view();
+    view.latch = true;
+    assert!(view.press(false));
+    assert!(!view.release(), "a finger that is lifted ends nothing");
+    assert!(view.press.as_ref().unwrap().held);
+    assert!(view.end());
+    assert!(!view.end());
+}
+
+#[test]
+fn an_emergency_needs_two_seconds_of_holding_and_opens_the_microphone_for_ten() {
+    let mut view = view();
+    view.hold = Some(NOW);
+    assert!(!view.is_due(NOW + 1_999.0));
+    assert_eq!(view.tick(NOW + 1_999.0), []);
+    view.release();
+    assert_eq!(view.tick(NOW + 5_000.0), [], "let go in time");
+    view.hold = Some(NOW);
+    assert!(view.is_due(NOW + 2_000.0));
+    assert_eq!(view.tick(NOW + 2_000.0), [Ask::KeyDown { room: ROOM, emergency: true }]);
+    assert!(!view.release(), "it goes on without a finger");
+    talk(&mut view, TalkState::SpeakNow);
+    assert!(!view.is_due(NOW + 9_999.0));
+    assert_eq!(view.tick(NOW + 10_000.0), [Ask::KeyUp]);
+    assert!(!view.press.as_ref().unwrap().held);
+}
+
+#[test]
+fn an_emergency_that_is_held_up_by_a_press_ends_that_first() {
+    let mut view = view();
+    view.latch = true;
+    view.press(false);
+    view.hold = Some(NOW);
+    assert_eq!(view.tick(NOW + 2_000.0), [Ask::KeyUp, Ask::KeyDown { room: ROOM, emergency: true }]);
+}
+
+#[test]
+fn an_alarm_sounds_until_it_is_acknowledged_and_again_when_it_is_raised_again() {
+    let mut view = view();
+    let raised = |by: &[UserId]| Notice::Emergencies { room: ROOM, raised_by: by.to_vec() };
+    notice(&mut view, raised(&[ME]));
+    assert!(!view.is_due(NOW), "one knows of one's own");
+    notice(&mut view, raised(&[ME, OTHER]));
+    assert!(view.is_ticking());
+    assert_eq!(view.tick(NOW), [Ask::Tone(Tone::Alarm)]);
+    assert_eq!(view.tick(NOW + 1_000.0), []);
+    assert_eq!(view.tick(NOW + 3_000.0), [Ask::Tone(Tone::Alarm)]);
+    view.acknowledged.insert((ROOM, OTHER));
+    assert!(!view.is_due(NOW + 60_000.0));
+    notice(&mut view, raised(&[]));
+    notice(&mut view, raised(&[OTHER]));
+    assert!(view.is_due(NOW + 60_000.0));
+}
+
+#[test]
+fn waiting_in_line_is_heard_once() {
+    let mut view = view();
+    view.press(false);
+    let queued = |position| TalkState::Queued { position, waiting: 2 };
+    assert_eq!(talk(&mut view, queued(2)), [Ask::Tone(Tone::Busy)]);
+    assert_eq!(talk(&mut view, queued(1)), []);
+}
+
+#[test]
+fn what_was_seen_is_told_once_and_only_while_the_screen_can_be_seen() {
+    let mut view = view();
+    let head = Cursor { incarnation: Incarnation::from_bytes([9; 16]), seq: Seq(1) };
+    let read = |seq| Ask::Read { room: ROOM, cursor: Cursor { seq: Seq(seq), ..head } };
+    assert_eq!(view.apply(NOW, event(1, OTHER, 1, posted("one"))), [read(1)]);
+    assert_eq!(view.apply(NOW, Told::Visible(false)), []);
+    assert_eq!(view.apply(NOW, event(2, OTHER, 2, posted("two"))), []);
+    assert_eq!(view.apply(NOW, Told::Visible(true)), [read(2)]);
+    assert_eq!(view.look_at(None), [Ask::Close(ROOM)]);
+    assert_eq!(view.apply(NOW, event(3, OTHER, 3, posted("three"))), []);
+    assert_eq!(view.look_at(Some(ROOM)), [Ask::Open(ROOM), read(3)]);
+    let other = Cursor { incarnation: Incarnation::from_bytes([8; 16]), seq: Seq(2) };
+    let restored = Notice::Room { room: ROOM, role: Some(Role::Talker), head: other, first_seq: Seq(1) };
+    assert_eq!(notice(&mut view, restored), [Ask::Read { room: ROOM, cursor: other }], "of a restored log, anew");
+}
+
+#[test]
+fn receipts_are_counted_in_words() {
+    let words = |of, delivered, taken| Reach { of, delivered, taken }.words("Heard");
+    assert_eq!(words(9, 9, 7), "Heard by 7 of 9");
+    assert_eq!(words(9, 9, 9), "Heard by all 9");
+    assert_eq!(words(9, 5, 0), "Delivered to 5 of 9");
+    assert_eq!(words(1, 1, 1), "Heard");
+    assert_eq!(words(0, 0, 0), "Nobody else is in this room");
+}
+
+#[test]
+fn one_sees_who_heard_it_at_the_burst_and_at_the_button() {
+    let mut view = view();
+    view.press(false);
+    let FloorState::Taken { header, .. } = taken_by_another() else { panic!() };
+    let (token, priority) = (Some(FloorToken::default()), Priority::Normal);
+    let started = EventBody::BurstStarted { header, priority, token, spoken_ago_ms: 0, uncertainty_ms: 0 };
+    view.apply(NOW, event(1, ME, 1, started));
+    view.release();
+    talk(&mut view, TalkState::Delivered);
+    assert!(drawn(view.clone()).contains("the server has every word"));
+    notice(&mut view, Notice::Receipts { room: ROOM, seq: Seq(1), burst: Some(BURST), of: 9, delivered: 9, taken: 7 });
+    let page = drawn(view);
+    assert!(page.contains("Heard by 7 of 9."), "at the button: {page}");
+}
+
+#[test]
+fn nobody_is_shown_as_here_without_being_known_to_be() {
+    let mut view = view();
+    let other = UserId::from_bytes([5; 16]);
+    notice(&mut view, Notice::PresenceRoom { room: ROOM, people: vec![OTHER, ME, other] });
+    let here = |view: &View| view.people().unwrap().iter().filter(|(_, _, seen)| seen.is_here()).count();
+    assert_eq!(here(&view), 0);
+    let seen = |state| PersonSeen { state, age: Some(Duration::from_secs(300)) };
+    notice(&mut view, Notice::Presence { user: OTHER, seen: seen(PresenceState::Available) });
+    assert_eq!(here(&view), 1);
+    assert_eq!(view.people().unwrap()[0].0, OTHER, "who is here comes first");
+    notice(&mut view, Notice::Presence { user: OTHER, seen: seen(PresenceState::Unknown) });
+    assert_eq!(here(&view), 0);
+    assert_eq!(view.seen(OTHER).words(NOW), "Not known; last heard of 5 min ago");
+    assert_eq!(view.seen(other).words(NOW), "Not known; never heard of");
+    view.panel = Panel::People;
+    assert!(drawn(view).contains("last heard of 5 min ago"));
+}
+
+#[test]
+fn an_invite_is_looked_at_used_and_leaves_the_address() {
+    let mut view = View::default();
+    let link = Entry::Invite { token: "hi1.abc".into() };
+    assert_eq!(view.apply(NOW, Told::Opened(link)), [Ask::LookInvite { token: "hi1.abc".into() }]);
+    view.apply(NOW, Told::SignedOut { reason: None });
+    assert!(view.entry.is_some(), "that nobody is signed in changes nothing");
+    let offer =
+        InviteOffer { workspace_name: "Site 9".into(), role: UserRole::Member, rooms: vec![], expires_at: UnixMs(0) };
+    view.apply(NOW, Told::Offer(Ok(offer)));
+    let page = drawn(view.clone());
+    assert!(page.contains("Join Site 9") && !page.contains("hi1.abc"), "{page}");
+    view.entry.as_mut().unwrap().busy = true;
+    view.apply(NOW, Told::EntryFailed("taken".into()));
+    assert!(drawn(view.clone()).contains("taken"));
+    let identity = Identity { user: ME, device: DeviceId::from_bytes([2; 16]), login: "me".into() };
+    assert_eq!(view.apply(NOW, Told::SignedIn(identity.clone())), [], "somebody who was signed in before");
+    view.entry.as_mut().unwrap().busy = true;
+    assert_eq!(view.apply(NOW, Told::SignedIn(identity)), [Ask::LeaveLink]);
+    assert!(view.entry.is_none());
+}
+
+#[test]
+fn an_invite_that_is_not_good_says_so_and_what_to_do() {
+    let mut view = View::default();
+    view.apply(NOW, Told::Opened(Entry::Invite { token: "x".into() }));
+    view.apply(NOW, Told::Offer(Err("it is over".into())));
+    let page = drawn(view);
+    assert!(page.contains("it is over") && page.contains("Ask whoever sent it") && !page.contains("<form"), "{page}");
+}
+
+#[test]
+fn a_sign_in_name_is_made_of_a_name_and_is_one() {
+    for (name, login) in [
+        ("Jürgen  Groß", "jurgen.gros"),
+        (" Ana-María O'Neil ", "ana-maria.oneil"),
+        ("J. R. Hartley", "j.r.hartley"),
+        ("李雷", ""),
+        ("--x", "x"),
+    ] {
+        assert_eq!(login_of(name), login);
+        assert_eq!(is_login(login), !login.is_empty(), "{login}");
+    }
+    for wrong in ["", "Ben", "-ben", "b en", "ben!", &"x".repeat(65)] {
+        assert!(!is_login(wrong), "{wrong}");
+    }
+}
+
 fn drawn(view: View) -> String {
     let (_, inbox) = unbounded();
     let host = Host::new(|_| {}, || NOW, |_| "12:00".into(), || [0; 16]);
@@ -218,6 +398,12 @@ fn every_screen_draws() {
             "Wrong",
         ),
         (view(), "Hold to talk"),
+        (
+            View { entry: Some(EntryView::new(Entry::Reset { token: "x".into() })), ..View::default() },
+            "Set a new password",
+        ),
+        (View { open: None, ..view() }, "Allow the microphone now"),
+        (View { open: None, rooms: BTreeMap::new(), ..view() }, "you are me to them"),
     ] {
         let page = drawn(view);
         assert!(page.contains(words), "{words}: {page}");

@@ -47,6 +47,12 @@ pub enum Tone {
     Denied,
     /// The talk limit is near.
     Warning,
+    /// Somebody else talks: one's turn comes.
+    Busy,
+    /// Something was said that was not played.
+    Missed,
+    /// Somebody's emergency is on.
+    Alarm,
 }
 
 impl Tone {
@@ -57,6 +63,16 @@ impl Tone {
             Self::Release => &[(520.0, 0.0, 0.07)],
             Self::Denied => &[(220.0, 0.0, 0.12), (220.0, 0.18, 0.12)],
             Self::Warning => &[(880.0, 0.0, 0.05), (880.0, 0.1, 0.05)],
+            Self::Busy => &[(330.0, 0.0, 0.08), (330.0, 0.12, 0.08), (330.0, 0.24, 0.08)],
+            Self::Missed => &[(520.0, 0.0, 0.06), (390.0, 0.08, 0.1)],
+            Self::Alarm => &[
+                (880.0, 0.0, 0.14),
+                (1_320.0, 0.16, 0.14),
+                (880.0, 0.32, 0.14),
+                (1_320.0, 0.48, 0.14),
+                (880.0, 0.64, 0.14),
+                (1_320.0, 0.8, 0.14),
+            ],
         }
     }
 }

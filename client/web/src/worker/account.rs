@@ -6,7 +6,7 @@ use std::rc::Rc;
 use holler_core::engine::{Command, Input};
 use holler_core::units::{Cursor, Seq};
 use holler_core::wire::problem::ProblemKind;
-use holler_core::wire::rest::{Room, SignIn, Tokens};
+use holler_core::wire::rest::{AcceptInvite, Room, SignIn, Tokens, UseReset};
 
 use super::rest::RestError;
 use super::vault::Profile;
@@ -42,19 +42,69 @@ impl Shell {
             answer = self.rest.sign_in(&request).await;
         }
         match answer {
-            Ok(tokens) => {
-                let profile = profile_of(login, tokens);
-                if !self.vault.write(&profile).await {
-                    self.tell(&ToPage::Fault {
-                        detail: "This browser keeps nothing for this page (a private window?): \
-                                 you will have to sign in again when it is closed."
-                            .to_owned(),
-                    });
-                }
-                self.signed_in(&profile);
-            }
+            Ok(tokens) => self.enter(&profile_of(login, tokens)).await,
             Err(error) => self.tell(&ToPage::SignInFailed { detail: error.to_string() }),
         }
+    }
+
+    /// Begins as who just signed in.
+    async fn enter(&self, profile: &Profile) {
+        if !self.vault.write(profile).await {
+            self.tell(&ToPage::Fault {
+                detail: "This browser keeps nothing for this page (a private window?): \
+                         you will have to sign in again when it is closed."
+                    .to_owned(),
+            });
+        }
+        self.signed_in(profile);
+    }
+
+    /// See what an invite offers.
+    pub(super) async fn look(self: Rc<Self>, token: String) {
+        let offer = self.rest.look_invite(token).await.map_err(|error| error.to_string());
+        self.tell(&ToPage::Offer(offer));
+    }
+
+    /// Joins by an invite, and begins as the new person.
+    pub(super) async fn join(self: Rc<Self>, accept: AcceptInvite) {
+        match self.rest.accept_invite(&accept).await {
+            Ok(tokens) => {
+                self.leave().await;
+                self.enter(&profile_of(accept.login, tokens)).await;
+            }
+            Err(error) => self.tell(&ToPage::EntryFailed { detail: error.to_string() }),
+        }
+    }
+
+    /// Sets a new password by a one-time link, and begins as whose it is.
+    pub(super) async fn reset_password(self: Rc<Self>, reset: UseReset) {
+        let tokens = match self.rest.use_reset(&reset).await {
+            Ok(tokens) => tokens,
+            Err(error) => return self.tell(&ToPage::EntryFailed { detail: error.to_string() }),
+        };
+        self.leave().await;
+        self.rest.set_token(Some(tokens.access_token.clone()));
+        // The link does not say whose it is; the server does.
+        let login = match self.rest.me().await {
+            Ok(me) => me.user.login.unwrap_or_default(),
+            Err(error) => {
+                let detail =
+                    format!("The password is set, but this browser is not signed in: {error}. Sign in with it.");
+                return self.tell(&ToPage::EntryFailed { detail });
+            }
+        };
+        self.enter(&profile_of(login, tokens)).await;
+    }
+
+    /// Whoever was signed in here before gives way to somebody else.
+    async fn leave(&self) {
+        if self.vault.read().await.is_some_and(|before| before.signed_in) {
+            // Out of reach, the server keeps that sign-in until it runs out or somebody revokes it.
+            let _ = self.rest.sign_out().await;
+        }
+        self.input(Input::Stop);
+        self.reset();
+        self.rest.set_token(None);
     }
 
     fn signed_in(&self, profile: &Profile) {
@@ -65,6 +115,7 @@ impl Shell {
             self.input(Input::Token { access: profile.access_token.clone(), expires_in });
         }
         self.input(Input::Start);
+        self.input(Input::Command(Command::KeepRoster));
     }
 
     /// Signs out on the server, where it can be reached, and here in any case.

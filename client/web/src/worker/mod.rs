@@ -17,6 +17,7 @@ use bytes::Bytes;
 use holler_core::engine::{Config, Engine, FetchError, Input, LinkReason, LinkState, Notice, Output, Pull};
 use holler_core::units::{BurstId, FrameMs, FrameNo, RoomId};
 use holler_core::wire::limits::{FRAMES_PER_BURST_MAX, PAGE_EVENTS_MAX};
+use holler_core::wire::rest::{AcceptInvite, UseReset};
 use holler_core::wire::socket::CloseCode;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::closure::Closure;
@@ -111,6 +112,14 @@ impl Shell {
                 self.spawn(|shell| shell.sign_in(login, password, device_name));
             }
             ToWorker::SignOut => self.spawn(Self::sign_out),
+            ToWorker::LookInvite { token } => self.spawn(|shell| shell.look(token)),
+            ToWorker::Join { token, login, name, password, device_name } => {
+                let accept = AcceptInvite { token, login, name, password, device_name };
+                self.spawn(|shell| shell.join(accept));
+            }
+            ToWorker::Reset { token, password, device_name } => {
+                self.spawn(|shell| shell.reset_password(UseReset { token, password, device_name }));
+            }
             ToWorker::Command(command) => self.input(Input::Command(command)),
             ToWorker::Connect => {
                 // Where the connection has ended for good, a new start; else a look at the network.
@@ -208,7 +217,8 @@ impl Shell {
     }
 
     fn notice(&self, notice: Notice) {
-        if matches!(notice, Notice::Link(LinkState::Up { .. })) {
+        // At once for the first time; from then on the engine says when there may be news.
+        if matches!(notice, Notice::Link(LinkState::Up { .. })) && self.follows.borrow().is_empty() {
             self.spawn(|shell| async move {
                 // It was said on the page what failed; the next connection tries again.
                 let _ = shell.load().await;
@@ -233,7 +243,7 @@ impl Shell {
                 for (number, payload) in frames {
                     all[usize::from(number.0) - 1] = payload;
                 }
-                self.sound.replay(burst, frame, all);
+                self.sound.replay(room, burst, frame, all);
             }
             Err(error) => self.tell(&ToPage::Fault { detail: format!("That burst did not come: {error}") }),
         }

@@ -8,7 +8,9 @@ use holler_core::units::{BurstId, Cursor, FrameNo, RoomId};
 use holler_core::wire::frames;
 use holler_core::wire::presence::RoomPresence;
 use holler_core::wire::problem::{self, Problem};
-use holler_core::wire::rest::{EventPage, Me, Refresh, Room, Roster, SignIn, Tokens};
+use holler_core::wire::rest::{
+    AcceptInvite, EventPage, InviteOffer, LookInvite, Me, Refresh, Room, Roster, SignIn, Tokens, UseReset,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -77,6 +79,18 @@ impl Rest {
 
     pub(super) async fn sign_in(&self, sign_in: &SignIn) -> Result<Tokens, RestError> {
         decode(&self.call("POST", "auth/sign-in", Some(encode(sign_in)?)).await?)
+    }
+
+    pub(super) async fn look_invite(&self, token: String) -> Result<InviteOffer, RestError> {
+        decode(&self.call("POST", "invites/look", Some(encode(&LookInvite { token })?)).await?)
+    }
+
+    pub(super) async fn accept_invite(&self, accept: &AcceptInvite) -> Result<Tokens, RestError> {
+        decode(&self.call("POST", "invites/accept", Some(encode(accept)?)).await?)
+    }
+
+    pub(super) async fn use_reset(&self, reset: &UseReset) -> Result<Tokens, RestError> {
+        decode(&self.call("POST", "auth/reset", Some(encode(reset)?)).await?)
     }
 
     pub(super) async fn refresh(&self, refresh_token: String) -> Result<Tokens, RestError> {

@@ -7,9 +7,9 @@ use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
 use holler_core::engine::jitter::{BRIDGE, Stretch, Stretcher};
-use holler_core::engine::{Input, Pull};
+use holler_core::engine::{Command, Input, Pull};
 use holler_core::model::BurstHeader;
-use holler_core::units::{BurstId, FrameMs, FrameNo, Mono};
+use holler_core::units::{BurstId, FrameMs, FrameNo, Mono, RoomId};
 use js_sys::{Array, Float32Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -62,7 +62,7 @@ enum Source {
     /// The engine.
     Live,
     /// A burst of the past, in order.
-    Past(VecDeque<Bytes>),
+    Past(RoomId, VecDeque<Bytes>),
 }
 
 struct Playing {
@@ -270,15 +270,15 @@ impl Sound {
     }
 
     /// Plays a burst of the past, unless a live one plays.
-    pub(super) fn replay(&self, burst: BurstId, frame: FrameMs, frames: VecDeque<Bytes>) {
+    pub(super) fn replay(&self, room: RoomId, burst: BurstId, frame: FrameMs, frames: VecDeque<Bytes>) {
         let live = matches!(self.playback.borrow().as_ref(), Some(Playing { source: Source::Live, .. }));
         if !live {
-            self.play(burst, frame, Source::Past(frames));
+            self.play(burst, frame, Source::Past(room, frames));
         }
     }
 
     fn play(&self, burst: BurstId, frame: FrameMs, source: Source) {
-        self.replayed(matches!(source, Source::Past(_)).then_some(burst));
+        self.replayed(matches!(source, Source::Past(..)).then_some(burst));
         let shell = self.shell.clone();
         let sound: Rc<dyn Fn(Vec<f32>)> = Rc::new(move |sound| {
             if let Some(shell) = shell.upgrade() {
@@ -321,7 +321,7 @@ impl Sound {
 
     /// Tells whether a burst of the past plays.
     fn replayed(&self, burst: Option<BurstId>) {
-        let before = self.playback.borrow().as_ref().is_some_and(|playing| matches!(playing.source, Source::Past(_)));
+        let before = self.playback.borrow().as_ref().is_some_and(|playing| matches!(playing.source, Source::Past(..)));
         if (before || burst.is_some())
             && let Some(shell) = self.shell.upgrade()
         {
@@ -411,7 +411,7 @@ impl Sound {
     fn pull_past(&self) -> Pull {
         let mut playing = self.playback.borrow_mut();
         let next = playing.as_mut().and_then(|playing| match &mut playing.source {
-            Source::Past(frames) => frames.pop_front(),
+            Source::Past(_, frames) => frames.pop_front(),
             Source::Live => None,
         });
         if let Some(payload) = next {
@@ -421,8 +421,16 @@ impl Sound {
                 Pull::Frame { number: FrameNo(0), payload, stretch: Stretch::None }
             };
         }
+        let heard = playing.as_ref().and_then(|playing| match playing.source {
+            Source::Past(room, _) => Some(Command::Heard { room, burst: playing.burst }),
+            Source::Live => None,
+        });
         drop(playing);
         self.replayed(None);
+        // Played to its end: whoever spoke it learns that it was heard.
+        if let Some(heard) = heard {
+            self.input(Input::Command(heard));
+        }
         Pull::End
     }
 

@@ -1,0 +1,153 @@
+//! What the engine tells, and what of it is shown.
+
+use holler_core::engine::{HeardState, LinkReason, LinkState, Notice, SendState, TalkState};
+use holler_core::units::{BurstId, RoomId, UserId};
+use holler_core::wire::socket::{CloseCode, FloorState};
+
+use super::{Account, Item, Link, Reach, Seen, Talker, View};
+use crate::port::{Ask, Tone};
+
+impl View {
+    pub(super) fn notice(&mut self, now: f64, notice: Notice) -> Vec<Ask> {
+        match notice {
+            Notice::Link(state) => self.link_is(now, state),
+            Notice::RoundTrip(round_trip) => self.round_trip_ms = u32::try_from(round_trip.as_millis()).ok(),
+            Notice::Room { room, role, head, .. } => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.role = role;
+                    room.is_at(head);
+                }
+            }
+            Notice::Role { room, role } => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.role = role;
+                }
+            }
+            Notice::RoomRefused { room, problem } => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.refused = Some(problem.detail);
+                }
+            }
+            Notice::Event(event) => {
+                let (me, open) = (self.me(), self.open);
+                if let Some(room) = self.rooms.get_mut(&event.room) {
+                    room.event(&event, me, open == Some(event.room));
+                }
+            }
+            Notice::Floor { room, floor } => return self.floor(now, room, &floor),
+            Notice::Emergencies { room, raised_by } => {
+                // One that is raised again must be acknowledged again.
+                self.acknowledged.retain(|(place, user)| *place != room || raised_by.contains(user));
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.emergencies = raised_by;
+                }
+            }
+            Notice::Talk { room, burst, state } => return self.talk(now, room, burst, state),
+            Notice::Heard { room, burst, state, .. } => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.heard(burst, state);
+                }
+                if state == HeardState::Missed {
+                    return vec![Ask::Tone(Tone::Missed)];
+                }
+            }
+            Notice::Send { room, client_id, state } => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    if let SendState::TooMany = state {
+                        self.fault(
+                            "Too many messages wait to be sent: this one was not taken. Send it later.".to_owned(),
+                        );
+                    } else {
+                        room.sent(client_id, state);
+                    }
+                }
+            }
+            Notice::Fault { detail } => self.failed(&detail),
+            Notice::StoreFailed { detail } => self.fault(format!("This device could not keep something: {detail}")),
+            Notice::HistoryGap { room, .. } => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.items.push(Item::Gap);
+                }
+            }
+            // It is being fetched: nothing a person could do.
+            Notice::EventsMissing { .. } => {}
+            Notice::Presence { user, seen } => {
+                self.presence.insert(user, Seen::new(now, seen));
+            }
+            Notice::PresenceRoom { room, people } => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.people = Some(people);
+                }
+                // Whoever shares no room that is watched is told no more: what was known of them would grow old unseen.
+                let rooms = &self.rooms;
+                let is_told = |user: &UserId| {
+                    rooms.values().any(|room| room.people.as_ref().is_some_and(|people| people.contains(user)))
+                };
+                self.presence.retain(|user, _| is_told(user));
+            }
+            Notice::PresenceCounts { room, counts } => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.counts = counts;
+                }
+            }
+            Notice::Receipts { room, seq, of, delivered, taken, .. } => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.reached(seq, Reach { of, delivered, taken });
+                }
+            }
+            // What is known runs out by itself, and says so; the roster comes as a directory.
+            Notice::PresenceFeed(_) | Notice::Roster => {}
+        }
+        Vec::new()
+    }
+
+    fn link_is(&mut self, now: f64, state: LinkState) {
+        self.link = match state {
+            LinkState::Up { .. } => Link::Up,
+            LinkState::Refreshing | LinkState::Connecting { .. } | LinkState::Authenticating => {
+                if matches!(self.link, Link::New) { Link::New } else { Link::Trying }
+            }
+            LinkState::Waiting { reason, retry_in } => {
+                Link::Down { reason: reason.to_string(), retry_at: now + retry_in.as_secs_f64() * 1_000.0 }
+            }
+            LinkState::Ended { reason } => {
+                let elsewhere = reason == LinkReason::Closed(CloseCode::Replaced);
+                Link::Ended { reason: reason.to_string(), elsewhere }
+            }
+        };
+        if self.link != Link::Up {
+            // Nobody knows who talks while nothing comes.
+            for room in self.rooms.values_mut() {
+                room.talker = None;
+            }
+        }
+    }
+
+    fn floor(&mut self, now: f64, id: RoomId, floor: &FloorState) -> Vec<Ask> {
+        let mine = match &self.account {
+            Account::SignedIn(identity) => Some(identity.device),
+            Account::Starting | Account::SignedOut { .. } => None,
+        };
+        let Some(room) = self.rooms.get_mut(&id) else { return Vec::new() };
+        let was_talking = room.talker.as_ref().is_some_and(|talker| !talker.own);
+        room.talker = match floor {
+            FloorState::Idle { .. } => None,
+            FloorState::Taken { user, device, priority, header, since_ms, .. } => Some(Talker {
+                user: *user,
+                burst: header.burst,
+                own: mine == Some(*device),
+                priority: *priority,
+                since: now - f64::from(u32::try_from(*since_ms).unwrap_or(u32::MAX)),
+            }),
+        };
+        let released = was_talking && room.talker.is_none() && self.open == Some(id);
+        if released { vec![Ask::Tone(Tone::Release)] } else { Vec::new() }
+    }
+
+    fn talk(&mut self, now: f64, room: RoomId, burst: BurstId, state: TalkState) -> Vec<Ask> {
+        match self.press.as_mut().filter(|press| press.room == room && press.burst.is_none_or(|own| own == burst)) {
+            Some(press) => press.talk(now, burst, state),
+            None => Vec::new(),
+        }
+    }
+}

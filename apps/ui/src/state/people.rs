@@ -1,0 +1,120 @@
+//! Who is here, in words. A state is never shown without what it is worth: past its lease it is `unknown`, with its age.
+
+use holler_core::engine::PersonSeen;
+use holler_core::model::PresenceState;
+use holler_core::units::UserId;
+
+use super::View;
+
+/// How far something got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// How many members there are beside the sender.
+    pub of: u32,
+    /// How many of them have it on a device.
+    pub delivered: u32,
+    /// How many of them heard it to its end, or read it.
+    pub taken: u32,
+}
+
+impl Reach {
+    /// In words; `taken` is what people did with it, such as "Heard".
+    pub fn words(self, taken: &str) -> String {
+        let Self { of, delivered, taken: count } = self;
+        match (of, count) {
+            (0, _) => "Nobody else is in this room".to_owned(),
+            (1, 1..) => taken.to_owned(),
+            (of, count) if count >= of => format!("{taken} by all {of}"),
+            (of, 0) => format!("Delivered to {delivered} of {of}"),
+            (of, count) => format!("{taken} by {count} of {of}"),
+        }
+    }
+}
+
+/// What is known of a person.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// How they are.
+    pub state: PresenceState,
+    /// When that was last confirmed, or when they went, ms since 1970; `None`: never heard of.
+    pub at: Option<f64>,
+}
+
+impl Seen {
+    pub(super) fn new(now: f64, seen: PersonSeen) -> Self {
+        Self { state: seen.state, at: seen.age.map(|age| now - age.as_secs_f64() * 1_000.0) }
+    }
+
+    /// In words: what is confirmed while it shows needs no age, everything else has one.
+    pub fn words(self, now: f64) -> String {
+        let ago = self.at.map(|at| ago(now - at));
+        match (self.state, ago) {
+            (PresenceState::Available, _) => "Available".to_owned(),
+            (PresenceState::Busy, _) => "Busy".to_owned(),
+            (PresenceState::Solo, _) => "Listens to one room".to_owned(),
+            (PresenceState::Away, _) => "Away".to_owned(),
+            (PresenceState::Offline, Some(ago)) => format!("Offline, left {ago}"),
+            (PresenceState::Offline, None) => "Offline".to_owned(),
+            (PresenceState::Unknown, Some(ago)) => format!("Not known; last heard of {ago}"),
+            (PresenceState::Unknown, None) => "Not known; never heard of".to_owned(),
+        }
+    }
+
+    /// The class of its mark: each state has one shape everywhere.
+    pub fn class(self) -> &'static str {
+        match self.state {
+            PresenceState::Available => "available",
+            PresenceState::Busy => "busy",
+            PresenceState::Solo => "solo",
+            PresenceState::Away => "away",
+            PresenceState::Offline => "offline",
+            PresenceState::Unknown => "unknown",
+        }
+    }
+
+    /// Whether the person can be expected to hear what is said now.
+    pub fn is_here(self) -> bool {
+        match self.state {
+            PresenceState::Available | PresenceState::Busy | PresenceState::Solo => true,
+            PresenceState::Away | PresenceState::Offline | PresenceState::Unknown => false,
+        }
+    }
+
+    fn rank(self) -> u8 {
+        match self.state {
+            PresenceState::Available => 0,
+            PresenceState::Solo => 1,
+            PresenceState::Busy => 2,
+            PresenceState::Away => 3,
+            PresenceState::Offline => 4,
+            PresenceState::Unknown => 5,
+        }
+    }
+}
+
+/// How long ago, for people.
+fn ago(ms: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least zero, and saturating")]
+    let seconds = (ms / 1_000.0).max(0.0) as u64;
+    match seconds {
+        0..60 => "less than a minute ago".to_owned(),
+        60..7_200 => format!("{} min ago", seconds / 60),
+        7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+impl View {
+    /// What is known of somebody.
+    pub fn seen(&self, user: UserId) -> Seen {
+        self.presence.get(&user).copied().unwrap_or(Seen { state: PresenceState::Unknown, at: None })
+    }
+
+    /// Who is in the room that is looked at, whoever is here first; `None`: too many, or not told yet.
+    pub fn people(&self) -> Option<Vec<(UserId, String, Seen)>> {
+        let people = self.room()?.people.as_ref()?;
+        let mut people: Vec<_> = people.iter().map(|user| (*user, self.name(*user), self.seen(*user))).collect();
+        people.sort_by_cached_key(|(user, name, seen)| (seen.rank(), name.to_lowercase(), *user));
+        Some(people)
+    }
+}
