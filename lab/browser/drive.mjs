@@ -130,7 +130,7 @@ const deeds = {
   },
   async "wait-for"({ words, pattern }) {
     const hasText = pattern ? new RegExp(pattern) : words;
-    await page.locator(".talk-state, .talk-hint, .banner, .item, .sign-in, .link, .person, .empty-words, .who").filter({ hasText }).first().waitFor(WAIT);
+    await page.locator(".talk-state, .talk-hint, .banner, .item, .sign-in, .link, .person, .empty-words, .who, .device, .card .button").filter({ hasText }).first().waitFor(WAIT);
     return { state: (await page.locator(".talk-state").count()) ? await state() : "" };
   },
   async send({ text }) {
@@ -172,6 +172,21 @@ const deeds = {
   },
   async complaints() {
     return { complaints };
+  },
+  async choose({ label, value }) {
+    await page.getByLabel(label).selectOption(value);
+    return {};
+  },
+  async count({ selector }) {
+    return { count: await page.locator(selector).count() };
+  },
+  // What is saved as a file when this button is pressed.
+  async saved({ name }) {
+    const [download] = await Promise.all([page.waitForEvent("download", WAIT), page.getByRole("button", { name }).click(WAIT)]);
+    return { name: download.suggestedFilename(), text: readFileSync(await download.path(), "utf8") };
+  },
+  async attribute({ selector, name }) {
+    return { value: await page.locator(selector).first().getAttribute(name, WAIT) };
   },
   async value({ selector }) {
     return { value: await page.locator(selector).first().inputValue(WAIT) };

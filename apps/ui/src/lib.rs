@@ -94,7 +94,7 @@ fn take(mut ui: Ui, host: &Host, told: Told) {
                 ui.now.set(now);
                 if ui.view.peek().is_due(now) {
                     let asks = ui.view.write().tick(now);
-                    ask_all(host, asks);
+                    ask_all(ui, host, asks);
                 }
             } else if *ui.level.peek() != 0.0 {
                 ui.level.set(0.0);
@@ -108,6 +108,9 @@ fn take(mut ui: Ui, host: &Host, told: Told) {
         | Told::Offer(_)
         | Told::EntryFailed(_)
         | Told::Visible(_)
+        | Told::Settings(_)
+        | Told::Microphones(_)
+        | Told::Devices(_)
         | Told::SignedIn(_)
         | Told::SignInFailed(_)
         | Told::Directory { .. }
@@ -118,14 +121,18 @@ fn take(mut ui: Ui, host: &Host, told: Told) {
         | Told::Audible(_)
         | Told::Fault(_)) => {
             let asks = ui.view.write().apply(host.now_ms(), told);
-            ask_all(host, asks);
+            ask_all(ui, host, asks);
         }
     }
 }
 
-fn ask_all(host: &Host, asks: Vec<Ask>) {
+fn ask_all(ui: Ui, host: &Host, asks: Vec<Ask>) {
+    let tones = ui.view.peek().settings.tones;
     for ask in asks {
-        host.ask(ask);
+        // An alarm is heard whatever was set.
+        if tones || !matches!(ask, Ask::Tone(tone) if tone != port::Tone::Alarm) {
+            host.ask(ask);
+        }
     }
 }
 
@@ -163,5 +170,5 @@ fn end(mut ui: Ui, host: &Host) {
 /// A room is looked at, or none.
 fn look_at(mut ui: Ui, host: &Host, room: Option<holler_core::units::RoomId>) {
     let asks = ui.view.write().look_at(room);
-    ask_all(host, asks);
+    ask_all(ui, host, asks);
 }

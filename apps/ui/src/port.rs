@@ -5,7 +5,9 @@ use std::rc::Rc;
 use holler_core::engine::Notice;
 use holler_core::model::{Event, PresenceState};
 use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, FrameMs, RoomId, UserId};
-use holler_core::wire::rest::{InviteOffer, Person, Room};
+use holler_core::wire::rest::{Device, InviteOffer, Person, Room};
+
+use crate::state::Settings;
 
 /// What a person asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +93,21 @@ pub enum Ask {
         /// The length of its frames.
         frame_ms: FrameMs,
     },
+    /// Show what came before this event of a room.
+    Earlier {
+        /// The room.
+        room: RoomId,
+        /// The earliest event that is here.
+        before: Cursor,
+    },
+    /// Keep the settings, and go by them.
+    Set(Settings),
+    /// Say which devices one is signed in on, and which microphones there are.
+    Devices,
+    /// Sign a device out.
+    Revoke(DeviceId),
+    /// Save everything that the server keeps of the person as a file.
+    Export,
     /// Open the microphone now, so that the first press need not wait for it.
     Microphone,
     /// Connect now.
@@ -194,6 +211,12 @@ pub enum Told {
     },
     /// From the engine.
     Notice(Notice),
+    /// What was set on this device before. Told before anything else.
+    Settings(Settings),
+    /// The microphones: the host's name and people's name for each.
+    Microphones(Vec<(String, String)>),
+    /// The devices that one is signed in on, or was.
+    Devices(Vec<Device>),
     /// How loud it is, 0 to 1.
     Level(f32),
     /// Whether a burst of the past plays.

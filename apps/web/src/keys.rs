@@ -1,6 +1,7 @@
 //! What only a browser's window knows: the space bar, a button that is let go anywhere, a page that is hidden, the network.
 
 use core::time::Duration;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use holler_client_web::message::ToWorker;
@@ -17,16 +18,17 @@ const TICK: Duration = Duration::from_millis(250);
 pub(crate) fn listen(
     sound: &Rc<Sound>,
     engine: &Rc<Engine>,
+    key: &Rc<RefCell<String>>,
     send: impl Fn(Told) + Clone + 'static,
 ) -> Result<(), JsValue> {
     let window = web_sys::window().ok_or("no window")?;
     let document = window.document().ok_or("no document")?;
     let target: &EventTarget = window.as_ref();
 
-    let down = send.clone();
+    let (down, talks) = (send.clone(), Rc::clone(key));
     on(target, "keydown", move |event| {
         let event: KeyboardEvent = event.unchecked_into();
-        if event.code() == "Space"
+        if event.code() == *talks.borrow()
             && !is_for_others(&event)
             && !event.ctrl_key()
             && !event.alt_key()
@@ -38,10 +40,10 @@ pub(crate) fn listen(
             }
         }
     })?;
-    let up = send.clone();
+    let (up, talks) = (send.clone(), Rc::clone(key));
     on(target, "keyup", move |event| {
         let event: KeyboardEvent = event.unchecked_into();
-        if event.code() == "Space" {
+        if event.code() == *talks.borrow() {
             if !is_for_others(&event) {
                 event.prevent_default();
             }
@@ -92,11 +94,17 @@ fn on(target: &EventTarget, event: &str, run: impl FnMut(Event) + 'static) -> Re
     Ok(())
 }
 
-/// Whether the space bar means something to what has the focus: a text, or another button.
+/// Whether the key means something to what has the focus: a text, or another button.
 fn is_for_others(event: &KeyboardEvent) -> bool {
     let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
     target.is_some_and(|target| {
-        let others = target.closest("input, textarea, select, a, button, [contenteditable]").ok().flatten();
+        // Other keys than these two do nothing at buttons and links.
+        let others = if ["Space", "Enter"].contains(&event.code().as_str()) {
+            "input, textarea, select, a, button, [contenteditable]"
+        } else {
+            "input, textarea, select, [contenteditable], [data-keys]"
+        };
+        let others = target.closest(others).ok().flatten();
         others.is_some_and(|other| !other.has_attribute("data-talk"))
     })
 }

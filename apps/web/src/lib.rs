@@ -4,19 +4,22 @@
 //! worker can't be of different versions.
 #![cfg(target_arch = "wasm32")]
 
+mod keep;
 mod keys;
 mod told;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use dioxus_web::Config;
 use futures_channel::mpsc::unbounded;
 use holler_client_web::message::ToWorker;
-use holler_client_web::page::{Engine, Sound, Tone};
+use holler_client_web::page::{Choice, Engine, Sound, Tone};
 use holler_core::engine::Command;
 use holler_core::model::{EventBody, Priority};
 use holler_core::units::{Bitrate, BurstId, FrameMs};
 use holler_ui::port::{self, Ask, Entry, Host, Told};
+use holler_ui::state::Settings;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -36,23 +39,45 @@ pub fn page(base: &str) -> Result<(), JsValue> {
     }
     let engine = Engine::start(base, {
         let send = send.clone();
-        move |message| send(told::told(message))
+        move |message| {
+            if let Some(told) = told::told(message) {
+                send(told);
+            }
+        }
     })?;
     let sound = Sound::new(
         Rc::clone(&engine),
         base,
         {
             let send = send.clone();
-            move |microphone| send(Told::Microphone(told::microphone(microphone)))
+            move |microphone| {
+                send(Told::Microphone(told::microphone(microphone)));
+                tell_microphones(send.clone());
+            }
         },
         {
             let send = send.clone();
             move |audible| send(Told::Audible(audible))
         },
     );
-    keys::listen(&sound, &engine, send)?;
+    let settings = keep::settings();
+    let key = Rc::new(RefCell::new(String::new()));
+    go_by(&settings, &sound, &key);
+    send(Told::Settings(settings));
+    keys::listen(&sound, &engine, &key, send.clone())?;
     sound.wake();
-    let host = Host::new(move |ask| perform(&engine, &sound, ask), js_sys::Date::now, clock, random);
+    let ask = move |ask| match ask {
+        Ask::Set(settings) => {
+            keep::keep(&settings);
+            go_by(&settings, &sound, &key);
+        }
+        Ask::Devices => {
+            engine.tell(&ToWorker::Devices);
+            tell_microphones(send.clone());
+        }
+        ask => perform(&engine, &sound, ask),
+    };
+    let host = Host::new(ask, js_sys::Date::now, clock, random);
     dioxus_web::launch::launch_virtual_dom(holler_ui::dom(host, inbox), Config::new().rootname("main"));
     Ok(())
 }
@@ -61,6 +86,23 @@ pub fn page(base: &str) -> Result<(), JsValue> {
 #[wasm_bindgen]
 pub fn worker() {
     holler_client_web::worker::run();
+}
+
+/// Goes by what is set.
+fn go_by(settings: &Settings, sound: &Sound, key: &RefCell<String>) {
+    keep::look(settings);
+    settings.key.clone_into(&mut key.borrow_mut());
+    let Settings { microphone, echo, noise, .. } = settings;
+    sound.choose(Choice { microphone: microphone.clone(), echo: *echo, noise: *noise });
+}
+
+fn tell_microphones(send: impl Fn(Told) + 'static) {
+    wasm_bindgen_futures::spawn_local(async move {
+        // A browser that names none leaves the choice to the system.
+        if let Ok(microphones) = Sound::microphones().await {
+            send(Told::Microphones(microphones));
+        }
+    });
 }
 
 fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
@@ -79,6 +121,11 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
             return engine.tell(&ToWorker::Reset { token, password, device_name: device_name() });
         }
         Ask::LeaveLink => return leave_link(),
+        Ask::Earlier { room, before } => return engine.tell(&ToWorker::Earlier { room, before }),
+        Ask::Revoke(device) => return engine.tell(&ToWorker::Revoke(device)),
+        Ask::Export => return engine.tell(&ToWorker::Export),
+        // Done before it comes here.
+        Ask::Set(_) | Ask::Devices => return,
         Ask::SignOut => {
             sound.close();
             return engine.tell(&ToWorker::SignOut);

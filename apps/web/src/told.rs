@@ -4,8 +4,16 @@ use holler_client_web::message::ToPage;
 use holler_client_web::page;
 use holler_ui::port::{Identity, Microphone, Told};
 
-pub(crate) fn told(message: ToPage) -> Told {
-    match message {
+use crate::keep;
+
+/// `None`: the page deals with it.
+pub(crate) fn told(message: ToPage) -> Option<Told> {
+    Some(match message {
+        ToPage::Exported(lines) => {
+            keep::save(&lines);
+            return None;
+        }
+        ToPage::Devices(devices) => Told::Devices(devices),
         ToPage::SignedOut { reason } => Told::SignedOut { reason },
         ToPage::SignedIn { user, device, login } => Told::SignedIn(Identity { user, device, login }),
         ToPage::SignInFailed { detail } => Told::SignInFailed(detail),
@@ -17,7 +25,7 @@ pub(crate) fn told(message: ToPage) -> Told {
         ToPage::Level(level) => Told::Level(level),
         ToPage::Replaying(burst) => Told::Replaying(burst),
         ToPage::Fault { detail } => Told::Fault(detail),
-    }
+    })
 }
 
 pub(crate) fn microphone(microphone: page::Microphone) -> Microphone {

@@ -2,8 +2,8 @@
 
 use holler_core::engine::{Command, Notice};
 use holler_core::model::Event;
-use holler_core::units::{BurstId, DeviceId, FrameMs, RoomId, UserId};
-use holler_core::wire::rest::{InviteOffer, Person, Room};
+use holler_core::units::{BurstId, Cursor, DeviceId, FrameMs, RoomId, UserId};
+use holler_core::wire::rest::{Device, InviteOffer, Person, Room};
 use serde::{Deserialize, Serialize};
 
 /// From the page to the worker.
@@ -60,6 +60,19 @@ pub enum ToWorker {
         /// The length of its frames.
         frame_ms: FrameMs,
     },
+    /// Fetch what came before this event of a room.
+    Earlier {
+        /// The room.
+        room: RoomId,
+        /// The earliest event that is known.
+        before: Cursor,
+    },
+    /// Fetch the list of the person's devices.
+    Devices,
+    /// Sign a device out.
+    Revoke(DeviceId),
+    /// Fetch everything that the server keeps of the person.
+    Export,
     /// The microphone is there.
     Microphone {
         /// How long a sample takes from the air to the sound thread, µs, as far as the browser knows.
@@ -123,6 +136,10 @@ pub enum ToPage {
     },
     /// From the engine.
     Notice(Notice),
+    /// The person's devices.
+    Devices(Vec<Device>),
+    /// Everything that the server keeps of the person, as lines of JSON.
+    Exported(String),
     /// How loud it is, 0 to 1, about 15 times a second while something is recorded or played.
     Level(f32),
     /// A burst of the past is being played, or (`None`) no longer.

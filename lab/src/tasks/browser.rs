@@ -92,6 +92,8 @@ pub(super) fn run(options: &Options) -> Result<bool> {
     round.text_is_text()?;
     round.space_bar_and_blur()?;
     round.hands_free()?;
+    round.the_past()?;
+    round.settings()?;
     round.keyboard_alone()?;
     round.new_password()?;
     let Round { mut page, server, shots, mut faults, .. } = round;
@@ -230,6 +232,58 @@ impl Round<'_> {
         self.ask(&json!({"do": "click", "selector": ".talk-button"}))?;
         self.ask(&json!({"do": "wait-for", "words": "Tap to talk"})).context("another tap ends it")?;
         self.ask(&json!({"do": "click", "selector": ".latch"}))?;
+        Ok(())
+    }
+
+    /// What was said is found and played again.
+    fn the_past(&mut self) -> Result<()> {
+        self.ask(&json!({"do": "fill", "label": "Search this room", "text": "ON MY"}))?;
+        self.ask(&json!({"do": "gone", "selector": ".item.burst"})).context("what does not match is not shown")?;
+        self.ask(&json!({"do": "wait-for", "words": "on my way"}))?;
+        self.shoot("search")?;
+        self.ask(&json!({"do": "fill", "label": "Search this room", "text": ""}))?;
+        self.ask(&json!({"do": "button", "name": "Replay last"}))?;
+        self.ask(&json!({"do": "click", "selector": ".timeline"}))?;
+        Ok(())
+    }
+
+    /// Settings hold at once and over a reload; another device is signed out; one's data is saved.
+    fn settings(&mut self) -> Result<()> {
+        self.ask(&json!({"do": "button", "name": "Settings"}))?;
+        self.ask(&json!({"do": "wait-for", "words": "This one"})).context("the list of devices")?;
+        self.shoot("settings")?;
+        self.look_over("settings")?;
+        let saved = self.ask(&json!({"do": "saved", "name": "Save a copy"}))?;
+        let lines = saved["text"].as_str().unwrap_or_default();
+        if !lines.contains(WEB) || lines.contains(OTHER_LOGIN) {
+            self.faults.push(format!("the saved data is not one's own: {}", saved["name"]));
+        }
+        let others = self.ask(&json!({"do": "count", "selector": ".device .button"}))?["count"].clone();
+        self.ask(&json!({"do": "click", "selector": ".device .button"}))?;
+        self.ask(&json!({"do": "gone", "selector": ".device .button"}))
+            .with_context(|| format!("one of {others} other devices is signed out"))?;
+        self.ask(&json!({"do": "choose", "label": "Colours", "value": "dark"}))?;
+        self.ask(&json!({"do": "click", "selector": "[data-keys]"}))?;
+        self.ask(&json!({"do": "key", "key": "t"}))?;
+        self.ask(&json!({"do": "wait-for", "words": "It is T"})).context("another key talks")?;
+        self.ask(&json!({"do": "reload"}))?;
+        let look = self.ask(&json!({"do": "attribute", "selector": "html", "name": "data-look"}))?;
+        if look["value"] != "dark" {
+            self.faults.push(format!("after a reload the look is {}", look["value"]));
+        }
+        self.ask(&json!({"do": "room", "name": ROOM}))?;
+        self.ask(&json!({"do": "press", "key": "t"}))?;
+        self.ask(&json!({"do": "wait-for", "words": "Speak now"}))
+            .context("the chosen key talks, also after a reload")?;
+        self.ask(&json!({"do": "release", "key": "t"}))?;
+        self.ask(&json!({"do": "wait-for", "words": "Hold to talk"}))?;
+        self.ask(&json!({"do": "button", "name": "Settings"}))?;
+        self.ask(&json!({"do": "click", "selector": "[data-keys]"}))?;
+        self.ask(&json!({"do": "key", "key": "Space"}))?;
+        self.ask(&json!({"do": "wait-for", "words": "the space bar"}))?;
+        self.ask(&json!({"do": "choose", "label": "Colours", "value": "system"}))?;
+        self.ask(&json!({"do": "button", "name": "Sign out here"}))?;
+        self.ask(&json!({"do": "sign-in", "login": WEB, "password": PASSWORD}))?;
         Ok(())
     }
 

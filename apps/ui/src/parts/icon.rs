@@ -37,6 +37,10 @@ pub enum IconName {
     Send,
     /// Put away.
     Close,
+    /// Play it again.
+    Again,
+    /// What can be set.
+    Settings,
     /// Goes on by itself.
     Locked,
     /// Goes on while it is held.
@@ -65,6 +69,8 @@ pub fn Icon(name: IconName) -> Element {
         IconName::Stop => &["M7 7h10v10H7z"],
         IconName::Send => &["M4 12l16-8-6 16-3-6z"],
         IconName::Close => &["M6 6l12 12M18 6L6 18"],
+        IconName::Again => &["M5 12a7 7 0 1 0 2-5", "M5 4v4h4"],
+        IconName::Settings => &["M4 7h9M19 7h1M4 12h2M12 12h8M4 17h8M18 17h2", "M16 5v4M9 10v4M15 15v4"],
         IconName::Locked => &["M6 11h12v9H6z", "M8.5 11V8a3.5 3.5 0 0 1 7 0v3"],
         IconName::Unlocked => &["M6 11h12v9H6z", "M8.5 11V7a3.5 3.5 0 0 1 6.5-1.8"],
     };

@@ -2,7 +2,7 @@
 
 use dioxus::html::Code;
 use dioxus::prelude::*;
-use holler_core::model::Role;
+use holler_core::model::{Priority, Role};
 
 use super::{Icon, IconName};
 use crate::port::{Host, Microphone};
@@ -116,6 +116,15 @@ fn face(view: &View) -> Face {
     }
     if let Some(talker) = room.talker.as_ref().filter(|talker| !talker.own) {
         let hint = "Hold to get in line.";
+        if talker.priority == Priority::Emergency {
+            let words = format!("Emergency: {} is talking", view.name(talker.user));
+            return face(
+                "alarm",
+                IconName::Alarm,
+                &words,
+                "Listen. A dispatcher can talk at once, others get in line.",
+            );
+        }
         return face("receiving", IconName::Speaker, &format!("{} is talking", view.name(talker.user)), hint);
     }
     if view.link != Link::Up {
@@ -133,8 +142,9 @@ fn face(view: &View) -> Face {
         };
         return face("idle", IconName::Microphone, ready, &hint);
     }
-    let hint = if view.latch { "Tap again to end." } else { "Or hold the space bar." };
-    face("idle", IconName::Microphone, ready, hint)
+    let hint =
+        if view.latch { "Tap again to end.".to_owned() } else { format!("Or hold {}.", view.settings.key_words()) };
+    face("idle", IconName::Microphone, ready, &hint)
 }
 
 /// The button with all that belongs to it.

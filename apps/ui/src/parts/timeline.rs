@@ -2,35 +2,122 @@
 
 use dioxus::prelude::*;
 use holler_core::model::Priority;
-use holler_core::units::{ClientId, FrameMs};
+use holler_core::units::{ClientId, Cursor, FrameMs, RoomId};
 use holler_core::wire::limits::TEXT_CHARS_MAX;
 
 use super::{Icon, IconName};
 use crate::Ui;
 use crate::port::{Ask, Host};
-use crate::state::{BurstEnd, Item, Text};
+use crate::state::{BurstEnd, Item, Text, View};
+
+/// Items that are drawn at first, and more each time somebody wants earlier ones: a room of 50,000 costs what is looked at.
+const DRAWN: usize = 150;
 
 /// The room's timeline, the newest at the bottom.
 #[component]
 pub fn Timeline() -> Element {
-    let ui = use_context::<Ui>();
-    let items = use_memo(move || ui.view.read().room().map(|room| room.items.clone()).unwrap_or_default());
+    let mut ui = use_context::<Ui>();
+    let host = use_context::<Host>();
+    let mut drawn = use_signal(|| DRAWN);
+    let mut search = use_signal(String::new);
+    let known = use_memo(move || {
+        let view = ui.view.read();
+        let Some(room) = view.room() else { return Known::default() };
+        let wanted = search.read().trim().to_lowercase();
+        let is_wanted = |item: &&Item| wanted.is_empty() || found(&view, item, &wanted);
+        let mut items: Vec<Item> = room.items.iter().rev().filter(is_wanted).take(*drawn.read() + 1).cloned().collect();
+        let more = items.len() > *drawn.read();
+        items.truncate(*drawn.read());
+        items.reverse();
+        let earlier = room.earlier().map(|before| (room.id, before));
+        let last = room.last_burst().map(|(burst, frame_ms)| Ask::Replay { room: room.id, burst, frame_ms });
+        Known { items, more, earlier, last, missed: room.missed().count(), any: !room.items.is_empty() }
+    });
+    let Known { items, more, earlier, last, missed, any } = known.read().clone();
+    let (again, missed_host) = (host.clone(), host.clone());
     rsx! {
+        if any {
+            div { class: "tools",
+                label { class: "unseen", r#for: "search", "Search this room" }
+                input {
+                    id: "search", r#type: "search", placeholder: "Search", value: "{search}",
+                    oninput: move |event| search.set(event.value()),
+                }
+                if missed > 0 {
+                    button {
+                        class: "button missed", r#type: "button",
+                        onclick: move |_| {
+                            let next = ui.view.write().play_missed();
+                            if let Some(next) = next {
+                                missed_host.ask(next);
+                            }
+                        },
+                        Icon { name: IconName::Play }
+                        "Play missed ({missed})"
+                    }
+                }
+                if let Some(last) = last {
+                    button {
+                        class: "button", r#type: "button", onclick: move |_| again.ask(last.clone()),
+                        Icon { name: IconName::Again }
+                        "Replay last"
+                    }
+                }
+            }
+        }
         // Scrolls from the bottom, so that what is new is seen without moving anything.
         section { class: "timeline", tabindex: "0", aria_label: "What was said and written",
-            if items.read().is_empty() {
+            if !any {
                 div { class: "empty-words",
                     Icon { name: IconName::Microphone }
                     p { "Nothing was said here yet. Hold the button and say hello: you see here who heard it." }
                 }
             } else {
                 ol { class: "items",
-                    for item in items.read().iter().cloned() {
+                    if more || earlier.is_some() {
+                        li { class: "item earlier",
+                            button {
+                                class: "button quiet", r#type: "button",
+                                onclick: move |_| {
+                                    drawn += DRAWN;
+                                    // What is here is shown first; what is not is fetched.
+                                    if let Some((room, before)) = earlier.filter(|_| !more) {
+                                        host.ask(Ask::Earlier { room, before });
+                                    }
+                                },
+                                "Show earlier"
+                            }
+                        }
+                    }
+                    if items.is_empty() {
+                        li { class: "item note", role: "status", "Nothing of what is here matches." }
+                    }
+                    for item in items {
                         Line { key: "{key(&item)}", item }
                     }
                 }
             }
         }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Known {
+    items: Vec<Item>,
+    more: bool,
+    earlier: Option<(RoomId, Cursor)>,
+    last: Option<Ask>,
+    missed: usize,
+    any: bool,
+}
+
+/// Whether `wanted`, in lower case, is in what was written or in who it is of.
+fn found(view: &View, item: &Item, wanted: &str) -> bool {
+    let has = |text: &str| text.to_lowercase().contains(wanted);
+    match item {
+        Item::Text(text) => text.text.as_deref().is_some_and(has) || has(&view.name(text.user)),
+        Item::Burst { user, .. } | Item::Emergency { user, .. } => has(&view.name(*user)),
+        Item::Gap => false,
     }
 }
 
@@ -113,11 +200,17 @@ fn Line(item: Item) -> Element {
             }
         }
         Item::Emergency { user, at, raised, .. } => {
-            let (name, time) = (name(user), host.clock(at));
+            let (own, name, time) = (ui.view.peek().me() == Some(user), name(user), host.clock(at));
+            let words = match (raised, own) {
+                (true, true) => "your emergency".to_owned(),
+                (true, false) => format!("emergency by {name}"),
+                (false, true) => "your emergency was cleared".to_owned(),
+                (false, false) => format!("the emergency of {name} was cleared"),
+            };
             rsx! {
                 li { class: "item note",
                     Icon { name: IconName::Alarm }
-                    if raised { "{time}: emergency by {name}" } else { "{time}: the emergency of {name} was cleared" }
+                    "{time}: {words}"
                 }
             }
         }

@@ -17,15 +17,18 @@ pub fn Home() -> Element {
     let up = host.clone();
     let open = use_memo(move || ui.view.read().open);
     let panel = use_memo(move || ui.view.read().panel);
+    let settings = use_memo(move || ui.view.read().settings_open);
     // A wide screen shows a room at once; on a phone the list comes first.
-    let place = if open.read().is_some() { "home in-room" } else { "home in-list" };
+    let place = if open.read().is_some() || *settings.read() { "home in-room" } else { "home in-list" };
     rsx! {
         div {
             class: place,
             onpointerup: move |_| release(ui, &up),
             onpointercancel: move |_| release(ui, &host),
             Rooms {}
-            if open.read().is_some() {
+            if *settings.read() {
+                super::Settings {}
+            } else if open.read().is_some() {
                 main { class: "room",
                     RoomHead {}
                     Faults {}
@@ -117,8 +120,8 @@ fn Own() -> Element {
 
 #[component]
 fn Rooms() -> Element {
-    let ui = use_context::<Ui>();
-    let host = use_context::<Host>();
+    let mut ui = use_context::<Ui>();
+    let settings = use_context::<Host>();
     let head = use_memo(move || {
         let view = ui.view.read();
         let ids: Vec<_> = view.by_name().into_iter().map(|room| room.id).collect();
@@ -153,12 +156,12 @@ fn Rooms() -> Element {
                 span { class: "who", Icon { name: IconName::Person } span { "{me}" } }
                 Own {}
                 button {
-                    class: "button quiet", r#type: "button",
+                    class: "icon-button", r#type: "button", aria_label: "Settings",
                     onclick: move |_| {
-                        look_at(ui, &host, None);
-                        host.ask(Ask::SignOut);
+                        ui.view.write().settings_open = true;
+                        settings.ask(Ask::Devices);
                     },
-                    "Sign out"
+                    Icon { name: IconName::Settings }
                 }
             }
         }

@@ -2,8 +2,10 @@
 
 mod entered;
 mod home;
+mod settings;
 mod sign_in;
 
 pub use entered::Entered;
 pub use home::Home;
+pub use settings::Settings;
 pub use sign_in::SignIn;

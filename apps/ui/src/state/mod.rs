@@ -5,17 +5,20 @@ mod notice;
 mod people;
 mod press;
 mod room;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use holler_core::model::{PresenceState, Role};
-use holler_core::units::{BurstId, RoomId, UserId};
+use holler_core::units::{BurstId, DeviceId, FrameMs, RoomId, UserId};
+use holler_core::wire::rest::Device;
 
 use crate::port::{Ask, Entry, Identity, Microphone, Told, Tone};
 pub use entry::{EntryView, is_login, login_of};
-pub use people::{Reach, Seen};
+pub use people::{Reach, Seen, ago_since};
 pub use press::{Press, PressState};
 pub use room::{BurstEnd, Item, RoomView, Talker, Text};
+pub use settings::{Look, Settings};
 
 /// Faults that are shown at once; the oldest give way.
 const FAULTS_MAX: usize = 3;
@@ -122,6 +125,16 @@ pub struct View {
     pub hold: Option<f64>,
     /// Emergencies that were acknowledged here.
     pub acknowledged: BTreeSet<(RoomId, UserId)>,
+    /// What the person set on this device.
+    pub settings: Settings,
+    /// The settings are shown.
+    pub settings_open: bool,
+    /// The microphones: the host's name and people's name for each.
+    pub microphones: Vec<(String, String)>,
+    /// Where one is signed in; `None`: not asked yet.
+    pub devices: Option<Vec<Device>>,
+    /// Bursts that are to be played one after the other.
+    pub queue: VecDeque<(RoomId, BurstId, FrameMs)>,
     /// When the alarm sounds next, ms since 1970.
     alarm_at: f64,
 }
@@ -133,6 +146,31 @@ impl View {
             Account::SignedIn(identity) => Some(identity.user),
             Account::Starting | Account::SignedOut { .. } => None,
         }
+    }
+
+    /// As which device.
+    pub fn device(&self) -> Option<DeviceId> {
+        match &self.account {
+            Account::SignedIn(identity) => Some(identity.device),
+            Account::Starting | Account::SignedOut { .. } => None,
+        }
+    }
+
+    /// Plays what was missed in the open room, in order.
+    pub fn play_missed(&mut self) -> Option<Ask> {
+        let room = self.room()?;
+        let id = room.id;
+        self.queue = room.missed().map(|(burst, frame_ms)| (id, burst, frame_ms)).collect();
+        self.next()
+    }
+
+    /// The next of what is to be played.
+    fn next(&self) -> Option<Ask> {
+        self.queue.front().map(|(room, burst, frame_ms)| Ask::Replay {
+            room: *room,
+            burst: *burst,
+            frame_ms: *frame_ms,
+        })
     }
 
     /// What somebody is called.
@@ -253,9 +291,9 @@ impl View {
     pub fn apply(&mut self, now: f64, told: Told) -> Vec<Ask> {
         match told {
             Told::SignedOut { reason } => {
-                let Self { audible, hidden, entry, .. } = core::mem::take(self);
+                let Self { audible, hidden, entry, settings, microphones, .. } = core::mem::take(self);
                 let account = Account::SignedOut { reason, busy: false };
-                *self = Self { account, audible, hidden, entry, ..Self::default() };
+                *self = Self { account, audible, hidden, entry, settings, microphones, ..Self::default() };
             }
             Told::SignedIn(identity) => {
                 self.account = Account::SignedIn(identity);
@@ -314,8 +352,28 @@ impl View {
             }
             Told::Microphone(microphone) => self.microphone = microphone,
             Told::Audible(audible) => self.audible = audible,
-            Told::Replaying(burst) => self.replaying = burst,
-            Told::Fault(detail) => self.fault(detail),
+            Told::Replaying(burst) => {
+                self.replaying = burst;
+                match burst {
+                    Some(burst) => {
+                        if self.queue.front().is_some_and(|(_, first, _)| *first == burst) {
+                            self.queue.pop_front();
+                        } else {
+                            // Another one was chosen: that is what is wanted.
+                            self.queue.clear();
+                        }
+                        self.rooms.values_mut().for_each(|room| room.played(burst));
+                    }
+                    None => return self.next().into_iter().collect(),
+                }
+            }
+            Told::Settings(settings) => self.settings = settings,
+            Told::Microphones(microphones) => self.microphones = microphones,
+            Told::Devices(devices) => self.devices = Some(devices),
+            Told::Fault(detail) => {
+                self.queue.clear();
+                self.fault(detail);
+            }
             // Not part of the view: they come too often.
             Told::Level(_) | Told::Key(_) | Told::Gone | Told::Tick => {}
         }

@@ -12,10 +12,11 @@ impl View {
         match notice {
             Notice::Link(state) => self.link_is(now, state),
             Notice::RoundTrip(round_trip) => self.round_trip_ms = u32::try_from(round_trip.as_millis()).ok(),
-            Notice::Room { room, role, head, .. } => {
+            Notice::Room { room, role, head, first_seq } => {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.role = role;
                     room.is_at(head);
+                    room.first = Some(first_seq);
                 }
             }
             Notice::Role { room, role } => {

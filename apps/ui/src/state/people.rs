@@ -92,6 +92,12 @@ impl Seen {
     }
 }
 
+/// How long before `now` (ms since 1970) something was, for people.
+pub fn ago_since(now: f64, then_ms: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "exact until the year 287396")]
+    ago(now - then_ms as f64)
+}
+
 /// How long ago, for people.
 fn ago(ms: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least zero, and saturating")]

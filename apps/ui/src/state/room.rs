@@ -9,7 +9,9 @@ use holler_core::wire::rest::Room;
 use super::Reach;
 
 /// Items of a timeline that are kept; the oldest give way.
-const ITEMS_MAX: usize = 500;
+pub(super) const ITEMS_MAX: usize = 50_000;
+/// So many give way at once: moving all that stay costs the same for one.
+pub(super) const ITEMS_STEP: usize = 1_000;
 
 /// Who talks.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,6 +128,10 @@ pub struct RoomView {
     pub refused: Option<String>,
     /// The last event of its log that is here.
     pub last: Option<Cursor>,
+    /// The first event that the server keeps, while that is known.
+    pub first: Option<Seq>,
+    /// The earliest event that is here.
+    pub earliest: Option<Seq>,
     /// Up to where the person saw it, as far as that was told.
     pub read: Option<Seq>,
     /// Who is in it, while it is watched and small enough to be told.
@@ -148,6 +154,8 @@ impl Default for RoomView {
             unread: 0,
             refused: None,
             last: None,
+            first: None,
+            earliest: None,
             read: None,
             people: None,
             counts: None,
@@ -170,6 +178,43 @@ impl RoomView {
     pub(super) fn is_at(&mut self, head: Cursor) {
         if self.last.is_none_or(|last| last.incarnation != head.incarnation) {
             (self.last, self.read) = (Some(head), None);
+            (self.first, self.earliest) = (None, None);
+        }
+    }
+
+    /// What to ask for to see what came before, where there is more.
+    pub fn earlier(&self) -> Option<Cursor> {
+        let (last, earliest) = (self.last?, self.earliest?);
+        (earliest > self.first?).then_some(Cursor { seq: earliest, ..last })
+    }
+
+    /// What was missed, in order.
+    pub fn missed(&self) -> impl Iterator<Item = (BurstId, FrameMs)> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Burst { burst, frame_ms, missed: true, end, .. } if *end != BurstEnd::Live => {
+                Some((*burst, *frame_ms))
+            }
+            Item::Burst { .. } | Item::Text(_) | Item::Emergency { .. } | Item::Gap => None,
+        })
+    }
+
+    /// The last burst that ended.
+    pub fn last_burst(&self) -> Option<(BurstId, FrameMs)> {
+        self.items.iter().rev().find_map(|item| match item {
+            Item::Burst { burst, frame_ms, end, .. } if *end != BurstEnd::Live => Some((*burst, *frame_ms)),
+            Item::Burst { .. } | Item::Text(_) | Item::Emergency { .. } | Item::Gap => None,
+        })
+    }
+
+    /// A burst of the past is played.
+    pub(super) fn played(&mut self, wanted: BurstId) {
+        for item in self.items.iter_mut().rev() {
+            if let Item::Burst { burst, missed, .. } = item
+                && *burst == wanted
+            {
+                *missed = false;
+                return;
+            }
         }
     }
 
@@ -196,6 +241,8 @@ impl RoomView {
     /// Events older than everything that is here.
     pub(super) fn history(&mut self, events: &[Event]) {
         let newer = core::mem::take(&mut self.items);
+        let first = events.iter().map(|event| event.seq).min();
+        self.earliest = self.earliest.into_iter().chain(first).min();
         for event in events {
             self.enter(event);
         }
@@ -212,8 +259,9 @@ impl RoomView {
         if let Some(last) = &mut self.last {
             last.seq = last.seq.max(event.seq);
         }
-        if self.items.len() > ITEMS_MAX {
-            self.items.drain(..self.items.len() - ITEMS_MAX);
+        self.earliest = self.earliest.or(Some(event.seq));
+        if self.items.len() >= ITEMS_MAX + ITEMS_STEP {
+            self.items.drain(..ITEMS_STEP);
         }
     }
 
@@ -232,7 +280,10 @@ impl RoomView {
                     reach: None,
                 };
                 // One's own stands there already, waiting for this.
-                self.items.retain(|item| !matches!(item, Item::Text(own) if own.client_id == event.client_id));
+                let own = |item: &Item| matches!(item, Item::Text(own) if own.client_id == event.client_id);
+                if let Some(at) = self.items.iter().rposition(own) {
+                    self.items.remove(at);
+                }
                 self.items.push(Item::Text(text));
             }
             EventBody::MessageEdited { target, text } => {
@@ -272,7 +323,7 @@ impl RoomView {
     }
 
     fn text(&mut self, target: Seq) -> Option<&mut Text> {
-        self.items.iter_mut().find_map(|item| match item {
+        self.items.iter_mut().rev().find_map(|item| match item {
             Item::Text(text) if text.seq == Some(target) => Some(text),
             Item::Text(_) | Item::Burst { .. } | Item::Emergency { .. } | Item::Gap => None,
         })

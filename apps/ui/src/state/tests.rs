@@ -176,12 +176,84 @@ fn what_comes_into_another_room_is_counted_and_ones_own_is_not() {
 }
 
 #[test]
-fn a_timeline_is_bounded() {
+fn a_timeline_is_bounded_and_draws_what_is_looked_at() {
     let mut view = view();
-    for seq in 1..=600 {
+    for seq in 1..=51_500 {
         view.apply(NOW, event(seq, OTHER, 1, EventBody::EmergencyRaised {}));
     }
-    assert_eq!(view.rooms[&ROOM].items.len(), 500);
+    let kept = view.rooms[&ROOM].items.len();
+    assert!((room::ITEMS_MAX..room::ITEMS_MAX + room::ITEMS_STEP).contains(&kept), "{kept}");
+    let page = drawn(view);
+    assert_eq!(page.matches("emergency by").count(), 150);
+    assert!(page.contains("Show earlier"));
+}
+
+fn burst(seq: u64, n: u8, missed: bool) -> Item {
+    Item::Burst {
+        seq: Seq(seq),
+        burst: BurstId::from_bytes([n; 16]),
+        user: OTHER,
+        at: 0,
+        frame_ms: FrameMs::Ms20,
+        frames: Some(50),
+        priority: Priority::Normal,
+        end: BurstEnd::Ended,
+        missed,
+        reach: None,
+    }
+}
+
+#[test]
+fn what_was_missed_plays_in_order_until_something_else_is_chosen() {
+    let mut view = view();
+    view.rooms.get_mut(&ROOM).unwrap().items = vec![burst(1, 1, true), burst(2, 2, false), burst(3, 3, true)];
+    let id = |n| BurstId::from_bytes([n; 16]);
+    let replay = |n| Ask::Replay { room: ROOM, burst: id(n), frame_ms: FrameMs::Ms20 };
+    assert!(drawn(view.clone()).contains("Play missed (2)"));
+    assert_eq!(view.play_missed(), Some(replay(1)));
+    assert_eq!(view.apply(NOW, Told::Replaying(Some(id(1)))), []);
+    assert_eq!(view.rooms[&ROOM].missed().count(), 1, "what plays is missed no more");
+    assert_eq!(view.apply(NOW, Told::Replaying(None)), [replay(3)]);
+    assert_eq!(view.apply(NOW, Told::Replaying(Some(id(2)))), [], "somebody chose another one");
+    assert_eq!(view.apply(NOW, Told::Replaying(None)), []);
+    assert_eq!(view.rooms[&ROOM].last_burst(), Some((id(3), FrameMs::Ms20)));
+}
+
+#[test]
+fn the_past_is_asked_for_as_long_as_there_is_more() {
+    let mut view = view();
+    let head = Cursor { incarnation: Incarnation::from_bytes([9; 16]), seq: Seq(9) };
+    notice(&mut view, Notice::Room { room: ROOM, role: Some(Role::Talker), head, first_seq: Seq(2) });
+    view.apply(NOW, event(5, OTHER, 5, posted("five")));
+    assert_eq!(view.rooms[&ROOM].earlier().map(|cursor| cursor.seq), Some(Seq(5)));
+    let Told::Notice(Notice::Event(older)) = event(2, OTHER, 2, posted("two")) else { panic!() };
+    view.apply(NOW, Told::History { room: ROOM, events: vec![*older] });
+    assert_eq!(view.rooms[&ROOM].earlier(), None);
+    assert!(matches!(&view.rooms[&ROOM].items[0], Item::Text(text) if text.seq == Some(Seq(2))), "older is above");
+}
+
+#[test]
+fn settings_are_kept_in_a_line_and_outlive_a_sign_out() {
+    let settings = Settings {
+        look: Look::Dark,
+        contrast: true,
+        still: true,
+        key: "KeyT".into(),
+        microphone: Some("a1".into()),
+        echo: false,
+        noise: false,
+        tones: false,
+    };
+    assert_eq!(Settings::of(&settings.line()), settings);
+    assert_eq!(Settings::of(&Settings::default().line()), Settings::default());
+    for line in ["", "look=pink key= echo=maybe other=1 microphone=", &format!("key={}", "x".repeat(300))] {
+        assert_eq!(Settings::of(line), Settings::default(), "{line}");
+    }
+    assert_eq!((settings.key_words().as_str(), Settings::default().key_words().as_str()), ("T", "the space bar"));
+    let mut view = view();
+    view.apply(NOW, Told::Settings(settings.clone()));
+    view.apply(NOW, Told::SignedOut { reason: None });
+    assert_eq!(view.settings, settings);
 }
 
 #[test]
@@ -403,6 +475,7 @@ fn every_screen_draws() {
             "Set a new password",
         ),
         (View { open: None, ..view() }, "Allow the microphone now"),
+        (View { settings_open: true, ..view() }, "Where you are signed in"),
         (View { open: None, rooms: BTreeMap::new(), ..view() }, "you are me to them"),
     ] {
         let page = drawn(view);

@@ -9,7 +9,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
 
 use crate::message::{ToPage, ToWorker};
-pub use sound::{Microphone, Sound, Tone};
+pub use sound::{Choice, Microphone, Sound, Tone};
 
 /// The worker of this page.
 pub struct Engine {

@@ -77,6 +77,17 @@ impl Tone {
     }
 }
 
+/// What a person chose for the microphone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Which, by the browser's name for it; `None`: the system's.
+    pub microphone: Option<String>,
+    /// The loudspeaker's sound is taken out of it.
+    pub echo: bool,
+    /// Steady noise is taken out of it.
+    pub noise: bool,
+}
+
 /// The page's sound.
 pub struct Sound {
     engine: Rc<Engine>,
@@ -84,6 +95,7 @@ pub struct Sound {
     context: RefCell<Option<AudioContext>>,
     capture: RefCell<Option<AudioWorkletNode>>,
     stream: RefCell<Option<MediaStream>>,
+    choice: RefCell<Choice>,
     asking: Cell<bool>,
     held: Cell<bool>,
     let_go: Cell<Option<i32>>,
@@ -107,6 +119,7 @@ impl Sound {
             context: RefCell::default(),
             capture: RefCell::default(),
             stream: RefCell::default(),
+            choice: RefCell::new(Choice { microphone: None, echo: true, noise: true }),
             asking: Cell::new(false),
             held: Cell::new(false),
             let_go: Cell::default(),
@@ -210,15 +223,19 @@ impl Sound {
 
     async fn open(self: &Rc<Self>) -> Result<(), JsValue> {
         let window = web_sys::window().ok_or("no window")?;
-        let wanted = Object::new();
+        let (wanted, choice) = (Object::new(), self.choice.borrow().clone());
         for (name, value) in [
             ("channelCount", JsValue::from(1)),
-            ("echoCancellation", true.into()),
-            ("noiseSuppression", true.into()),
+            ("echoCancellation", choice.echo.into()),
+            ("noiseSuppression", choice.noise.into()),
             ("autoGainControl", true.into()),
             ("latency", 0.into()),
         ] {
             Reflect::set(&wanted, &name.into(), &value)?;
+        }
+        if let Some(microphone) = choice.microphone {
+            // One that is gone gives way to the system's choice.
+            Reflect::set(&wanted, &"deviceId".into(), &microphone.into())?;
         }
         let constraints = MediaStreamConstraints::new();
         constraints.set_audio(&wanted);
@@ -279,6 +296,25 @@ impl Sound {
         let set =
             window.set_timeout_with_callback_and_timeout_and_arguments_0(close.unchecked_ref(), MICROPHONE_KEPT_MS);
         self.let_go.set(set.ok());
+    }
+
+    /// Goes by another choice from the next press on.
+    pub fn choose(&self, choice: Choice) {
+        if self.choice.replace(choice.clone()) != choice && !self.held.get() {
+            self.close();
+        }
+    }
+
+    /// The microphones: the browser's name and people's name for each. Without names before the person allowed one.
+    pub async fn microphones() -> Result<Vec<(String, String)>, JsValue> {
+        let devices = web_sys::window().ok_or("no window")?.navigator().media_devices()?.enumerate_devices()?;
+        let devices: Array = JsFuture::from(devices).await?.unchecked_into();
+        let text = |device: &JsValue, name: &str| {
+            Reflect::get(device, &name.into()).ok().and_then(|value| value.as_string()).unwrap_or_default()
+        };
+        let microphones = devices.iter().filter(|device| text(device, "kind") == "audioinput");
+        let named = microphones.map(|device| (text(&device, "deviceId"), text(&device, "label")));
+        Ok(named.filter(|(id, label)| !id.is_empty() && !label.is_empty()).collect())
     }
 
     /// Lets the microphone go.

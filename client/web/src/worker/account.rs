@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use holler_core::engine::{Command, Input};
-use holler_core::units::{Cursor, Seq};
+use holler_core::units::{Cursor, DeviceId, RoomId, Seq};
 use holler_core::wire::problem::ProblemKind;
 use holler_core::wire::rest::{AcceptInvite, Room, SignIn, Tokens, UseReset};
 
@@ -206,6 +206,43 @@ impl Shell {
             }
         }
         Ok(())
+    }
+}
+
+/// What the screens ask for of the past and of the account.
+impl Shell {
+    /// Fetches what came before an event.
+    pub(super) async fn earlier(self: Rc<Self>, room: RoomId, before: Cursor) {
+        let first = Seq(before.seq.0.saturating_sub(u64::from(HISTORY) + 1));
+        match self.rest.events(room, Cursor { seq: first, ..before }, HISTORY).await {
+            Ok(page) => {
+                let events = page.events.into_iter().filter(|event| event.seq < before.seq).collect();
+                self.tell(&ToPage::History { room, events });
+            }
+            Err(error) => self.tell(&ToPage::Fault { detail: format!("The past of a room did not come: {error}") }),
+        }
+    }
+
+    /// Signs `revoked` out, and tells the devices that there are then.
+    pub(super) async fn devices(self: Rc<Self>, revoked: Option<DeviceId>) {
+        let told = async {
+            if let Some(device) = revoked {
+                self.rest.revoke(device).await?;
+            }
+            self.rest.devices().await
+        };
+        match told.await {
+            Ok(devices) => self.tell(&ToPage::Devices(devices)),
+            Err(error) => self.tell(&ToPage::Fault { detail: format!("The list of devices did not come: {error}") }),
+        }
+    }
+
+    /// Fetches everything that the server keeps of the person.
+    pub(super) async fn export(self: Rc<Self>) {
+        match self.rest.export().await {
+            Ok(lines) => self.tell(&ToPage::Exported(String::from_utf8_lossy(&lines).into_owned())),
+            Err(error) => self.tell(&ToPage::Fault { detail: format!("Your data did not come: {error}") }),
+        }
     }
 }
 

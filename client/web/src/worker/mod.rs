@@ -127,6 +127,10 @@ impl Shell {
                 self.input(Input::NetworkUp);
             }
             ToWorker::Replay { room, burst, frame_ms } => self.spawn(|shell| shell.replay(room, burst, frame_ms)),
+            ToWorker::Earlier { room, before } => self.spawn(|shell| shell.earlier(room, before)),
+            ToWorker::Devices => self.spawn(|shell| shell.devices(None)),
+            ToWorker::Revoke(device) => self.spawn(|shell| shell.devices(Some(device))),
+            ToWorker::Export => self.spawn(Self::export),
             ToWorker::NoMicrophone { detail } => self.sound.no_microphone(&detail),
             ToWorker::Microphone { latency_us } => self.sound.set_input_latency(micros(latency_us)),
             ToWorker::OutputLatency(us) => self.sound.set_output_latency(micros(us)),

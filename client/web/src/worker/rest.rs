@@ -4,12 +4,12 @@ use core::cell::RefCell;
 
 use bytes::Bytes;
 use holler_core::engine::FetchError;
-use holler_core::units::{BurstId, Cursor, FrameNo, RoomId};
+use holler_core::units::{BurstId, Cursor, DeviceId, FrameNo, RoomId};
 use holler_core::wire::frames;
 use holler_core::wire::presence::RoomPresence;
 use holler_core::wire::problem::{self, Problem};
 use holler_core::wire::rest::{
-    AcceptInvite, EventPage, InviteOffer, LookInvite, Me, Refresh, Room, Roster, SignIn, Tokens, UseReset,
+    AcceptInvite, Device, EventPage, InviteOffer, LookInvite, Me, Refresh, Room, Roster, SignIn, Tokens, UseReset,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -111,6 +111,18 @@ impl Rest {
 
     pub(super) async fn roster(&self) -> Result<Roster, RestError> {
         decode(&self.call("GET", "roster", None).await?)
+    }
+
+    pub(super) async fn devices(&self) -> Result<Vec<Device>, RestError> {
+        decode(&self.call("GET", "devices", None).await?)
+    }
+
+    pub(super) async fn revoke(&self, device: DeviceId) -> Result<(), RestError> {
+        self.call("DELETE", &format!("devices/{device}"), None).await.map(drop)
+    }
+
+    pub(super) async fn export(&self) -> Result<Bytes, RestError> {
+        self.call("GET", "me/export", None).await
     }
 
     pub(super) async fn presence(&self, room: RoomId) -> Result<RoomPresence, RestError> {
