@@ -482,11 +482,15 @@ impl Link {
         Some(if self.talking {
             // While voice flows only the round trip is of interest, and whether anybody still answers.
             (sent_at + HEARTBEAT_TALKING).min(self.heard_at + MEASURE_TALKING)
-        } else if sent_at > self.heard_at {
-            // Nothing came since something was sent: what is sent again and again is no sign that anybody hears it.
-            (sent_at + UNANSWERED_WAIT).min(self.heard_at + self.rhythm.now)
         } else {
-            sent_at + self.rhythm.now
+            let quiet = if sent_at > self.heard_at {
+                // Nothing came since something was sent: what is sent again and again is no sign that anybody hears it.
+                (sent_at + UNANSWERED_WAIT).min(self.heard_at + self.rhythm.now)
+            } else {
+                sent_at + self.rhythm.now
+            };
+            // What is known of presence holds for as long as the last answer promised, however much else is sent.
+            quiet.min(self.pinged_at + self.rhythm.now + HEARTBEAT_SLACK / 2)
         })
     }
 

@@ -488,9 +488,12 @@ impl Engine {
         if let Some(client_id) = client_id {
             return self.sends.refused(&mut cx, client_id, problem);
         }
-        if request.is_some_and(|request| self.receipts.refused(&mut cx, room, request, &problem))
-            || request.is_some_and(|request| self.presence.refused(&mut cx, room, request, &problem))
-            || request.is_some_and(|request| self.rooms.refused(&mut cx, room, request, &problem))
+        // One request may have asked for a room's events and its people: both must hear of it.
+        let followed = request.is_some_and(|request| self.rooms.refused(&mut cx, room, request, &problem));
+        let watched = request.is_some_and(|request| self.presence.refused(&mut cx, room, request, &problem, followed));
+        if followed
+            || watched
+            || request.is_some_and(|request| self.receipts.refused(&mut cx, room, request, &problem))
             || self.talk.refused(&mut cx, &self.rooms, request, burst, &problem)
         {
             return;

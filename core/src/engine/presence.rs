@@ -27,6 +27,9 @@ const POLL_MIN: Duration = Duration::from_secs(5);
 /// The longest that the server can make this client believe it, ms: beyond the longest heartbeat and its slack.
 const LEASE_MS_MAX: u32 = 300_000;
 
+/// How long until a request that the server could not take for the moment is made again, where it does not say.
+const RETRY_WAIT: Duration = Duration::from_secs(2);
+
 /// For how long what was told still counts once the connection is known to be gone.
 const CUT_OFF: Duration = HEARTBEAT;
 
@@ -74,6 +77,8 @@ enum Feed {
 struct Watched {
     feed: Feed,
     request: Option<RequestId>,
+    /// When to ask again, where the server could not for the moment.
+    again_at: Option<Mono>,
     /// Who is in it, where it is small enough to be told.
     people: BTreeSet<UserId>,
     counts: Option<(PresenceCounts, Mono)>,
@@ -89,6 +94,8 @@ pub(super) struct Presence {
     promised: Mono,
     /// What this device says; told again on every connection.
     own: Option<PresenceState>,
+    /// What `auth` said of it on this connection.
+    said_with_auth: Option<PresenceState>,
     feed_told: Option<PresenceFeed>,
 }
 
@@ -136,6 +143,7 @@ impl Presence {
 
     /// `auth` asks for these.
     pub(super) fn asked_with_auth(&mut self, follows: &[Follow]) {
+        self.said_with_auth = self.own;
         for (room, watched) in &mut self.rooms {
             let follow = follows.iter().find(|follow| follow.presence && follow.room == *room);
             watched.request = follow.map(|follow| follow.request);
@@ -144,6 +152,10 @@ impl Presence {
 
     /// Asks for every watched room that `auth` did not ask for.
     pub(super) fn link_up(&mut self, cx: &mut Cx<'_>) {
+        if let Some(state) = self.own.filter(|own| self.said_with_auth != Some(*own)) {
+            // It was said while `auth` was on its way.
+            cx.send(Lane::Control, &ClientMessage::PresenceSet { state });
+        }
         for (room, watched) in self.rooms.iter_mut().filter(|(_, watched)| watched.request.is_none()) {
             watched.ask(cx, *room);
         }
@@ -154,7 +166,7 @@ impl Presence {
         self.promised = Mono::default();
         self.cap(cx.now + CUT_OFF);
         for watched in self.rooms.values_mut() {
-            (watched.feed, watched.request) = (Feed::None, None);
+            (watched.feed, watched.request, watched.again_at) = (Feed::None, None, None);
         }
         self.tell_feed(cx);
     }
@@ -251,16 +263,32 @@ impl Presence {
         }
     }
 
-    /// A request was refused. Whether it was one of these.
-    pub(super) fn refused(&mut self, cx: &mut Cx<'_>, room: RoomId, request: RequestId, problem: &Problem) -> bool {
+    /// A request was refused. Whether it was one of these. `told`: the person was told already, as the same request asked for the
+    /// room's events too.
+    pub(super) fn refused(
+        &mut self,
+        cx: &mut Cx<'_>,
+        room: RoomId,
+        request: RequestId,
+        problem: &Problem,
+        told: bool,
+    ) -> bool {
         let Some(watched) = self.rooms.get_mut(&room).filter(|watched| watched.request == Some(request)) else {
             return false;
         };
+        if problem.is_passing() {
+            let wait = problem.retry_after_s.map_or(RETRY_WAIT, |s| Duration::from_secs(u64::from(s)));
+            watched.request = None;
+            watched.again_at = Some(cx.now + wait + cx.chance.spread(RETRY_WAIT));
+            return true;
+        }
         watched.feed = Feed::Refused;
         watched.set_people(&[]);
         watched.counts = None;
         self.forget_strangers();
-        cx.notice(Notice::RoomRefused { room, problem: problem.clone() });
+        if !told {
+            cx.notice(Notice::RoomRefused { room, problem: problem.clone() });
+        }
         true
     }
 
@@ -277,7 +305,7 @@ impl Presence {
         let rooms = self.rooms.values().flat_map(|watched| {
             let counts = watched.counts.as_ref().filter(|_| !watched.counts_lapsed).map(|(_, until)| *until);
             let poll = if let Feed::Polled { at, .. } = watched.feed { at } else { None };
-            [counts, poll].into_iter().flatten()
+            [counts, poll, watched.again_at].into_iter().flatten()
         });
         lapses.chain(rooms).min()
     }
@@ -295,6 +323,9 @@ impl Presence {
             if !watched.counts_lapsed && watched.counts.as_ref().is_some_and(|(_, until)| cx.now >= *until) {
                 watched.counts_lapsed = true;
                 cx.notice(Notice::PresenceCounts { room: *room, counts: None });
+            }
+            if watched.again_at.take_if(|at| cx.now >= *at).is_some() {
+                watched.ask(cx, *room);
             }
             if let Feed::Polled { at, .. } = &mut watched.feed
                 && at.is_some_and(|at| cx.now >= at)

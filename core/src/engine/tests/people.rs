@@ -311,6 +311,71 @@ fn receipts_are_gathered_kept_until_stored_and_told_again_after_a_reconnect() {
     assert!(receipts(&mut bench).is_empty(), "what is stored is not told again");
 }
 
+/// A room that can't be opened for a moment is asked for again, and so are its people; one that is gone is told once.
+#[test]
+fn a_room_that_could_not_be_opened_is_asked_for_again_with_its_people() {
+    for (kind, again) in [(ProblemKind::Unavailable, true), (ProblemKind::NotFound, false)] {
+        let mut bench = Bench::new();
+        bench.input(Input::Token { access: "t".into(), expires_in: Duration::from_secs(900) });
+        bench.input(Input::Command(Command::Follow { room: ROOM, cursor: None, voice: true }));
+        bench.input(Input::Command(Command::WatchPresence { room: ROOM }));
+        bench.input(Input::Start);
+        bench.connect();
+        let request = bench
+            .sent()
+            .into_iter()
+            .find_map(|m| if let ClientMessage::Auth { rooms, .. } = m { Some(rooms[0].request) } else { None });
+        let problem = Problem::new(kind, "x").retry_after_s(1);
+        bench.say(&ServerMessage::Refused { room: ROOM, client_id: None, request, burst: None, problem });
+        let told = bench.take().iter().filter(|o| matches!(o, Output::Notice(Notice::RoomRefused { .. }))).count();
+        assert_eq!(told, usize::from(!again), "{kind:?}");
+        bench.pass(s(5));
+        let sent = bench.sent();
+        assert_eq!(sent.iter().any(|m| matches!(m, ClientMessage::Subscribe { .. })), again, "{kind:?}");
+        assert_eq!(sent.iter().any(|m| matches!(m, ClientMessage::PresenceWatch { .. })), again, "{kind:?}");
+    }
+}
+
+/// What a person says of themselves while `auth` is on its way is told as soon as the server has answered.
+#[test]
+fn a_state_said_while_connecting_is_told() {
+    let mut bench = Bench::new();
+    bench.input(Input::Token { access: "t".into(), expires_in: Duration::from_secs(900) });
+    bench.input(Input::Command(Command::SetPresence { state: PresenceState::Available }));
+    bench.input(Input::Start);
+    bench.link = bench.asked_link();
+    bench.input(Input::Connected { link: bench.link });
+    bench.input(Input::Command(Command::SetPresence { state: PresenceState::Away }));
+    bench.take();
+    bench.say(&ServerMessage::Welcome {
+        user: id(1),
+        device: id(2),
+        server_time: UnixMs(0),
+        heartbeat_ms: 15_000,
+        expires_in_s: 900,
+        resume: None,
+    });
+    let away = ClientMessage::PresenceSet { state: PresenceState::Away };
+    assert!(bench.sent().contains(&away));
+}
+
+/// The answer to a ping says for how long what is known of others holds: whoever sends all the time asks all the same.
+#[test]
+fn who_sends_all_the_time_still_asks_what_holds() {
+    let mut bench = Bench::up();
+    bench.pong(Duration::from_millis(10));
+    bench.pong(Duration::from_millis(10));
+    let mut pings = 0;
+    for n in 0..30 {
+        let body = EventBody::MessagePosted { text: "x".into(), reply_to: None };
+        bench.input(Input::Command(Command::Send { room: ROOM, client_id: id(n), body }));
+        bench.say(&ServerMessage::RosterChanged {});
+        bench.pass(s(4));
+        pings += bench.pong(Duration::from_millis(10));
+    }
+    assert!(pings >= 3, "{pings} in two minutes, and {SILENCE_MAX:?} is for how long the server promises");
+}
+
 /// A full disk over there says nothing of a receipt: it is kept. That the room is gone ends it.
 #[test]
 fn receipts_survive_a_server_that_has_no_room() {
