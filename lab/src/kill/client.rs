@@ -73,6 +73,11 @@ pub enum Line {
         /// Which.
         burst: BurstId,
     },
+    /// What lies before this place can't be had: the log was set back, or cut.
+    Gap {
+        /// There.
+        first: u64,
+    },
     /// Something that must not be.
     Trouble {
         /// What.
@@ -208,7 +213,7 @@ async fn live(orders: &Orders) -> Result<()> {
                 }
                 Told::Notice(Notice::Talk { burst, state: TalkState::Delivered, .. }) => say(&Line::Delivered { burst }),
                 Told::Notice(Notice::HistoryGap { first_seq, .. }) => {
-                    say(&Line::Trouble { detail: format!("a gap up to {first_seq}, though nothing was removed") });
+                    say(&Line::Gap { first: first_seq.0 });
                 }
                 Told::Notice(Notice::EventsMissing { after, found, .. }) => {
                     say(&Line::Trouble { detail: format!("{found} came straight after {after}") });

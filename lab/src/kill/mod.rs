@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use holler_client::rest::{Rest, RestError};
 use holler_client::store::Store;
-use holler_core::units::{Cursor, RoomId};
+use holler_core::units::{BurstId, ClientId, Cursor, FrameNo, RoomId};
 use holler_core::wire::limits::PAGE_EVENTS_MAX;
 use holler_core::wire::problem::ProblemKind;
 
@@ -104,7 +104,10 @@ struct Lab {
     own: BTreeMap<usize, u64>,
     /// The same when the client last began to ask for the log's end.
     asked: BTreeMap<usize, u64>,
-    delivered: BTreeSet<holler_core::units::BurstId>,
+    delivered: BTreeSet<BurstId>,
+    /// What was acked, by whom, in which order.
+    acked: Vec<(usize, ClientId)>,
+    gaps: Vec<String>,
     report: Report,
 }
 
@@ -137,7 +140,10 @@ pub fn run(programs: &Path, times: u64, seed: u64) -> Result<Report> {
         lab.progress("a message after a restart")?;
     }
     lab.report.took = start.elapsed();
-    runtime.block_on(lab.finish(&rest))?;
+    let log = runtime.block_on(lab.settle(&rest))?;
+    lab.report.faults.append(&mut lab.gaps);
+    lab.report.faults.extend(history::check(&lab.records, &log, 1).iter().map(ToString::to_string));
+    runtime.block_on(lab.bursts(&rest))?;
     Ok(lab.report)
 }
 
@@ -189,9 +195,19 @@ async fn prepare(programs: &Path, scratch: &Path, seed: u64) -> Result<(Rest, La
         own: BTreeMap::new(),
         asked: BTreeMap::new(),
         delivered: BTreeSet::new(),
+        acked: Vec::new(),
+        gaps: Vec::new(),
         report: Report::default(),
     };
     Ok((rest, lab))
+}
+
+/// Waits until the quota allows the next request; gives how long that was.
+async fn quota(refused: &RestError) -> Duration {
+    let told = if let RestError::Refused(problem) = refused { problem.retry_after_s } else { None };
+    let wait = Duration::from_secs(u64::from(told.unwrap_or(1)).clamp(1, 60));
+    tokio::time::sleep(wait).await;
+    wait
 }
 
 fn folder(scratch: &Path, client: usize) -> PathBuf {
@@ -283,6 +299,7 @@ impl Lab {
             }
             Line::Acked { client_id, seq } => {
                 self.report.acked += 1;
+                self.acked.push((client, client_id));
                 let own = self.own.entry(client).or_default();
                 *own = (*own).max(seq);
                 let key = (self.devices[client], *client_id.bytes());
@@ -296,17 +313,20 @@ impl Lab {
             Line::Delivered { burst } => {
                 self.delivered.insert(burst);
             }
+            Line::Gap { first } => {
+                self.gaps.push(format!("client {client}: a gap up to {first}, though nothing was removed"));
+            }
             Line::Trouble { detail } => self.report.faults.push(format!("client {client}: {detail}")),
         }
     }
 
-    /// Everybody finishes; then the log is read and everything compared.
-    async fn finish(&mut self, rest: &Rest) -> Result<()> {
+    /// Everybody finishes what they have begun; gives the log.
+    async fn settle(&mut self, rest: &Rest) -> Result<Vec<Entry>> {
         for client in self.clients.iter_mut().flatten() {
             client.tell("up");
             client.tell("end");
         }
-        let deadline = Instant::now() + PATIENCE * 2;
+        let mut deadline = Instant::now() + PATIENCE * 2;
         let mut log: Vec<Entry> = Vec::new();
         let mut quiet_since = Instant::now();
         let mut after = None;
@@ -316,7 +336,8 @@ impl Lab {
             loop {
                 let page = match rest.events(self.room, after, PAGE_EVENTS_MAX).await {
                     Err(error) if error.is(ProblemKind::RateLimited) => {
-                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        // The quota is the checker's own: nobody is late for it.
+                        deadline += quota(&error).await;
                         continue;
                     }
                     page => page?,
@@ -344,22 +365,25 @@ impl Lab {
             }
         }
         self.report.log = log.len();
-        self.report.faults.extend(history::check(&self.records, &log, 1).iter().map(ToString::to_string));
+        Ok(log)
+    }
+
+    /// What was delivered is there, every frame of it.
+    async fn bursts(&mut self, rest: &Rest) -> Result<()> {
         for burst in &self.delivered {
-            let (from, to) = (holler_core::units::FrameNo(1), holler_core::units::FrameNo(15_000));
+            let (from, to) = (FrameNo(1), FrameNo(15_000));
             let (stored, known) = loop {
                 let both = async {
                     anyhow::Ok((rest.frames(self.room, *burst, from, to).await?, rest.burst(self.room, *burst).await?))
                 };
                 match both.await {
-                    Err(error)
-                        if error
-                            .downcast_ref::<RestError>()
-                            .is_some_and(|error| error.is(ProblemKind::RateLimited)) =>
-                    {
-                        tokio::time::sleep(Duration::from_secs(1)).await;
-                    }
-                    both => break both?,
+                    Ok(both) => break both,
+                    Err(error) => match error.downcast_ref::<RestError>() {
+                        Some(refused) if refused.is(ProblemKind::RateLimited) => {
+                            quota(refused).await;
+                        }
+                        Some(_) | None => return Err(error),
+                    },
                 }
             };
             let right = stored.iter().zip(1..).all(|((number, payload), expected)| {

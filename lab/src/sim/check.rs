@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use holler_core::engine::{HeardState, LinkState, Notice, Received, SendState, TalkState};
-use holler_core::units::{BurstId, Cursor, FloorToken, FrameMs, Mono, RoomId, Seq};
+use holler_core::model::PresenceState;
+use holler_core::units::{BurstId, Cursor, FloorToken, FrameMs, Incarnation, Mono, RoomId, Seq};
+use holler_core::wire::limits::SILENCE_MAX;
 use holler_core::wire::socket::FloorState;
 use holler_core::wire::voice::{VoiceFrame, VoiceKind};
 
@@ -16,6 +18,10 @@ use super::disk::State;
 use super::world::World;
 use super::{Tally, Violation};
 use crate::history::{self, Entry, Record};
+
+/// For how long somebody may be told as here after the server last read something of theirs: their lease at the server, the lease
+/// that it promises to those who look, and a `pong` that was under way for long.
+const HERE_MAX: Duration = Duration::from_secs(2 * SILENCE_MAX.as_secs() + 20);
 
 /// Connection attempts of one client in any second, and in any minute: the backoff doubles from half a second to half a minute.
 const ATTEMPTS_A_SECOND: usize = 4;
@@ -46,6 +52,8 @@ pub(super) struct Observer {
     pub(super) heard_at: Vec<(usize, BurstId, Mono)>,
     /// Since when a client's life follows a room.
     followed: BTreeMap<Reader, Mono>,
+    /// The last event that a client's life was shown.
+    shown: BTreeMap<Reader, Cursor>,
 }
 
 impl Observer {
@@ -66,6 +74,9 @@ impl Observer {
     /// A client begins: from these cursors, where it has any.
     pub(super) fn starts(&mut self, client: usize, life: u32, era: u32, cursors: &[(RoomId, Option<Cursor>)]) {
         for (room, cursor) in cursors {
+            if let Some(cursor) = cursor {
+                self.handed_on(client, life, *room, *cursor);
+            }
             self.begins(client, life, *room, era, cursor.map(|cursor| cursor.seq.0));
         }
     }
@@ -110,6 +121,34 @@ impl Observer {
         if lately > ATTEMPTS_A_SECOND || attempts.len() > ATTEMPTS_A_MINUTE {
             let detail = format!("client {client}: {lately} attempts in a second, {} in a minute", attempts.len());
             self.violation("herd", detail);
+        }
+    }
+
+    /// Everything up to here was handed on to a client.
+    pub(super) fn handed_on(&mut self, client: usize, life: u32, room: RoomId, cursor: Cursor) {
+        self.shown.insert((client, life, room), cursor);
+    }
+
+    /// The last event that a client's life was shown in a room.
+    pub(super) fn shown(&self, client: usize, life: u32, room: RoomId) -> Option<Cursor> {
+        self.shown.get(&(client, life, room)).copied()
+    }
+
+    /// A client says what it got: nothing that it did not get.
+    pub(super) fn receipt(
+        &mut self,
+        client: usize,
+        life: u32,
+        room: RoomId,
+        incarnation: Incarnation,
+        delivered: Option<Seq>,
+    ) {
+        let shown = self.shown(client, life, room).filter(|shown| shown.incarnation == incarnation);
+        if let Some(delivered) = delivered
+            && shown.is_none_or(|shown| delivered > shown.seq)
+        {
+            let detail = format!("client {client} in {room}: says that it has {delivered}, was given {shown:?}");
+            self.violation("receipt", detail);
         }
     }
 
@@ -259,6 +298,59 @@ impl World<'_> {
         }
         self.settled();
         self.bursts();
+        self.people();
+    }
+
+    /// Nobody is told as here who was not heard of for long.
+    pub(super) fn look(&mut self) {
+        let now = self.now;
+        for (at, client) in self.clients.iter().enumerate() {
+            let Some(engine) = &client.engine else { continue };
+            for (whom, other) in self.clients.iter().enumerate().filter(|(whom, _)| *whom != at) {
+                let seen = engine.presence(now, other.user);
+                if matches!(seen.state, PresenceState::Unknown | PresenceState::Offline) {
+                    continue;
+                }
+                self.observer.tally.here += 1;
+                let heard = self.server.heard.get(&other.device).copied();
+                if heard.is_none_or(|heard| now.since(heard) > HERE_MAX) {
+                    let ago = heard.map(|heard| now.since(heard));
+                    let detail = format!("client {at} sees {whom} as {}, last heard {ago:?} ago", seen.state);
+                    self.observer.violation("presence lies", detail);
+                }
+            }
+        }
+    }
+
+    /// In the end everybody sees everybody as they are, and the server knows what was heard and read.
+    fn people(&mut self) {
+        let (now, era) = (self.now, self.era);
+        for (at, client) in self.clients.iter().enumerate() {
+            let Some(engine) = &client.engine else { continue };
+            for (whom, other) in self.clients.iter().enumerate().filter(|(whom, _)| *whom != at) {
+                let seen = engine.presence(now, other.user);
+                if client.is_up && other.is_up && seen.state != other.own {
+                    let detail = format!("client {at} sees {whom} as {} who is {}", seen.state, other.own);
+                    self.observer.violation("presence", detail);
+                }
+            }
+            // A log that was set back may not know the burst any more: then nothing can be told of it.
+            for (room, burst) in client.played.iter().filter(|_| era == 0) {
+                let state = self.server.disk.state.get(room);
+                if state.is_some_and(|state| !state.heard.contains(&(*burst, client.user))) {
+                    let detail = format!("client {at} heard {burst}, and the server does not know");
+                    self.observer.violation("receipt lost", detail);
+                }
+            }
+            for (room, cursor) in &client.read {
+                let Some(state) = self.server.disk.state.get(room) else { continue };
+                let mark = state.marks.get(&client.user).filter(|mark| mark.0 == state.log.incarnation);
+                if cursor.incarnation == state.log.incarnation && mark.is_none_or(|mark| mark.2 < cursor.seq) {
+                    let detail = format!("client {at} read {room} up to {}, the server has {mark:?}", cursor.seq);
+                    self.observer.violation("receipt lost", detail);
+                }
+            }
+        }
     }
 
     /// Nothing waits for ever.

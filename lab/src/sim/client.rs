@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use holler_core::engine::{Engine, Lane, LinkNo, Restored, Store};
-use holler_core::model::{BurstHeader, EventBody};
+use holler_core::model::{BurstHeader, EventBody, PresenceState};
 use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, FrameNo, Mono, RoomId, UnixMs, UserId};
 use holler_core::wire::limits::VOICE_STALE;
 use holler_core::wire::voice::{FrameAge, VoiceFrame};
@@ -167,6 +167,16 @@ impl Local {
         row.map_or_else(Vec::new, |row| contiguous(&row.frames))
     }
 
+    /// Whether a receipt is kept, and so is told after a crash.
+    pub(super) fn keeps_heard(&self, room: RoomId, burst: BurstId) -> bool {
+        self.durable.heard.contains(&(room, burst))
+    }
+
+    /// Up to where a room was read, and the server does not know it.
+    pub(super) fn kept_read(&self, room: RoomId) -> Option<Cursor> {
+        self.durable.read.get(&room).copied()
+    }
+
     /// Whether a send is kept, and so goes on after a crash.
     pub(super) fn keeps_send(&self, client_id: ClientId) -> bool {
         self.durable.sends.iter().any(|(_, known, _)| *known == client_id)
@@ -279,6 +289,11 @@ pub(super) struct Client {
     /// Others' bursts whose last state says that more is to come.
     pub(super) hearing: BTreeMap<BurstId, RoomId>,
     pub(super) attempts: VecDeque<Mono>,
+    /// How the person last said they are.
+    pub(super) own: PresenceState,
+    /// Bursts heard to their end, and up to where each room was read.
+    pub(super) played: BTreeSet<(RoomId, BurstId)>,
+    pub(super) read: BTreeMap<RoomId, Cursor>,
     pub(super) chance: Chance,
 }
 

@@ -6,7 +6,7 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "of many kinds, those that matter here are picked out")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ use holler_core::log::{
 };
 use holler_core::model::{BurstHeader, Event, EventBody, FrameRange, Priority};
 use holler_core::units::{BurstId, ClientId, DeviceId, FrameNo, Incarnation, RoomId, Seq, UnixMs, UserId};
+use holler_server::storage::presence::Transition;
+use holler_server::storage::receipts::{Receipt, ReceiptError};
 use holler_server::storage::{Append, BurstRecord, StoreError};
 
 use super::Plant;
@@ -52,6 +54,9 @@ pub(super) struct RoomState {
     pub(super) events: Vec<Arc<Event>>,
     sends: BTreeMap<(DeviceId, ClientId), Sent>,
     pub(super) bursts: BTreeMap<BurstId, BurstRow>,
+    /// How far people got: the history, delivered, read.
+    pub(super) marks: BTreeMap<UserId, (Incarnation, Seq, Seq)>,
+    pub(super) heard: BTreeSet<(BurstId, UserId)>,
 }
 
 /// What survives.
@@ -71,9 +76,26 @@ pub(super) enum Asker {
 /// Something to write.
 #[derive(Debug)]
 pub(super) enum Job {
-    Append { append: Append, asker: Asker },
-    Chunk { room: RoomId, burst: BurstId, frames: Vec<(FrameNo, Bytes)> },
-    TakeHome { room: RoomId },
+    Append {
+        append: Append,
+        asker: Asker,
+    },
+    Chunk {
+        room: RoomId,
+        burst: BurstId,
+        frames: Vec<(FrameNo, Bytes)>,
+    },
+    TakeHome {
+        room: RoomId,
+    },
+    Receipt {
+        receipt: Receipt,
+        asker: Asker,
+    },
+    /// Changes of presence; nobody waits for it.
+    Presence {
+        transitions: Vec<Transition>,
+    },
 }
 
 /// What an asker is told.
@@ -82,6 +104,7 @@ pub(super) enum Told {
     Event { event: Arc<Event>, replayed: bool },
     Chunk,
     Term(u32),
+    Receipt(Result<(), ReceiptError>),
     Refused(holler_core::log::Refusal),
     Failed(StoreError),
 }
@@ -100,6 +123,8 @@ struct Group {
     batches: Vec<(RoomId, Prepared, Vec<Asker>)>,
     chunks: Vec<Chunk>,
     homes: Vec<RoomId>,
+    receipts: Vec<(Receipt, Asker)>,
+    presence: Vec<Transition>,
 }
 
 /// How the disk is at the moment.
@@ -117,6 +142,10 @@ pub(super) enum Health {
 pub(super) struct Disk {
     pub(super) state: State,
     pub(super) health: Health,
+    /// The last transition of each device.
+    pub(super) presence: BTreeMap<DeviceId, Transition>,
+    /// Receipts that were stored.
+    pub(super) receipts: u64,
     waiting: VecDeque<Job>,
     syncing: Option<Group>,
     plant: Option<Plant>,
@@ -135,12 +164,16 @@ impl Disk {
                 events: Vec::new(),
                 sends: BTreeMap::new(),
                 bursts: BTreeMap::new(),
+                marks: BTreeMap::new(),
+                heard: BTreeSet::new(),
             };
             (*room, state)
         };
         Self {
             state: rooms.iter().map(room).collect(),
             health: Health::Good,
+            presence: BTreeMap::new(),
+            receipts: 0,
             waiting: VecDeque::new(),
             syncing: None,
             plant,
@@ -159,7 +192,13 @@ impl Disk {
             return false;
         }
         let mut appends: BTreeMap<RoomId, (Vec<Proposal>, Vec<Asker>)> = BTreeMap::new();
-        let mut group = Group { batches: Vec::new(), chunks: Vec::new(), homes: Vec::new() };
+        let mut group = Group {
+            batches: Vec::new(),
+            chunks: Vec::new(),
+            homes: Vec::new(),
+            receipts: Vec::new(),
+            presence: Vec::new(),
+        };
         for job in std::mem::take(&mut self.waiting) {
             match job {
                 Job::Append { append, asker } => {
@@ -170,6 +209,8 @@ impl Disk {
                 }
                 Job::Chunk { room, burst, frames } => group.chunks.push((room, burst, frames)),
                 Job::TakeHome { room } => group.homes.push(room),
+                Job::Receipt { receipt, asker } => group.receipts.push((receipt, asker)),
+                Job::Presence { transitions } => group.presence.extend(transitions),
             }
         }
         for (room, (batch, askers)) in appends {
@@ -222,7 +263,7 @@ impl Disk {
         }
         let shown = (outcome == Outcome::Unclear && coin).then(|| self.state.clone());
         let mut written = Written::default();
-        let Group { batches, chunks, homes } = group;
+        let Group { batches, chunks, homes, receipts, presence } = group;
         for (room, prepared, askers) in batches {
             if keep {
                 self.apply(room, &prepared);
@@ -256,6 +297,16 @@ impl Disk {
             let told = error.clone().map_or(Told::Term(term), Told::Failed);
             written.told.push((Asker::Opening { room }, told));
         }
+        for (receipt, asker) in receipts {
+            let told = match error.clone() {
+                Some(error) => Told::Failed(error),
+                None => Told::Receipt(self.receipt(&receipt)),
+            };
+            written.told.push((asker, told));
+        }
+        if keep {
+            self.presence.extend(presence.into_iter().map(|transition| (transition.device, transition)));
+        }
         self.limbo = shown.map(|shown| std::mem::replace(&mut self.state, shown));
         written
     }
@@ -266,6 +317,34 @@ impl Disk {
                 row.frames.entry(number).or_insert(payload);
             }
         }
+    }
+
+    /// As `storage::receipts::store`.
+    fn receipt(&mut self, receipt: &Receipt) -> Result<(), ReceiptError> {
+        let Receipt { room, user, incarnation, delivered, read, heard, .. } = receipt;
+        let forgets = self.plant == Some(Plant::ForgetReceipts);
+        let state = self.state.get_mut(room).ok_or(ReceiptError::NoRoom(*room))?;
+        let log = state.log;
+        if log.incarnation != *incarnation {
+            return Err(ReceiptError::WrongIncarnation { expected: log.incarnation, found: *incarnation });
+        }
+        if let Some(found) = (*delivered).max(*read).filter(|found| *found > log.head) {
+            return Err(ReceiptError::BeyondHead { head: log.head, found });
+        }
+        self.receipts += 1;
+        if forgets {
+            return Ok(());
+        }
+        let mark = state.marks.entry(*user).or_insert((*incarnation, Seq(0), Seq(0)));
+        if mark.0 != *incarnation {
+            *mark = (*incarnation, Seq(0), Seq(0));
+        }
+        mark.1 = mark.1.max((*delivered).max(*read).unwrap_or_default());
+        mark.2 = mark.2.max(read.unwrap_or_default());
+        for burst in heard.iter().filter(|burst| state.bursts.contains_key(burst)) {
+            state.heard.insert((*burst, *user));
+        }
+        Ok(())
     }
 
     fn apply(&mut self, room: RoomId, prepared: &Prepared) {
@@ -307,6 +386,10 @@ impl Disk {
                     state.term += 1;
                 }
             }
+            for (receipt, _) in &group.receipts {
+                let _stored = self.receipt(receipt);
+            }
+            self.presence.extend(group.presence.into_iter().map(|transition| (transition.device, transition)));
         }
     }
 

@@ -181,6 +181,14 @@ impl World<'_> {
         one.lanes = Lanes::default();
         let local = &one.local;
         one.sends.retain(|client_id, _| local.keeps_send(*client_id));
+        // What was heard and read is told again where it is kept, and need not be where the server has it.
+        let server = &self.server.disk.state;
+        let user = one.user;
+        one.played.retain(|(room, burst)| {
+            let stored = server.get(room).is_some_and(|state| state.heard.contains(&(*burst, user)));
+            stored || local.keeps_heard(*room, *burst)
+        });
+        one.read = server.keys().filter_map(|room| Some((*room, local.kept_read(*room)?))).collect();
         let restored: Vec<BurstId> = local
             .unfinished()
             .into_iter()

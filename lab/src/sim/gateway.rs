@@ -8,20 +8,24 @@ use std::sync::Arc;
 
 use holler_core::floor;
 use holler_core::log::Resume;
-use holler_core::model::Role;
+use holler_core::model::{PresenceState, Role, Scope};
+use holler_core::presence::Ending;
 use holler_core::session::{Inbound, Next, Received};
-use holler_core::units::{BurstTag, ClientId, Cursor, DeviceId, Mono, RoomId, Seq, UnixMs};
+use holler_core::units::{BurstTag, ClientId, Cursor, DeviceId, Mono, RequestId, RoomId, Seq, UnixMs};
 use holler_core::wire::limits::{HEARTBEAT, SENDS_IN_FLIGHT_MAX};
 use holler_core::wire::problem::{Problem, ProblemKind};
 use holler_core::wire::socket::{ClientMessage, CloseCode, Follow, ServerMessage};
 use holler_core::wire::voice::VoiceFrame;
+use holler_server::auth::Principal;
+use holler_server::auth::resume::is_resume_token;
 use holler_server::gateway::{Connection, Frame, Outgoing, encode};
 use holler_server::home::{Command, Offer};
 use holler_server::storage::Append;
+use holler_server::storage::receipts::Receipt;
 
 use super::conn::{Conn, Wire};
 use super::disk::{Asker, Job};
-use super::server::{Home, Later, Server, served};
+use super::server::{Home, Later, Server, WORKSPACE, served};
 
 /// As in `gateway::writer`.
 const PAGE_EVENTS: usize = 100;
@@ -44,6 +48,10 @@ pub(super) struct Socket {
     pub(super) brake_until: Mono,
     /// A subscription that waits for the home to start: nothing is read meanwhile.
     pub(super) blocked: Option<(RoomId, Command)>,
+    /// Whether that subscription asks for presence too.
+    pub(super) watches: bool,
+    /// What its end says about its device.
+    pub(super) ending: Ending,
     pub(super) fetching: bool,
     /// Rooms to follow that came with `auth`.
     pub(super) follows: VecDeque<Follow>,
@@ -54,8 +62,15 @@ pub(super) struct Socket {
 pub(super) struct Waiting {
     pub(super) ticket: u64,
     pub(super) room: RoomId,
-    pub(super) client_id: ClientId,
+    pub(super) about: About,
     pub(super) answer: Option<ServerMessage>,
+}
+
+/// What an answer is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum About {
+    Send(ClientId),
+    Receipt(RequestId),
 }
 
 impl Server {
@@ -65,7 +80,8 @@ impl Server {
         if socket.closing
             && let Some(session) = socket.session.take()
         {
-            self.leave(Some(session));
+            let ending = socket.ending;
+            self.leave(Some(session), ending);
             return true;
         }
         let Some(socket) = self.sockets.get_mut(&number) else { return false };
@@ -91,15 +107,17 @@ impl Server {
         };
         if let Some(session) = &socket.session {
             session.connection.set_heard(now);
+            session.connection.set_lease(socket.inbound.silence_max());
+            self.heard.insert(session.connection.device, now);
         }
         let brake = socket.inbound.brake(now, voice, bytes);
         if brake > Duration::ZERO {
             socket.brake_until = now + brake;
         }
         match received {
-            Received::Authenticate { token, rooms, .. } => {
+            Received::Authenticate { token, presence, rooms } => {
                 socket.follows = rooms.into();
-                self.authenticate(now, number, &token);
+                self.authenticate(now, number, &token, presence);
             }
             Received::Message(message) => self.message(number, message),
             Received::Voice(frame) => self.voice(number, frame),
@@ -112,12 +130,27 @@ impl Server {
         true
     }
 
-    fn authenticate(&mut self, now: Mono, number: u64, token: &str) {
+    /// As `gateway::beginning`.
+    fn authenticate(&mut self, now: Mono, number: u64, token: &str, presence: Option<PresenceState>) {
         let Some(socket) = self.sockets.get_mut(&number) else { return };
+        let unix = self.clock.unix();
+        let resumed = is_resume_token(token).then(|| self.resume.verify(token, unix));
+        if let Some(None) = resumed {
+            socket.out.close(CloseCode::ResumeRefused);
+            socket.closing = true;
+            return;
+        }
+        if resumed.is_some() {
+            self.resumed += 1;
+        }
+        let said = resumed.flatten().and_then(|said| {
+            let who = self.people.iter().position(|person| person.device == said.device)?;
+            Some(format!("{who}:{}", said.expires_at.0))
+        });
+        let token = said.as_deref().unwrap_or(token);
         let parsed = token
             .split_once(':')
             .and_then(|(who, until)| Some((self.people.get(who.parse::<usize>().ok()?)?, UnixMs(until.parse().ok()?))));
-        let unix = self.clock.unix();
         let Some((person, until)) = parsed.filter(|(_, until)| unix.0 / 1_000 < until.0 / 1_000) else {
             let code = if parsed.is_some() { CloseCode::TokenExpired } else { CloseCode::BadToken };
             socket.out.close(code);
@@ -132,16 +165,29 @@ impl Server {
             server_time: unix,
             heartbeat_ms: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
             expires_in_s: u32::try_from(left.as_secs()).unwrap_or(u32::MAX),
-            resume: None,
+            resume: self.resume.sign(&Principal {
+                workspace: WORKSPACE,
+                user: person.user,
+                device: person.device,
+                sign_in: None,
+                scopes: Scope::ALL.to_vec(),
+                admin: false,
+                expires_at: until,
+            }),
         };
         let mut replaced = None;
         if socket.session.is_none() {
             let (user, device) = (person.user, person.device);
             let connection = Arc::new(Connection::new(number, user, device, Arc::clone(&socket.out), now));
+            self.board.opened(&connection, presence);
+            self.heard.insert(device, now);
             socket.session = Some(Session { connection, rooms: BTreeSet::new(), bursts: VecDeque::new() });
             replaced = self.devices.insert(device, number);
+        } else if let Some((session, state)) = socket.session.as_ref().zip(presence) {
+            self.board.set(&session.connection, state);
         }
         socket.out.floor(encode(&welcome), None);
+        self.wake_board(now);
         if let Some(older) = replaced.and_then(|older| self.sockets.get_mut(&older)) {
             older.out.close(CloseCode::Replaced);
             older.closing = true;
@@ -168,16 +214,20 @@ impl Server {
         let Some(session) = socket.session.as_mut() else { return };
         let follows = |session: &Session, room: &RoomId| session.rooms.contains(room);
         match message {
-            ClientMessage::Subscribe { request, room, cursor, voice, .. } => {
+            ClientMessage::Subscribe { request, room, cursor, voice, presence } => {
+                let watcher = presence.then(|| Arc::clone(&connection));
                 let join = Command::Join { connection, role, request, cursor, voice };
                 match self.homes.get(&room) {
                     Some(Home::Running(_)) => {
                         session.rooms.insert(room);
                         self.command(room, join);
+                        if let Some(connection) = watcher {
+                            self.watch(&connection, room);
+                        }
                     }
-                    Some(Home::Starting { .. }) => socket.blocked = Some((room, join)),
+                    Some(Home::Starting { .. }) => (socket.blocked, socket.watches) = (Some((room, join)), presence),
                     None if self.disk.state.contains_key(&room) => {
-                        socket.blocked = Some((room, join));
+                        (socket.blocked, socket.watches) = (Some((room, join)), presence);
                         self.homes.insert(room, Home::Starting { term: None, left: 0 });
                         self.disk.push(Job::TakeHome { room });
                     }
@@ -197,7 +247,7 @@ impl Server {
                 }
                 let ticket = self.next_ticket;
                 self.next_ticket += 1;
-                socket.answers.push_back(Waiting { ticket, room, client_id, answer: None });
+                socket.answers.push_back(Waiting { ticket, room, about: About::Send(client_id), answer: None });
                 let append = Append { room, user, device, role, client_id, epoch, body, received_at: unix };
                 self.disk.push(Job::Append { append, asker: Asker::Socket { socket: number, ticket } });
             }
@@ -252,12 +302,26 @@ impl Server {
                 if let Some(rtt_us) = rtt_us {
                     connection.set_rtt_us(rtt_us);
                 }
-                out.answer(&ServerMessage::Pong { nonce, server_time: unix, presence_ms: None });
+                let presence_ms = self.board.promise(&connection);
+                out.answer(&ServerMessage::Pong { nonce, server_time: unix, presence_ms });
                 let rooms: BTreeSet<RoomId> =
                     session.bursts.iter().map(|(_, room)| *room).filter(|room| session.rooms.contains(room)).collect();
                 for room in rooms {
                     self.command(room, Command::Floor(floor::Input::Heard { device }));
                 }
+            }
+            ClientMessage::PresenceSet { state } => {
+                self.board.set(&connection, state);
+                self.wake_board(self.clock.now());
+            }
+            ClientMessage::PresenceWatch { room, .. } => self.watch(&connection, room),
+            ClientMessage::PresenceUnwatch { room } => self.board.unwatch(&connection, room),
+            ClientMessage::Receipt { request, room, incarnation, delivered, read, heard } => {
+                let ticket = self.next_ticket;
+                self.next_ticket += 1;
+                socket.answers.push_back(Waiting { ticket, room, about: About::Receipt(request), answer: None });
+                let receipt = Receipt { room, user, incarnation, delivered, read, heard, at: unix };
+                self.disk.push(Job::Receipt { receipt, asker: Asker::Socket { socket: number, ticket } });
             }
             _ => {}
         }

@@ -6,11 +6,11 @@
 //! | part | real | stands for |
 //! |---|---|---|
 //! | `client` | `core::engine` | the native shell and its local store |
-//! | `server` | `core::session`, `holler_server::home::Room` (with `core::floor` and `core::burst`), the gateway's outbox | the gateway's and the home's tasks |
+//! | `server` | `core::session`, `holler_server::home::Room` (with `core::floor` and `core::burst`), the gateway's outbox, `holler_server::presence::Board` (with `core::presence`), resume tokens | the gateway's, the home's and the board's tasks |
 //! | `disk` | `core::log` | SQLite with its writer |
 //! | `conn` | | TCP and TLS: [`crate::link::Pipe`] |
 //! | `plan` | | people and what goes wrong |
-//! | `check` | [`crate::history`] | what must hold (DESIGN, invariants 1 to 5), during the run and once everything is quiet |
+//! | `check` | [`crate::history`] | what must hold (DESIGN, invariants 1 to 6), during the run and once everything is quiet |
 
 mod check;
 mod client;
@@ -48,6 +48,10 @@ pub enum Plant {
     LoseChunks,
     /// A subscriber is told an end of the log that is older than what was acked.
     OldHead,
+    /// Whoever has no socket any more goes on being told as here.
+    LieAlive,
+    /// Receipts are answered and not stored.
+    ForgetReceipts,
 }
 
 impl Plant {
@@ -60,6 +64,8 @@ impl Plant {
         Self::ForgetTerms,
         Self::LoseChunks,
         Self::OldHead,
+        Self::LieAlive,
+        Self::ForgetReceipts,
     ];
 }
 
@@ -124,6 +130,25 @@ pub struct Tally {
     pub heard: u64,
     /// Times that a client connected.
     pub connects: u64,
+    /// Sockets that began with a resume token.
+    pub resumed: u64,
+    /// Receipts that the server stored.
+    pub receipts: u64,
+    /// Times that somebody was seen as here.
+    pub here: u64,
+}
+
+impl Tally {
+    /// Adds what was done in another run.
+    pub fn add(&mut self, other: &Self) {
+        self.acked += other.acked;
+        self.delivered += other.delivered;
+        self.heard += other.heard;
+        self.connects += other.connects;
+        self.resumed += other.resumed;
+        self.receipts += other.receipts;
+        self.here += other.here;
+    }
 }
 
 /// Runs a plan.

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use holler_core::model::Priority;
+use holler_core::model::{PresenceState, Priority};
 use holler_core::units::FrameMs;
 
 use crate::chance::Chance;
@@ -112,10 +112,28 @@ pub enum Fault {
 /// What a person does.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
-    Write { room: usize },
-    Talk { room: usize, hold: Duration, priority: Priority, queue: bool, frame_ms: FrameMs },
+    Write {
+        room: usize,
+    },
+    Talk {
+        room: usize,
+        hold: Duration,
+        priority: Priority,
+        queue: bool,
+        frame_ms: FrameMs,
+    },
     Cancel,
-    Clear { room: usize },
+    Clear {
+        room: usize,
+    },
+    /// Say how they are.
+    Be {
+        state: PresenceState,
+    },
+    /// See everything that is there.
+    Read {
+        room: usize,
+    },
 }
 
 /// A run.
@@ -161,6 +179,16 @@ impl Plan {
             let at = ms(wrong.between(0, span));
             let client = usize::try_from(wrong.below(u64::try_from(count).unwrap_or(1))).unwrap_or_default();
             faults.push((at, fault(&mut wrong, client)));
+        }
+        if wrong.one_in(6) {
+            // Somebody is gone for longer than anybody may still be shown as here.
+            let client = usize::try_from(wrong.below(u64::try_from(count).unwrap_or(1))).unwrap_or_default();
+            let (long, coin) = (wrong.between(110_000, 170_000), wrong.one_in(2));
+            let gone = match wrong.below(3) {
+                0 => Fault::Cut { client, ms: long, told: coin },
+                _ => Fault::KillClient { client, ms: long, power: coin },
+            };
+            faults.push((ms(wrong.between(0, span)), gone));
         }
         if wrong.one_in(8) {
             let at = wrong.between(0, span);
@@ -212,9 +240,15 @@ fn profile(chance: &mut Chance) -> Profile {
     Profile { jitter, loss, rate, ..Profile::plain(delay) }
 }
 
+/// What people say of themselves.
+const STATES: &[PresenceState] =
+    &[PresenceState::Available, PresenceState::Busy, PresenceState::Solo, PresenceState::Away];
+
 fn act(chance: &mut Chance, room: usize) -> Act {
-    match chance.below(10) {
+    match chance.below(13) {
         0..=4 => Act::Write { room },
+        10 | 11 => Act::Read { room },
+        12 => Act::Be { state: *chance.pick(STATES).unwrap_or(&PresenceState::Available) },
         5..=8 => Act::Talk {
             room,
             hold: ms(if chance.one_in(8) { chance.below(60) } else { chance.between(100, 3_500) }),

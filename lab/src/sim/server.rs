@@ -9,20 +9,23 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use holler_core::model::{Event, Role};
+use holler_core::presence::Ending;
 use holler_core::session::Inbound;
-use holler_core::units::{Cursor, DeviceId, Incarnation, Mono, RoomId, Seq, UnixMs, UserId};
+use holler_core::units::{Cursor, DeviceId, Incarnation, Mono, RoomId, Seq, UnixMs, UserId, WorkspaceId};
 use holler_core::wire::limits::{PAGE_EVENTS_MAX, STALLED_READER_MAX};
 use holler_core::wire::problem::{Problem, ProblemKind};
-use holler_core::wire::socket::ServerMessage;
+use holler_core::wire::socket::{CloseCode, ServerMessage};
+use holler_server::auth::resume::ResumeKeys;
 use holler_server::clock::{Clock, VirtualTime};
-use holler_server::gateway::Outgoing;
+use holler_server::gateway::{Connection, Outgoing};
 use holler_server::home::{Command, Committed, Entry, Load, Opening, Outcome, Room, interruption};
+use holler_server::presence::{Board, GATHER, Limits};
 use holler_server::storage::{Append, AppendError};
 
 use super::Plant;
 use super::conn::Conn;
 use super::disk::{Asker, Disk, Job, Told};
-use super::gateway::{Session, Socket, Waiting};
+use super::gateway::{About, Session, Socket, Waiting};
 use crate::chance::Chance;
 
 /// Something that the server's process does later.
@@ -70,6 +73,23 @@ pub(super) struct Server {
     pub(super) next_ticket: u64,
     fanned_until: BTreeMap<RoomId, Mono>,
     pub(super) plant: Option<Plant>,
+    /// Who is here, and when the board is to be asked again.
+    pub(super) board: Board,
+    pub(super) board_at: Option<Mono>,
+    pub(super) resume: ResumeKeys,
+    /// When something of a device was last read.
+    pub(super) heard: BTreeMap<DeviceId, Mono>,
+    /// Sockets that began with a resume token.
+    pub(super) resumed: u64,
+    /// For [`Plant::LieAlive`]: connections that are gone.
+    ghosts: Vec<Arc<Connection>>,
+}
+
+/// The tenant of the simulated world.
+pub(super) const WORKSPACE: WorkspaceId = WorkspaceId::from_bytes([7; 16]);
+
+fn board(clock: Clock) -> Board {
+    Board::new(clock, Limits::default())
 }
 
 /// An access token of the simulated world: whose, and until when by the server's wall clock.
@@ -85,7 +105,14 @@ impl Server {
         chance: Chance,
         plant: Option<Plant>,
     ) -> Self {
+        let key = ([1; 8], vec![9; 32].into());
         Self {
+            board: board(Clock::of(time)),
+            board_at: None,
+            resume: ResumeKeys::new(WORKSPACE, vec![key]),
+            heard: BTreeMap::new(),
+            resumed: 0,
+            ghosts: Vec::new(),
             up: true,
             life: 1,
             disk,
@@ -113,7 +140,23 @@ impl Server {
         self.sockets.clear();
         self.devices.clear();
         self.fanned_until.clear();
+        self.board = board(self.clock);
+        self.ghosts.clear();
+        self.board_at = None;
         self.disk.crash(coin);
+    }
+
+    /// The process is there again: the board reads what an earlier one wrote down.
+    pub(super) fn start(&mut self) {
+        self.up = true;
+        let transitions: Vec<_> = self.disk.presence.values().copied().collect();
+        self.board.restore(&transitions, self.clock.unix());
+    }
+
+    /// The board has something to do soon.
+    pub(super) fn wake_board(&mut self, now: Mono) {
+        let soon = now + GATHER;
+        self.board_at = Some(self.board_at.map_or(soon, |at| at.min(soon)));
     }
 
     pub(super) fn accept(&mut self, now: Mono, conn: u64) -> u64 {
@@ -127,6 +170,8 @@ impl Server {
             answers: VecDeque::new(),
             brake_until: Mono::default(),
             blocked: None,
+            watches: false,
+            ending: Ending::Closed,
             fetching: false,
             follows: VecDeque::new(),
             closing: false,
@@ -164,7 +209,7 @@ impl Server {
             let read = arrival.filter(|_| socket.reads()).map(|at| at.max(socket.brake_until));
             [session, stalled, read].into_iter().flatten().min()
         });
-        homes.chain(sockets).min()
+        homes.chain(sockets).chain(self.board_at).min()
     }
 
     pub(super) fn timeout(&mut self, now: Mono, conns: &mut BTreeMap<u64, Conn>) {
@@ -175,12 +220,23 @@ impl Server {
                 room.timeout();
             }
         }
+        if self.board_at.is_some_and(|at| at <= now) {
+            for ghost in &self.ghosts {
+                ghost.set_heard(now);
+            }
+            self.board_at = self.board.flush();
+            let transitions = self.board.take_records();
+            if !transitions.is_empty() {
+                self.disk.push(Job::Presence { transitions });
+            }
+        }
         let mut lost = Vec::new();
         for (number, socket) in &mut self.sockets {
             if !socket.closing
                 && let Some(code) = socket.inbound.timeout(now)
             {
                 socket.out.close(code);
+                socket.ending = if code == CloseCode::Silent { Ending::Silent } else { Ending::Closed };
                 socket.closing = true;
             }
             if socket.stalled_since.is_some_and(|since| now >= since + STALLED_READER_MAX) {
@@ -287,7 +343,7 @@ impl Server {
                     if let Some(Home::Running(home)) = self.homes.get_mut(&room) {
                         home.written(&match told {
                             Told::Event { replayed: true, .. } => Outcome::Before,
-                            Told::Event { .. } | Told::Chunk | Told::Term(_) => Outcome::Written,
+                            Told::Event { .. } | Told::Chunk | Told::Term(_) | Told::Receipt(_) => Outcome::Written,
                             Told::Refused(refusal) => Outcome::from(&AppendError::from(refusal)),
                             Told::Failed(error) => Outcome::from(&error),
                         });
@@ -326,7 +382,7 @@ impl Server {
                 }
             }
             Told::Event { .. } => *left -= 1,
-            Told::Chunk => {}
+            Told::Chunk | Told::Receipt(_) => {}
             Told::Refused(_) | Told::Failed(_) => {
                 self.homes.remove(&room);
                 self.unblock(room, false);
@@ -361,7 +417,8 @@ impl Server {
                 && let Some((_, join)) = socket.blocked.take()
             {
                 if started {
-                    joins.push((socket.session.as_mut(), join));
+                    let watches = std::mem::take(&mut socket.watches);
+                    joins.push((socket.session.as_mut(), join, watches));
                 } else if let Command::Join { request, .. } = join {
                     let problem = Problem::new(ProblemKind::Unavailable, "the room can't be opened").retry_after_s(1);
                     let refused =
@@ -371,15 +428,25 @@ impl Server {
             }
         }
         let mut commands = Vec::new();
-        for (session, join) in joins {
+        for (session, join, watches) in joins {
             if let Some(session) = session {
                 session.rooms.insert(room);
-                commands.push(join);
+                commands.push((join, watches.then(|| Arc::clone(&session.connection))));
             }
         }
-        for command in commands {
+        for (command, watches) in commands {
             self.command(room, command);
+            if let Some(connection) = watches {
+                self.watch(&connection, room);
+            }
         }
+    }
+
+    /// Everybody is a member of every room.
+    pub(super) fn watch(&mut self, connection: &Connection, room: RoomId) {
+        let people = &self.people;
+        self.board.watch(connection, room, || people.iter().map(|person| person.user).collect());
+        self.wake_board(self.clock.now());
     }
 
     pub(super) fn command(&mut self, room: RoomId, command: Command) {
@@ -396,12 +463,18 @@ impl Server {
         if let Some(conn) = conns.get_mut(&socket.conn) {
             conn.socket = None;
         }
-        self.leave(socket.session);
+        self.leave(socket.session, socket.ending);
     }
 
-    pub(super) fn leave(&mut self, session: Option<Session>) {
+    pub(super) fn leave(&mut self, session: Option<Session>, ending: Ending) {
         let Some(session) = session else { return };
         let (device, id) = (session.connection.device, session.connection.id);
+        if self.plant == Some(Plant::LieAlive) {
+            self.ghosts.push(Arc::clone(&session.connection));
+        } else {
+            self.board.closed(&session.connection, ending);
+            self.wake_board(self.clock.now());
+        }
         if self.devices.get(&device) == Some(&id) {
             self.devices.remove(&device);
         }
@@ -447,20 +520,22 @@ pub(super) fn served(plant: Option<Plant>, reader: u64, mut events: Vec<Event>) 
 const NO_LOG: Incarnation = Incarnation::from_bytes([0; 16]);
 
 fn answered(told: Told, waiting: &Waiting, incarnation: Incarnation) -> Option<ServerMessage> {
-    let Waiting { room, client_id, .. } = *waiting;
-    let refused = |error: AppendError| ServerMessage::Refused {
-        room,
-        client_id: Some(client_id),
-        request: None,
-        burst: None,
-        problem: error.into(),
+    let room = waiting.room;
+    let refused = |problem: Problem| {
+        let (client_id, request) = match waiting.about {
+            About::Send(client_id) => (Some(client_id), None),
+            About::Receipt(request) => (None, Some(request)),
+        };
+        ServerMessage::Refused { room, client_id, request, burst: None, problem }
     };
-    match told {
-        Told::Event { event, .. } => {
+    match (told, waiting.about) {
+        (Told::Event { event, .. }, About::Send(client_id)) => {
             Some(ServerMessage::Ack { room, client_id, seq: event.seq, incarnation, received_at: event.received_at })
         }
-        Told::Refused(refusal) => Some(refused(refusal.into())),
-        Told::Failed(error) => Some(refused(error.into())),
-        Told::Chunk | Told::Term(_) => None,
+        (Told::Receipt(Ok(())), About::Receipt(request)) => Some(ServerMessage::ReceiptStored { request, room }),
+        (Told::Receipt(Err(error)), _) => Some(refused(error.into())),
+        (Told::Refused(refusal), _) => Some(refused(AppendError::from(refusal).into())),
+        (Told::Failed(error), _) => Some(refused(AppendError::from(error).into())),
+        (Told::Event { .. } | Told::Receipt(Ok(())) | Told::Chunk | Told::Term(_), _) => None,
     }
 }

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use holler_core::engine::{
     Command, Config, ConnectFailure, Engine, FetchError, Input, Lane, LinkNo, LinkReason, LinkState, Notice, Output,
-    Pull,
+    Pull, Store,
 };
 use holler_core::units::{BurstId, RoomId, UnixMs};
 use holler_core::wire::socket::{ClientMessage, CloseCode};
@@ -33,9 +33,12 @@ impl World<'_> {
         for item in unfinished {
             self.input(client, Input::Restore(item), self.era);
         }
+        let state = self.clients[client].own;
+        self.command(client, Command::SetPresence { state });
         self.input(client, Input::Start, self.era);
         for (room, cursor) in cursors {
             self.command(client, Command::Follow { room, cursor, voice: true });
+            self.command(client, Command::WatchPresence { room });
         }
     }
 
@@ -106,6 +109,13 @@ impl World<'_> {
                     if !text.starts_with("{\"type\":\"ping\"") {
                         self.tell(|| format!("client {client} says {text}"));
                     }
+                    if text.starts_with("{\"type\":\"receipt\"")
+                        && let Ok(ClientMessage::Receipt { room, incarnation, delivered, .. }) =
+                            serde_json::from_str(&text)
+                    {
+                        let life = self.clients[client].life;
+                        self.observer.receipt(client, life, room, incarnation, delivered);
+                    }
                     self.clients[client].lanes.text(lane, text);
                 }
             }
@@ -121,7 +131,21 @@ impl World<'_> {
             Output::RefreshToken => self.ask(client, Rest::Token),
             Output::FetchEvents { room, after } => self.ask(client, Rest::Events { room, after }),
             Output::FetchFrames { room, burst, from, to } => self.ask(client, Rest::Frames { room, burst, from, to }),
-            Output::Store(change) => self.clients[client].local.push(change),
+            Output::FetchPresence { room } => self.ask(client, Rest::Presence { room }),
+            Output::Store(change) => {
+                let one = &mut self.clients[client];
+                match &change {
+                    Store::Heard { room, burst } => {
+                        one.played.insert((*room, *burst));
+                    }
+                    Store::Read { room, cursor } => {
+                        one.read.insert(*room, *cursor);
+                    }
+                    Store::Cursor { room, cursor } => self.observer.handed_on(client, one.life, *room, *cursor),
+                    _ => {}
+                }
+                one.local.push(change);
+            }
             Output::StartCapture { burst, .. } => {
                 self.clients[client].recording = Some(burst);
                 let wait = Duration::from_millis(5 + self.clients[client].chance.below(30));
@@ -222,6 +246,11 @@ impl World<'_> {
                     Some(row) => Ok(row.frames.range(from..=to).map(|(n, p)| (*n, p.clone())).collect()),
                 };
                 Input::FramesFetched { burst, frames }
+            }
+            Rest::Presence { room } => {
+                let members: Vec<_> = self.clients.iter().map(|one| one.user).collect();
+                let answer = if there { Ok(self.server.board.room(room, &members)) } else { Err(later()) };
+                Input::PresenceFetched { room, answer }
             }
         };
         let wait = if there { one_way } else { Duration::from_secs(1) };

@@ -31,8 +31,7 @@ fn seeds_without_a_violation() {
         for seed in (part..SEEDS).step_by(usize::try_from(THREADS).unwrap()) {
             let outcome = plain(seed);
             assert_eq!(outcome.violations, [], "seed {seed}: ./x lab sim --seed {seed} --shrink --trace");
-            tally.acked += outcome.tally.acked;
-            tally.heard += outcome.tally.heard;
+            tally.add(&outcome.tally);
         }
         tally
     };
@@ -41,9 +40,10 @@ fn seeds_without_a_violation() {
         for tally in parts {
             let tally = tally.join().unwrap();
             assert!(
-                tally.acked > SEEDS && tally.heard > SEEDS,
+                tally.acked > SEEDS && tally.heard > SEEDS && tally.resumed > SEEDS / 8,
                 "runs in which nothing happens prove nothing: {tally:?}"
             );
+            assert!(tally.receipts > SEEDS && tally.here > SEEDS * 10, "nobody looks, nobody tells: {tally:?}");
         }
     });
 }
@@ -59,6 +59,8 @@ fn every_planted_fault_is_found() {
         (Plant::ForgetTerms, ["token", "token"]),
         (Plant::LoseChunks, ["burst incomplete", "not heard"]),
         (Plant::OldHead, ["stale read", "stale read"]),
+        (Plant::LieAlive, ["presence lies", "presence"]),
+        (Plant::ForgetReceipts, ["receipt lost", "receipt lost"]),
     ] {
         let mut found = BTreeSet::new();
         for seed in 0..400 {
@@ -70,5 +72,5 @@ fn every_planted_fault_is_found() {
         }
         assert!(kinds.iter().any(|kind| found.contains(kind)), "{plant:?} was not found; found: {found:?}");
     }
-    assert_eq!(Plant::ALL.len(), 7);
+    assert_eq!(Plant::ALL.len(), 9);
 }

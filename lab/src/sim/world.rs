@@ -1,11 +1,11 @@
 //! The world of a run: virtual time, what happens next, and what people do.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use holler_core::engine::{Command, Input, LinkNo};
-use holler_core::model::{EventBody, Role};
+use holler_core::model::{EventBody, PresenceState, Role};
 use holler_core::units::{Bitrate, BurstId, ClientId, DeviceId, FrameNo, Incarnation, Mono, RoomId, UnixMs, UserId};
 use holler_core::wire::socket::ClientMessage;
 use holler_server::clock::VirtualTime;
@@ -26,6 +26,8 @@ const UNIX_BEGIN: u64 = 1_795_000_000_000;
 /// How long after the last fault everything must be settled: the longest backoff, the longest waits of the protocol, and one
 /// repair after another.
 const SETTLE: Duration = Duration::from_secs(240);
+/// How often it is checked what everybody is told of the others.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// More steps than this without an end is a run that goes round in circles.
 const STEPS_MAX: u64 = 2_000_000;
 
@@ -64,20 +66,43 @@ pub(super) enum Rest {
     Token,
     Events { room: RoomId, after: holler_core::units::Cursor },
     Frames { room: RoomId, burst: BurstId, from: FrameNo, to: FrameNo },
+    Presence { room: RoomId },
 }
 
 #[derive(Debug)]
 pub(super) enum Event {
-    Server { life: u64, later: Later },
+    Server {
+        life: u64,
+        later: Later,
+    },
     ServerStarts,
     ServerStops,
-    Client { client: usize, life: u32, what: What },
-    ClientStarts { client: usize },
-    Act { at: usize },
-    Fault { at: usize },
-    Over { at: usize },
-    TwinSays { conn: u64, client: usize },
-    TwinGoes { conn: u64 },
+    Client {
+        client: usize,
+        life: u32,
+        what: What,
+    },
+    ClientStarts {
+        client: usize,
+    },
+    Act {
+        at: usize,
+    },
+    Fault {
+        at: usize,
+    },
+    Over {
+        at: usize,
+    },
+    TwinSays {
+        conn: u64,
+        client: usize,
+    },
+    TwinGoes {
+        conn: u64,
+    },
+    /// Everybody looks who is here.
+    Look,
 }
 
 pub(super) struct World<'a> {
@@ -138,6 +163,9 @@ impl<'a> World<'a> {
                 ended: false,
                 hearing: BTreeMap::new(),
                 attempts: std::collections::VecDeque::new(),
+                own: PresenceState::Available,
+                played: BTreeSet::new(),
+                read: BTreeMap::new(),
                 chance: chance.fork(),
             });
         }
@@ -176,6 +204,7 @@ impl<'a> World<'a> {
             let after = Duration::from_millis(world.net.below(500));
             world.at(after, Event::ClientStarts { client });
         }
+        world.at(LOOK_EVERY, Event::Look);
         for (at, (after, _, _)) in plan.acts.iter().enumerate() {
             world.at(*after + Duration::from_secs(1), Event::Act { at });
         }
@@ -204,9 +233,10 @@ impl<'a> World<'a> {
         }
         self.now = end;
         self.finish();
-        let Self { hash, observer, lines, traffic, .. } = self;
+        let Self { hash, observer, lines, traffic, server, .. } = self;
         let heard = observer.heard_at.into_iter().map(|(client, burst, at)| (client, burst, at.since(BEGIN))).collect();
-        let (violations, tally) = (observer.violations, observer.tally);
+        let (violations, mut tally) = (observer.violations, observer.tally);
+        (tally.resumed, tally.receipts) = (server.resumed, server.disk.receipts);
         Outcome { hash, violations, trace: lines, steps, tally, heard, traffic }
     }
 
@@ -317,7 +347,7 @@ impl<'a> World<'a> {
                 }
             }
             Event::ServerStarts => {
-                self.server.up = true;
+                self.server.start();
                 self.tell(|| "the server is back".into());
                 self.server_next = None;
             }
@@ -348,6 +378,10 @@ impl<'a> World<'a> {
                 }
             }
             Event::TwinGoes { conn } => self.hang_up(conn),
+            Event::Look => {
+                self.look();
+                self.at(LOOK_EVERY, Event::Look);
+            }
         }
     }
 
@@ -382,6 +416,16 @@ impl<'a> World<'a> {
                 let (priority, queue, bitrate) = (*priority, *queue, Bitrate(24_000));
                 self.command(client, Command::KeyDown { room, burst, priority, queue, frame_ms: *frame_ms, bitrate });
                 self.client_at(*hold, client, What::KeyUp { burst });
+            }
+            Act::Be { state } => {
+                self.clients[client].own = *state;
+                self.command(client, Command::SetPresence { state: *state });
+            }
+            Act::Read { room } => {
+                let room = self.rooms[*room];
+                if let Some(cursor) = self.observer.shown(client, self.clients[client].life, room) {
+                    self.command(client, Command::Read { room, cursor });
+                }
             }
             Act::Cancel => self.command(client, Command::Cancel),
             Act::Clear { room } => {

@@ -87,7 +87,7 @@ fn many(options: &Options) -> bool {
     let threads = options.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
     let end = options.from.saturating_add(options.seeds);
     let next = AtomicU64::new(options.from);
-    let (steps, acked, delivered, heard) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let (steps, sum) = (AtomicU64::new(0), Mutex::new(Tally::default()));
     let failed: Mutex<BTreeMap<u64, Vec<Violation>>> = Mutex::default();
     let start = Instant::now();
     std::thread::scope(|scope| {
@@ -100,9 +100,7 @@ fn many(options: &Options) -> bool {
                     }
                     let outcome = guarded(&Plan::of(seed), sim::Options::default());
                     steps.fetch_add(outcome.steps, Ordering::Relaxed);
-                    acked.fetch_add(outcome.tally.acked, Ordering::Relaxed);
-                    delivered.fetch_add(outcome.tally.delivered, Ordering::Relaxed);
-                    heard.fetch_add(outcome.tally.heard, Ordering::Relaxed);
+                    sum.lock().unwrap_or_else(PoisonError::into_inner).add(&outcome.tally);
                     if !outcome.violations.is_empty() {
                         failed.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, outcome.violations);
                     }
@@ -131,13 +129,13 @@ fn many(options: &Options) -> bool {
     }
     let runs = options.seeds;
     let rate = f64::from(u32::try_from(runs).unwrap_or(u32::MAX)) / took;
+    let Tally { acked, delivered, heard, connects, resumed, receipts, here } =
+        sum.into_inner().unwrap_or_else(PoisonError::into_inner);
     say(&format!(
-        "{runs} runs in {took:.1} s ({rate:.0} runs/s on {threads} threads): {} steps, {} sends acked, {} bursts delivered and \
-         heard whole {} times; {} runs with a violation",
+        "{runs} runs in {took:.1} s ({rate:.0} runs/s on {threads} threads): {} steps, {connects} connections, {resumed} of them \
+         resumed, {acked} sends acked, {delivered} bursts delivered and heard whole {heard} times, {receipts} receipts, {here} looks at \
+         somebody who is here; {} runs with a violation",
         steps.into_inner(),
-        acked.into_inner(),
-        delivered.into_inner(),
-        heard.into_inner(),
         failed.len()
     ));
     failed.is_empty()
