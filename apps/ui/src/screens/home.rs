@@ -158,8 +158,11 @@ fn Rooms() -> Element {
                 button {
                     class: "icon-button", r#type: "button", aria_label: "Settings",
                     onclick: move |_| {
+                        let leaves = ui.view.write().leave();
                         ui.view.write().settings_open = true;
-                        settings.ask(Ask::Devices);
+                        for ask in leaves.into_iter().chain([Ask::Devices]) {
+                            settings.ask(ask);
+                        }
                     },
                     Icon { name: IconName::Settings }
                 }

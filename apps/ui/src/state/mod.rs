@@ -239,7 +239,11 @@ impl View {
 
     /// A room is looked at.
     pub fn look_at(&mut self, room: Option<RoomId>) -> Vec<Ask> {
-        let mut asks: Vec<Ask> = self.open.filter(|open| room != Some(*open)).map(Ask::Close).into_iter().collect();
+        let mut asks = Vec::new();
+        if let Some(left) = self.open.filter(|open| room != Some(*open)) {
+            asks.extend(self.leave());
+            asks.push(Ask::Close(left));
+        }
         self.open = room;
         self.panel = Panel::Timeline;
         if let Some(room) = room.and_then(|room| self.rooms.get_mut(&room)) {
@@ -248,6 +252,12 @@ impl View {
         }
         asks.extend(self.saw());
         asks
+    }
+
+    /// The button is out of sight: nobody talks on without seeing it. An emergency goes on.
+    pub fn leave(&mut self) -> Option<Ask> {
+        let ends = self.press.as_ref().is_some_and(|press| !press.emergency) && self.end();
+        ends.then_some(Ask::KeyUp)
     }
 
     /// What was seen and not told yet: everything of the room that is looked at, while the screens can be seen.

@@ -281,6 +281,19 @@ fn a_latched_press_outlives_the_finger_and_ends_at_the_next_tap() {
 }
 
 #[test]
+fn nobody_talks_on_in_a_room_that_is_left_unless_it_is_an_emergency() {
+    for emergency in [false, true] {
+        let mut view = view();
+        view.latch = true;
+        assert!(view.press(emergency));
+        assert_eq!(view.look_at(Some(ROOM)), [Ask::Open(ROOM)], "it is still looked at");
+        let asks = view.look_at(None);
+        assert_eq!(asks.contains(&Ask::KeyUp), !emergency, "{asks:?}");
+        assert_eq!(view.press.as_ref().unwrap().held, emergency);
+    }
+}
+
+#[test]
 fn an_emergency_needs_two_seconds_of_holding_and_opens_the_microphone_for_ten() {
     let mut view = view();
     view.hold = Some(NOW);
