@@ -99,7 +99,10 @@ const deeds = {
   async tab({ name, presses }) {
     for (let press = 0; press < presses; press++) {
       await page.keyboard.press("Tab");
-      const words = await page.evaluate(() => document.activeElement?.ariaLabel ?? document.activeElement?.innerText ?? "");
+      const words = await page.evaluate(() => {
+        const at = document.activeElement;
+        return at === document.body ? "" : (at?.ariaLabel ?? at?.innerText ?? "");
+      });
       if (words.includes(name)) return { presses: press + 1 };
     }
     throw new Error(`${presses} tabs did not lead to ${name}`);
@@ -145,7 +148,8 @@ const deeds = {
   },
   // Waits until the loudspeaker is silent, and writes what was heard as samples of 32 bits.
   async heard({ out }) {
-    const silent = () => globalThis.heard.length > 5 && globalThis.heard.slice(-5).every((block) => block.every((sample) => sample === 0));
+    // Silence after something: what is played again begins when it was fetched.
+    const silent = () => globalThis.heard.some((block) => block.some((sample) => sample !== 0)) && globalThis.heard.slice(-5).every((block) => block.every((sample) => sample === 0));
     for (const late = Date.now() + WAIT.timeout; !(await page.evaluate(silent)); ) {
       if (Date.now() > late) throw new Error("the loudspeaker did not fall silent");
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -211,7 +215,7 @@ const deeds = {
   },
   async reload() {
     await page.reload(WAIT);
-    await page.locator("form, nav.rooms").first().waitFor(WAIT);
+    await page.locator("form, .room-row").first().waitFor(WAIT);
     return {};
   },
   async offline({ offline }) {
@@ -230,7 +234,9 @@ for await (const line of createInterface({ input: process.stdin })) {
   try {
     answer = { ok: true, ...(await deeds[deed](details)) };
   } catch (error) {
-    answer = { ok: false, error: String(error), complaints };
+    // What the screen says tells more than what it does not say.
+    const shown = await page.locator("body").innerText().catch(() => "");
+    answer = { ok: false, error: `${error}\nThe screen says: ${shown}`, complaints };
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`);
   if (deed === "end") process.exit(0);

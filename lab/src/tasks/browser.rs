@@ -242,8 +242,11 @@ impl Round<'_> {
         self.ask(&json!({"do": "wait-for", "words": "on my way"}))?;
         self.shoot("search")?;
         self.ask(&json!({"do": "fill", "label": "Search this room", "text": ""}))?;
-        self.ask(&json!({"do": "button", "name": "Replay last"}))?;
-        self.ask(&json!({"do": "click", "selector": ".timeline"}))?;
+        self.ask(&json!({"do": "listen"}))?;
+        self.ask(&json!({"do": "click", "selector": ".item.burst:has-text('6.1 s') .play"}))?;
+        let (heard, _) = heard_at(&mut self.page, &self.scratch.join("replayed.f32"))?;
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/speech-b.wav");
+        self.compare("played again", &wav::read(&file)?, &heard, "from the room's past");
         Ok(())
     }
 
@@ -292,7 +295,7 @@ impl Round<'_> {
         self.ask(&json!({"do": "reload"}))?;
         self.ask(&json!({"do": "tab", "name": ROOM, "presses": 10}))?;
         self.ask(&json!({"do": "key", "key": "Enter"}))?;
-        self.ask(&json!({"do": "wait-for", "words": "to talk"}))?;
+        self.ask(&json!({"do": "wait-for", "words": "Hold to talk"}))?;
         self.ask(&json!({"do": "tab", "name": "to talk", "presses": 30}))?;
         self.ask(&json!({"do": "press", "key": "Space"}))?;
         self.ask(&json!({"do": "wait-for", "words": "Speak now"})).context("the keyboard alone talks")?;
