@@ -9,6 +9,7 @@ pub mod history;
 pub mod kill;
 pub mod link;
 pub mod programs;
+pub mod proxy;
 pub mod sim;
 pub mod similarity;
 pub mod tasks;

@@ -1,6 +1,7 @@
 //! The real programs as processes: a server with data of its own, and clients. Each is killed when it is dropped.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use holler_core::model::Scope;
 use serde_json::Value;
+
+use crate::proxy::Proxy;
 
 /// How long a server may take to start, or a command to end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -213,10 +216,26 @@ impl Server {
 
     /// Signs a user in.
     pub fn sign_in(&self, name: &str) -> Result<()> {
+        self.sign_in_at(name, &self.url)
+    }
+
+    fn sign_in_at(&self, name: &str, url: &str) -> Result<()> {
         let mut login = self.holler(name);
-        login.args(["login", &self.url, "--user", name, "--password-stdin", "--ca"]).arg(&self.root);
+        login.args(["login", url, "--user", name, "--password-stdin", "--ca"]).arg(&self.root);
         self.done("holler login", &mut login)?;
         Ok(())
+    }
+
+    /// Adds a user whose clients reach the server through a link that can be cut.
+    pub fn add_user_behind(&self, name: &str, room: &str) -> Result<Proxy> {
+        let (_, port) = self.url.rsplit_once(':').context("the server's address has a port")?;
+        let port: u16 = port.trim_end_matches('/').parse().context("the server's port")?;
+        let proxy = Proxy::start((Ipv4Addr::LOCALHOST, port).into()).context("a proxy")?;
+        let mut add = hollerd(&self.programs, &self.scratch);
+        add.args(["user", "add", name, "--room", room, "--password-stdin"]);
+        self.done("hollerd user add", &mut add)?;
+        self.sign_in_at(name, &self.url.replace(&format!(":{port}"), &format!(":{}", proxy.port())))?;
+        Ok(proxy)
     }
 
     /// Makes a token for a script of this user.
@@ -298,6 +317,7 @@ impl Server {
     fn holler(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join("holler"));
         command.env("HOLLER_HOME", self.scratch.join("home")).env("HOLLER_PROFILE", name);
+        command.env("HOLLER_PASSPHRASE", PASSWORD);
         command
     }
 

@@ -13,7 +13,7 @@ use holler_client::audio::source::SourceKind;
 use holler_client::client::{self, Client, ClientError, Talk, Told};
 use holler_client::rest::RestError;
 use holler_client::sound::{Audio, Silent, ToPlay};
-use holler_client::store::Store;
+use holler_client::store::{Store, Unlock};
 use holler_core::engine::{HeardState, LinkState, Notice, Received, SendState, TalkState};
 use holler_core::model::{EventBody, Role, UserRole};
 use holler_core::units::{BurstId, ClientId, RoomId};
@@ -174,7 +174,8 @@ impl Place {
     }
 
     fn store(&self, login: &str) -> Store {
-        Store::open(&self.folder.path().join(login), |fault| panic!("{fault}")).unwrap()
+        let unlock = Unlock::passphrase("only in tests".into());
+        Store::open(&self.folder.path().join(login), &unlock, |fault| panic!("{fault}")).unwrap()
     }
 
     async fn sign_in(&self, login: &str, password: String) -> Store {

@@ -64,6 +64,10 @@ pub(crate) enum Command {
     Talk(Talk),
     /// Hear rooms, live and complete
     Listen(Listen),
+    /// Play what was missed: bursts that were brought later, or came while you were away
+    Play(Play),
+    /// What waits on this device to be delivered
+    Queue(Queue),
     /// Write a text into a room
     Send(Send),
     /// Show a room's log
@@ -191,6 +195,9 @@ pub(crate) struct Talk {
     /// Wait in the queue when somebody else talks
     #[arg(long)]
     pub(crate) queue: bool,
+    /// Where the floor is denied, deliver it all the same, for listeners to play when they like
+    #[arg(long)]
+    pub(crate) when_free: bool,
     /// Bit rate in kbit/s, redundancy included
     #[arg(long, value_name = "KBIT", default_value_t = 24, value_parser = clap::value_parser!(u32).range(6..=128))]
     pub(crate) bitrate: u32,
@@ -226,6 +233,61 @@ pub(crate) struct Listen {
     /// With --json: a line for each frame, with the time at which it was heard
     #[arg(long)]
     pub(crate) frames: bool,
+}
+
+/// `holler play`
+#[derive(Debug, Args)]
+pub(crate) struct Play {
+    /// The room, by name or id
+    pub(crate) room: String,
+    /// A burst of its log
+    #[arg(required_unless_present = "missed")]
+    pub(crate) burst: Option<String>,
+    /// Every burst of others that was not played to its end on this device, in the order of the log
+    #[arg(long, conflicts_with = "burst")]
+    pub(crate) missed: bool,
+    /// Write each into a file of this folder (BURST.wav) instead of playing it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Play on this speaker [default: the system's]
+    #[arg(long, value_name = "DEVICE", conflicts_with = "out")]
+    pub(crate) speaker: Option<String>,
+}
+
+/// `holler queue`
+#[derive(Debug, Args)]
+pub(crate) struct Queue {
+    /// What to do with it [default: list]
+    #[command(subcommand)]
+    pub(crate) action: Option<QueueAction>,
+}
+
+/// What to do with what waits.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueAction {
+    /// Show it, in the order in which it was spoken and written
+    List,
+    /// Deliver it now, and what was held back too
+    Send {
+        /// Of what was held back, this burst only
+        id: Option<String>,
+        /// Give up after this many seconds; the rest waits on
+        #[arg(long, value_name = "S", default_value_t = 60)]
+        timeout: u64,
+    },
+    /// Forget a burst or a text that is not delivered
+    Drop {
+        /// Its id, as the list shows it
+        id: String,
+    },
+    /// Play one's own burst, delivered or not
+    Play {
+        /// Its id, as the list shows it
+        id: String,
+        /// Write it into this file instead
+        #[arg(long, value_name = "FILE.wav")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// `holler send`
@@ -316,6 +378,9 @@ mod tests {
         assert!(parse("holler talk ops - --bitrate 5").is_err());
         assert!(parse("holler talk ops - --frame 30").is_err());
         assert!(parse("holler listen").is_err());
+        assert!(parse("holler play ops").is_err());
+        assert!(parse("holler play ops --missed").is_ok());
+        assert!(parse("holler queue").is_ok());
         assert!(parse("holler --profile ../x rooms").is_err());
     }
 }

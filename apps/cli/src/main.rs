@@ -5,6 +5,7 @@ mod commands;
 mod exit;
 mod output;
 mod profile;
+mod sound;
 mod time;
 mod trace;
 
@@ -45,6 +46,8 @@ fn run(cli: Cli, out: Out) -> Result<(), Failure> {
             Command::Rooms => commands::rooms::run(&common, out).await,
             Command::Talk(args) => commands::talk::run(&common, args, out).await,
             Command::Listen(args) => commands::listen::run(&common, args, out).await,
+            Command::Queue(args) => commands::queue::run(&common, args, out).await,
+            Command::Play(args) => commands::play::run(&common, args, out).await,
             Command::Send(args) => commands::send::run(&common, args, out).await,
             Command::Tail(args) => commands::tail::run(&common, &args, out).await,
             Command::Presence(args) => commands::presence::run(&common, &args, out).await,

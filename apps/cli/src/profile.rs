@@ -1,13 +1,15 @@
 //! The profile that a command uses, and what every command does first.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write, stderr, stdin};
 use std::path::PathBuf;
 
 use holler_client::client::{Client, ClientError, Told, rest_of};
 use holler_client::rest::{Rest, RestError};
 use holler_client::roster;
 use holler_client::sound::Sound;
-use holler_client::store::Store;
+use holler_client::store::{KeyError, Store, StoreError, Unlock};
 use holler_core::engine::{LinkReason, LinkState, Notice};
 use holler_core::units::{RoomId, UserId};
 use holler_core::wire::problem::Problem;
@@ -20,7 +22,35 @@ use crate::exit::{Code, Failure};
 /// Opens the profile's store.
 pub(crate) fn store(common: &Common) -> Result<Store, Failure> {
     let folder = folder(common)?.join(&common.profile);
-    Store::open(&folder, |fault| tracing::warn!(%fault, "the local store")).map_err(|error| (Code::Fault, error).into())
+    let fault = |error: StoreError| Failure::from((Code::Fault, error));
+    let mut unlock = Unlock::from_env().map_err(|error| fault(error.into()))?;
+    loop {
+        // Standard error is where a person looks; a program that reads standard output is not disturbed.
+        let said = |words: String| drop(writeln!(stderr(), "holler: {words}"));
+        match Store::open(&folder, &unlock, said) {
+            Err(StoreError::Key(why @ (KeyError::PassphraseWanted | KeyError::NoKeystore(_)))) => {
+                unlock = asked(why)?;
+            }
+            opened => return opened.map_err(fault),
+        }
+    }
+}
+
+/// Asks for the passphrase, where there is a person to ask.
+fn asked(why: KeyError) -> Result<Unlock, Failure> {
+    if !stdin().is_terminal() || !stderr().is_terminal() {
+        return Err((Code::Fault, why).into());
+    }
+    let new = matches!(why, KeyError::NoKeystore(_));
+    let ask = |prompt| rpassword::prompt_password(prompt).map_err(|error| Failure::from((Code::Fault, error)));
+    let passphrase = ask(if new { "A new passphrase for this profile: " } else { "The profile's passphrase: " })?;
+    if new && ask("The same again: ")? != passphrase {
+        return Err(Failure::new(Code::Usage, "the two passphrases differ"));
+    }
+    if passphrase.is_empty() {
+        return Err(Failure::new(Code::Usage, "a passphrase has at least one character"));
+    }
+    Ok(Unlock::passphrase(passphrase))
 }
 
 fn folder(common: &Common) -> Result<PathBuf, Failure> {
@@ -91,6 +121,7 @@ fn link_failure(reason: &LinkReason) -> Failure {
         | LinkReason::Silent
         | LinkReason::Closed(_)
         | LinkReason::Draining
+        | LinkReason::TooOften
         | LinkReason::Stopped => (Code::Network, reason).into(),
     }
 }
@@ -109,9 +140,24 @@ pub(crate) fn link(state: &LinkState, was_up: bool) -> Result<(), Failure> {
     }
 }
 
+/// A room by id or name, for a command that must work without a connection: as the server last listed it, or, where it did not
+/// list such a room, as it does now.
+pub(crate) async fn known_room(store: &Store, wanted: &str) -> Result<Room, Failure> {
+    let known = store.rooms().map_err(|error| Failure::from((Code::Fault, error)))?;
+    if let Ok(room) = pick(known, wanted) {
+        return Ok(room);
+    }
+    let rooms = rest(store).await?.rooms().await.map_err(|error| rest_failure(&error))?;
+    store.set_rooms(&rooms).map_err(|error| Failure::from((Code::Fault, error)))?;
+    pick(rooms, wanted)
+}
+
 /// A room by id or name.
 pub(crate) async fn room(rest: &Rest, wanted: &str) -> Result<Room, Failure> {
-    let rooms = rest.rooms().await.map_err(|error| rest_failure(&error))?;
+    pick(rest.rooms().await.map_err(|error| rest_failure(&error))?, wanted)
+}
+
+fn pick(rooms: Vec<Room>, wanted: &str) -> Result<Room, Failure> {
     if let Ok(id) = wanted.parse::<RoomId>() {
         return rooms
             .into_iter()
@@ -152,6 +198,24 @@ impl Session {
     /// The next thing told.
     pub(crate) async fn next(&mut self) -> Result<Told, Failure> {
         self.told.recv().await.ok_or_else(|| Failure::new(Code::Fault, "the client stopped by itself"))
+    }
+
+    /// Waits a moment for a room to be followed. `false`: there is no connection, or it takes too long to wait for.
+    pub(crate) async fn ready(&mut self, room: RoomId, patience: Duration) -> Result<bool, Failure> {
+        let waiting = async {
+            loop {
+                match self.next().await? {
+                    Told::Notice(Notice::Link(LinkState::Waiting { .. })) => return Ok(false),
+                    Told::Notice(Notice::Link(state)) => link(&state, true)?,
+                    Told::Notice(Notice::RoomRefused { room: refused, problem: why }) if refused == room => {
+                        return Err(problem(&why));
+                    }
+                    Told::Notice(Notice::Room { room: followed, .. }) if followed == room => return Ok(true),
+                    Told::Notice(_) | Told::Received(_) => {}
+                }
+            }
+        };
+        tokio::time::timeout(patience, waiting).await.unwrap_or(Ok(false))
     }
 
     /// Waits until every room is followed. What else is told meanwhile is given to `other`.

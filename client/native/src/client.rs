@@ -29,6 +29,7 @@ use crate::roster;
 use crate::sound::{Plays, Recorded, Sound, ToPlay};
 use crate::store::{Profile, Store, StoreError};
 use crate::trust::{self, TrustError};
+use crate::watch;
 
 /// Things to tell that may wait for the program around the client.
 const TOLD_MAX: usize = 1_024;
@@ -78,6 +79,8 @@ pub struct Talk {
     pub priority: Priority,
     /// Whether to wait where the floor is taken.
     pub queue: bool,
+    /// Where it is denied: whether the burst is delivered all the same, for listeners to play when they like.
+    pub when_free: bool,
     /// The length of a frame.
     pub frame_ms: FrameMs,
     /// The encoder's target.
@@ -86,7 +89,13 @@ pub struct Talk {
 
 impl Default for Talk {
     fn default() -> Self {
-        Self { priority: Priority::Normal, queue: false, frame_ms: FrameMs::Ms20, bitrate: Bitrate(24_000) }
+        Self {
+            priority: Priority::Normal,
+            queue: false,
+            when_free: false,
+            frame_ms: FrameMs::Ms20,
+            bitrate: Bitrate(24_000),
+        }
     }
 }
 
@@ -181,6 +190,7 @@ pub struct Client {
     store: Store,
     profile: Profile,
     _driver: AbortOnDropHandle<()>,
+    _watch: AbortOnDropHandle<()>,
 }
 
 impl Client {
@@ -209,8 +219,18 @@ impl Client {
             let (access, expires_in) = (profile.access_token.clone(), left(&profile));
             shared.input(Input::Token { access, expires_in });
         }
-        for item in store.unfinished()? {
-            shared.input(Input::Restore(item));
+        let faults = Arc::downgrade(&shared);
+        store.set_fault(move |detail| {
+            if let Some(shared) = faults.upgrade() {
+                shared.input(Input::StoreFailed { detail });
+            }
+        });
+        // Where another process delivers what waits, this one delivers only what it adds.
+        let queue = store.lock_queue()?;
+        if queue.is_some() {
+            for item in store.unfinished()? {
+                shared.input(Input::Restore(item));
+            }
         }
         if let Some(state) = store.own_presence()? {
             shared.input(Input::Command(Command::SetPresence { state }));
@@ -227,9 +247,13 @@ impl Client {
             tell,
             connection: None,
             user: profile.user,
+            queue,
         };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
-        Ok((Self { shared, rest, store: store.clone(), profile, _driver: driver }, told))
+        let watched = Arc::clone(&shared);
+        let watch = tokio::spawn(watch::network(move || watched.input(Input::NetworkUp)));
+        let watch = AbortOnDropHandle::new(watch);
+        Ok((Self { shared, rest, store: store.clone(), profile, _driver: driver, _watch: watch }, told))
     }
 
     /// Who is signed in.
@@ -266,8 +290,8 @@ impl Client {
     /// The talk button goes down: recording begins.
     pub fn key_down(&self, room: RoomId, talk: Talk) -> Result<BurstId, ClientError> {
         let burst = BurstId::from_bytes(random()?);
-        let Talk { priority, queue, frame_ms, bitrate } = talk;
-        self.command(Command::KeyDown { room, burst, priority, queue, frame_ms, bitrate });
+        let Talk { priority, queue, when_free, frame_ms, bitrate } = talk;
+        self.command(Command::KeyDown { room, burst, priority, queue, when_free, frame_ms, bitrate });
         Ok(burst)
     }
 
@@ -458,6 +482,8 @@ struct Driver {
     tell: mpsc::Sender<Told>,
     connection: Option<Connection>,
     user: UserId,
+    /// Held for as long as this process delivers what waits.
+    queue: Option<std::fs::File>,
 }
 
 impl Drop for Driver {
@@ -552,6 +578,23 @@ impl Driver {
                 });
             }
             Output::Store(change) => self.store.change(change),
+            Output::LoadBurst { burst } => {
+                let (store, shared) = (self.store.clone(), Arc::clone(&self.shared));
+                tokio::task::spawn_blocking(move || {
+                    // What was recorded last may still be on its way to the disk.
+                    store.flush();
+                    let frames = store.own_frames(burst).map_err(|error| error.to_string());
+                    shared.input(Input::BurstLoaded { burst, frames });
+                });
+            }
+            Output::Reoffer { room, incarnation } if self.queue.is_some() => {
+                let (store, shared) = (self.store.clone(), Arc::clone(&self.shared));
+                tokio::task::spawn_blocking(move || match store.acked_elsewhere(room, incarnation) {
+                    Ok(items) => items.into_iter().for_each(|item| shared.input(Input::Restore(item))),
+                    Err(error) => shared.input(Input::StoreFailed { detail: error.to_string() }),
+                });
+            }
+            Output::Reoffer { .. } => {}
             Output::StartCapture { burst, header } => {
                 let to = OfBurst { shared: Arc::clone(&self.shared), burst };
                 self.sound.start_capture(&header, Arc::new(to));
@@ -587,7 +630,17 @@ impl Driver {
                         | ClientError::Trust(_)
                         | ClientError::Random(_) => false,
                     };
-                    Input::TokenFailed { sign_in, detail: error.to_string() }
+                    let retry_after = match &error {
+                        ClientError::Rest(RestError::Refused(problem)) => {
+                            problem.retry_after_s.map(|s| Duration::from_secs(u64::from(s)))
+                        }
+                        ClientError::SignedOut
+                        | ClientError::Rest(_)
+                        | ClientError::Store(_)
+                        | ClientError::Trust(_)
+                        | ClientError::Random(_) => None,
+                    };
+                    Input::TokenFailed { sign_in, detail: error.to_string(), retry_after }
                 }
             });
         });

@@ -22,3 +22,13 @@ pub fn wall() -> UnixMs {
 pub fn until(at: Mono) -> Duration {
     at.since(now())
 }
+
+/// Names the time since the device was started: [`now`] counts on within it, and begins anew with another. Where the system does
+/// not say, each run of the program has a name of its own.
+pub fn boot() -> &'static str {
+    static BOOT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    BOOT.get_or_init(|| {
+        let unknown = || format!("unknown-{}-{}", std::process::id(), now().0);
+        std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| unknown(), |id| id.trim().to_owned())
+    })
+}

@@ -22,3 +22,4 @@ pub mod roster;
 pub mod sound;
 pub mod store;
 pub mod trust;
+mod watch;

@@ -1,7 +1,8 @@
 //! The socket: TCP, TLS and WebSocket, and what is sent next.
 //!
 //! Each connection is a reading and a writing task. What waits to be written lies in lanes: live voice first, then control
-//! messages, then repair (DESIGN section 5). Voice that waited too long is dropped, not sent late: the repair brings it.
+//! messages, then repair, then bulk (DESIGN section 5). Voice that waited too long is dropped, not sent late: the repair brings
+//! it. The kernel is given little at a time (`TCP_NOTSENT_LOWAT`), so that what was handed over is not far ahead of live voice.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -36,6 +37,8 @@ const WRITE_BUFFER_BYTES: usize = 0;
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most control messages that wait; the engine itself is bounded well below.
 const CONTROL_MAX: usize = 4_096;
+/// Bytes that the kernel takes before they are on their way: four voice frames of the largest size.
+const UNSENT_BYTES_MAX: u32 = 6 * 1024;
 /// How long a close may take.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
@@ -58,6 +61,7 @@ struct Queues {
     voice_bytes: usize,
     control: VecDeque<Item>,
     repair: VecDeque<Item>,
+    bulk: VecDeque<Item>,
     closed: bool,
 }
 
@@ -80,6 +84,7 @@ impl Lanes {
             }
             Lane::Voice | Lane::Control => queues.closed = true,
             Lane::Repair => queues.repair.push_back(Item::Text(text)),
+            Lane::Bulk => queues.bulk.push_back(Item::Text(text)),
         });
     }
 
@@ -94,6 +99,8 @@ impl Lanes {
                     let Some(oldest) = queues.voice.pop_front() else { break };
                     queues.voice_bytes -= oldest.bytes();
                 }
+            } else if lane == Lane::Bulk {
+                queues.bulk.push_back(item);
             } else {
                 queues.repair.push_back(item);
             }
@@ -130,6 +137,9 @@ impl Lanes {
                 }
                 if let Some(item) = queues.repair.pop_front() {
                     return Some((Lane::Repair, item));
+                }
+                if let Some(item) = queues.bulk.pop_front() {
+                    return Some((Lane::Bulk, item));
                 }
             }
             wake.notified().await;
@@ -169,13 +179,15 @@ pub async fn run(events: &impl Events, link: LinkNo, base: &Url, tls: Arc<rustls
     };
     let socket = match opened {
         Ok(socket) => socket,
-        Err((failure, detail)) => return events.input(Input::ConnectFailed { link, failure, detail }).await,
+        Err(Failed { failure, detail, retry_after }) => {
+            return events.input(Input::ConnectFailed { link, failure, detail, retry_after }).await;
+        }
     };
     events.input(Input::Connected { link }).await;
     let (mut write, mut read) = socket.split();
     let writing = async {
         while let Some((lane, item)) = lanes.next().await {
-            let repair_bytes = if lane == Lane::Repair { item.bytes() } else { 0 };
+            let repair_bytes = if matches!(lane, Lane::Repair | Lane::Bulk) { item.bytes() } else { 0 };
             let is_frame = matches!(item, Item::Voice { .. });
             if let Err(error) = write.send(item.message()).await {
                 return Some(error.to_string());
@@ -230,8 +242,22 @@ async fn closed(lanes: &Lanes) {
     }
 }
 
-async fn open(base: &Url, tls: Arc<rustls::ClientConfig>) -> Result<Socket, (ConnectFailure, String)> {
-    let foreign = |detail: String| (ConnectFailure::Handshake, detail);
+/// Why a socket could not be opened.
+struct Failed {
+    failure: ConnectFailure,
+    detail: String,
+    /// How long the server wants this client to stay away.
+    retry_after: Option<Duration>,
+}
+
+impl From<(ConnectFailure, String)> for Failed {
+    fn from((failure, detail): (ConnectFailure, String)) -> Self {
+        Self { failure, detail, retry_after: None }
+    }
+}
+
+async fn open(base: &Url, tls: Arc<rustls::ClientConfig>) -> Result<Socket, Failed> {
+    let foreign = |detail: String| Failed::from((ConnectFailure::Handshake, detail));
     let host = base.host_str().ok_or_else(|| (ConnectFailure::Name, base.to_string()))?;
     let port = base.port_or_known_default().unwrap_or(443);
     // A literal IPv6 address is bracketed in an URL, and nowhere else.
@@ -240,11 +266,15 @@ async fn open(base: &Url, tls: Arc<rustls::ClientConfig>) -> Result<Socket, (Con
     let addresses: Vec<_> = addresses.map_err(|error| (ConnectFailure::Name, error.to_string()))?.collect();
     let tcp = TcpStream::connect(&*addresses).await;
     let tcp = tcp.map_err(|error| (ConnectFailure::Unreachable, error.to_string()))?;
+    if let Err(error) = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+        // Live voice is then further behind what waits in the kernel, on slow links only.
+        tracing::debug!(%error, "the kernel does not bound what waits unsent");
+    }
     tcp.set_nodelay(true).map_err(|error| (ConnectFailure::Unreachable, error.to_string()))?;
     let server = ServerName::try_from(name).map_err(|error| (ConnectFailure::Name, error.to_string()))?;
     let stream = TlsConnector::from(tls).connect(server, tcp).await.map_err(|error| match trust::advice(&error) {
         Some(advice) => (ConnectFailure::Certificate, advice),
-        None => foreign(error.to_string()),
+        None => (ConnectFailure::Handshake, error.to_string()),
     })?;
     let mut url = base.clone();
     url.set_path("/api/v1/socket");
@@ -259,7 +289,9 @@ async fn open(base: &Url, tls: Arc<rustls::ClientConfig>) -> Result<Socket, (Con
     let opened = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
     let (socket, _) = opened.map_err(|error| {
         if let WsError::Http(answer) = &error {
-            return foreign(format!("it answered {}", answer.status()));
+            let header = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
+            let retry_after = header.and_then(|value| value.trim().parse().ok()).map(Duration::from_secs);
+            return Failed { retry_after, ..foreign(format!("it answered {}", answer.status())) };
         }
         foreign(error.to_string())
     })?;

@@ -61,6 +61,9 @@ impl RestError {
 impl From<RestError> for FetchError {
     fn from(error: RestError) -> Self {
         match &error {
+            RestError::Refused(Problem { retry_after_s: Some(seconds), .. }) => {
+                Self::After(Duration::from_secs(u64::from(*seconds)), error.to_string())
+            }
             // An expired token is renewed meanwhile.
             RestError::Refused(problem) if problem.status < 500 && ![401, 429].contains(&problem.status) => {
                 Self::Never(error.to_string())

@@ -9,18 +9,20 @@
 use core::time::Duration;
 
 use super::Cx;
+use super::backoff::{BACKOFF_MAX, BACKOFF_URGENT_MAX, Budget, backoff};
 use super::notice::{LinkReason, LinkState, Notice};
 use super::ports::{ConnectFailure, Lane, LinkNo, Output};
+use super::server_clock::ServerClock;
 use crate::model::PresenceState;
-use crate::units::{DeviceId, Mono, UserId};
+use crate::units::{DeviceId, Mono, UnixMs, UserId};
 use crate::wire::limits::{AUTH_WAIT, HEARTBEAT, HEARTBEAT_IDLE_MAX, HEARTBEAT_SLACK, HEARTBEAT_TALKING, SILENCE_MAX};
 use crate::wire::socket::{ClientMessage, CloseCode, Follow};
 
 /// The first wait after a failure; each further one doubles. Half of it to the whole, drawn: a server that restarts must not
 /// meet all of its clients in one instant.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-/// The longest wait: what a person would accept before pressing "retry", without a phone's radio working all day.
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// The longest time that a server may ask this client to stay away.
+const STAY_AWAY_MAX: Duration = Duration::from_secs(600);
 /// A connection that held this long was a good one: the next failure begins with the first wait again.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
 /// How long opening a socket may take. Bad mobile links need several seconds for TCP and TLS.
@@ -142,6 +144,12 @@ pub(super) struct Link {
     next_link: u32,
     /// Failures in a row.
     failures: u32,
+    budget: Budget,
+    /// Speech waits for the connection.
+    urgent: bool,
+    /// The server asked to be left alone until then.
+    stay_away: Mono,
+    server_clock: ServerClock,
     token: Option<Token>,
     resume: Option<Resume>,
     rhythm: Rhythm,
@@ -166,6 +174,10 @@ impl Link {
             state: State::Off,
             next_link: 1,
             failures: 0,
+            budget: Budget::default(),
+            urgent: false,
+            stay_away: Mono::default(),
+            server_clock: ServerClock::default(),
             token: None,
             resume: None,
             rhythm: Rhythm { idle: false, usual: HEARTBEAT, now: HEARTBEAT, longest: HEARTBEAT_IDLE_MAX },
@@ -189,6 +201,11 @@ impl Link {
     /// The round trip, smoothed; `None` before the first `pong`.
     pub(super) fn rtt(&self) -> Option<Duration> {
         self.rtt
+    }
+
+    /// What the server's clock says.
+    pub(super) fn server_clock(&self) -> ServerClock {
+        self.server_clock
     }
 
     /// When something last came from the server.
@@ -223,7 +240,7 @@ impl Link {
     pub(super) fn network_up(&mut self, cx: &mut Cx<'_>) {
         self.rhythm.longest = HEARTBEAT_IDLE_MAX;
         match &self.state {
-            State::Waiting { .. } => {
+            State::Waiting { .. } if cx.now >= self.stay_away => {
                 self.failures = 0;
                 self.connect(cx);
             }
@@ -236,7 +253,7 @@ impl Link {
                 cx.push(Output::Disconnect { link });
                 self.connect(cx);
             }
-            State::Off | State::Token { .. } => {}
+            State::Off | State::Token { .. } | State::Waiting { .. } => {}
         }
     }
 
@@ -262,6 +279,24 @@ impl Link {
         self.rhythm.begin();
     }
 
+    /// Whether what a person says waits for the connection: then the waits are short.
+    pub(super) fn set_urgent(&mut self, cx: &mut Cx<'_>, urgent: bool) {
+        if urgent
+            && !self.urgent
+            && let State::Waiting { until } = self.state
+        {
+            let soon = (cx.now + cx.chance.spread(BACKOFF_FIRST)).max(self.stay_away);
+            self.state = State::Waiting { until: until.min(soon) };
+        }
+        self.urgent = urgent;
+    }
+
+    /// The span from which the next wait is drawn.
+    fn wait(&self) -> Duration {
+        let most = if self.urgent { BACKOFF_URGENT_MAX } else { BACKOFF_MAX };
+        backoff(BACKOFF_FIRST, self.failures).min(most)
+    }
+
     /// Something was heard.
     pub(super) fn note_heard(&mut self, now: Mono) {
         self.heard_at = now;
@@ -285,7 +320,13 @@ impl Link {
         }
     }
 
-    pub(super) fn token_failed(&mut self, cx: &mut Cx<'_>, sign_in: bool, detail: String) {
+    pub(super) fn token_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        sign_in: bool,
+        detail: String,
+        retry_after: Option<Duration>,
+    ) {
         self.refreshing = None;
         let reason = LinkReason::Token { detail };
         if sign_in {
@@ -293,9 +334,10 @@ impl Link {
             return self.end(cx, reason);
         }
         if matches!(self.state, State::Token { .. }) {
-            return self.fail(cx, reason, None);
+            return self.fail_for(cx, reason, retry_after);
         }
-        self.refresh_not_before = cx.now + cx.chance.spread(2 * BACKOFF_FIRST);
+        let stay_away = retry_after.unwrap_or_default().min(STAY_AWAY_MAX);
+        self.refresh_not_before = cx.now + stay_away + cx.chance.spread(2 * BACKOFF_FIRST);
     }
 
     /// Whether this connection is the one that is awaited.
@@ -319,11 +361,18 @@ impl Link {
         }
     }
 
-    pub(super) fn connect_failed(&mut self, cx: &mut Cx<'_>, link: LinkNo, failure: ConnectFailure, detail: String) {
+    pub(super) fn connect_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        link: LinkNo,
+        failure: ConnectFailure,
+        detail: String,
+        retry_after: Option<Duration>,
+    ) {
         if !self.is_current(link) {
             return;
         }
-        self.fail(cx, LinkReason::Connect { failure, detail }, None);
+        self.fail_for(cx, LinkReason::Connect { failure, detail }, retry_after);
     }
 
     pub(super) fn closed(&mut self, cx: &mut Cx<'_>, link: LinkNo, code: Option<u16>, detail: String) {
@@ -357,6 +406,7 @@ impl Link {
         cx: &mut Cx<'_>,
         user: UserId,
         device: DeviceId,
+        server_time: UnixMs,
         heartbeat_ms: u32,
         expires_in_s: u32,
         resume: Option<String>,
@@ -369,7 +419,8 @@ impl Link {
             token.expires_at = cx.now + Duration::from_secs(u64::from(expires_in_s));
             token.refresh_at = token.expires_at - ahead;
         }
-        if let State::Authenticating { link, .. } = self.state {
+        if let State::Authenticating { link, since } = self.state {
+            self.server_clock.sample(cx.now, server_time, cx.now.since(since));
             self.rhythm.usual = Duration::from_millis(u64::from(heartbeat_ms)).clamp(HEARTBEAT_TALKING, HEARTBEAT * 4);
             self.rhythm.begin();
             self.state = State::Up(Session { link, device, since: cx.now });
@@ -381,9 +432,10 @@ impl Link {
         }
     }
 
-    pub(super) fn pong(&mut self, cx: &mut Cx<'_>, nonce: u32) {
+    pub(super) fn pong(&mut self, cx: &mut Cx<'_>, nonce: u32, server_time: UnixMs) {
         let Some(ping) = self.ping.take_if(|ping| ping.nonce == nonce) else { return };
         let sample = cx.now.since(ping.sent);
+        self.server_clock.sample(cx.now, server_time, sample);
         // RFC 6298 section 2: an eighth of each new sample.
         let smoothed = self.rtt.map_or(sample, |old| (old * 7 + sample) / 8);
         self.rtt = Some(smoothed);
@@ -398,6 +450,7 @@ impl Link {
     }
 
     pub(super) fn draining(&mut self, cx: &mut Cx<'_>, after: Duration) {
+        self.stay_away = cx.now + after;
         self.fail(cx, LinkReason::Draining, Some(after));
     }
 
@@ -518,6 +571,13 @@ impl Link {
             }
             return;
         }
+        if let Err(at) = self.budget.take(cx.now) {
+            // A network that comes and goes, or a server that takes connections only to close them.
+            let until = at + cx.chance.spread(BACKOFF_FIRST);
+            self.state = State::Waiting { until };
+            let retry_in = until.since(cx.now);
+            return cx.notice(Notice::Link(LinkState::Waiting { reason: LinkReason::TooOften, retry_in }));
+        }
         let link = LinkNo(self.next_link);
         self.next_link = self.next_link.wrapping_add(1);
         self.state = State::Connecting { link, since: cx.now };
@@ -549,6 +609,14 @@ impl Link {
         cx.send_on(session.link, Lane::Control, &ClientMessage::Ping { nonce, rtt_us, next_ms });
     }
 
+    /// The same, where the server may have said how long to stay away.
+    fn fail_for(&mut self, cx: &mut Cx<'_>, reason: LinkReason, stay_away: Option<Duration>) {
+        let spread = cx.chance.spread(self.wait());
+        let stay_away = stay_away.unwrap_or_default().min(STAY_AWAY_MAX);
+        self.stay_away = cx.now + stay_away;
+        self.fail(cx, reason, Some(stay_away + spread));
+    }
+
     /// The connection, or the attempt, is over: wait, then try again.
     fn fail(&mut self, cx: &mut Cx<'_>, reason: LinkReason, wait: Option<Duration>) {
         let was_up = self.session();
@@ -558,10 +626,7 @@ impl Link {
         if was_up.is_some_and(|session| cx.now.since(session.since) >= GOOD_AFTER) {
             self.failures = 0;
         }
-        let wait = wait.unwrap_or_else(|| {
-            let doubled = BACKOFF_FIRST * 2_u32.saturating_pow(self.failures.min(10));
-            cx.chance.spread(doubled.min(BACKOFF_MAX))
-        });
+        let wait = wait.unwrap_or_else(|| cx.chance.spread(self.wait()));
         self.failures = self.failures.saturating_add(1);
         self.ping = None;
         self.state = State::Waiting { until: cx.now + wait };

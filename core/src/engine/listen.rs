@@ -13,13 +13,14 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::Cx;
+use super::backoff::backoff;
 use super::jitter::{Entry, History, Jitter, Playout, Stretch};
 use super::notice::HeardState;
-use super::ports::{FetchError, Output};
+use super::ports::{FetchError, Output, ServerTime, Store};
 use incoming::{Begun, End, Fetch, Incoming, Play};
 
 use crate::model::{BurstDigest, Event, EventBody, FrameRange, Priority};
-use crate::units::{BurstId, FloorToken, FrameNo, Mono, RoomId};
+use crate::units::{BurstId, FloorToken, FrameNo, Mono, RoomId, UnixMs};
 use crate::wire::limits::REPAIR_WAIT;
 use crate::wire::socket::FloorState;
 use crate::wire::voice::{VoiceFrame, VoiceKind};
@@ -262,14 +263,24 @@ impl Listen {
     pub(super) fn event(&mut self, cx: &mut Cx<'_>, event: &Event) {
         let own = cx.session.is_some_and(|session| session.device == event.device);
         match &event.body {
-            EventBody::BurstStarted { header, token, priority, .. } => {
-                if own || self.position(header.burst).is_some() {
+            EventBody::BurstStarted { header, token, priority, spoken_ago_ms, uncertainty_ms } => {
+                let spoken = ServerTime {
+                    at: UnixMs(event.received_at.0.saturating_sub(*spoken_ago_ms)),
+                    uncertainty_ms: *uncertainty_ms,
+                };
+                if let Some(at) = self.position(header.burst) {
+                    self.bursts[at].spoken = Some(spoken);
+                    return;
+                }
+                if own {
                     return;
                 }
                 self.make_room(cx);
                 let mut burst = Incoming::new(event.room, *header, event.user, event.device);
                 burst.token = token.unwrap_or_default();
                 burst.priority = *priority;
+                burst.spoken = Some(spoken);
+                burst.brought = token.is_none();
                 self.bursts.push_back(burst);
             }
             EventBody::BurstCommitted { burst, last, digest, missing } => {
@@ -353,6 +364,7 @@ impl Listen {
                 if burst.last.is_some_and(|(last, _)| burst.is_heard(last)) {
                     self.ends.push_back(BurstEnd::Heard { room: burst.room, burst: id });
                 }
+                cx.push(Output::Store(Store::BurstHeard { room: burst.room, burst: id }));
                 self.check(cx);
                 Pull::End
             }
@@ -380,6 +392,7 @@ impl Listen {
         burst.fetch = Fetch::None;
         match frames {
             Ok(frames) => {
+                burst.failures = 0;
                 let before = burst.frames.len();
                 for (number, payload) in frames {
                     // What is out of bounds, or differs from what came live, shows in the digest.
@@ -390,7 +403,14 @@ impl Listen {
                     burst.fetch = Fetch::Wanted { at: cx.now + cx.chance.spread(RETRY_WAIT) };
                 }
             }
-            Err(FetchError::Later(_)) => burst.fetch = Fetch::Wanted { at: cx.now + cx.chance.spread(RETRY_WAIT) },
+            Err(FetchError::Later(_)) => {
+                let wait = backoff(RETRY_WAIT, burst.failures);
+                burst.failures = burst.failures.saturating_add(1);
+                burst.fetch = Fetch::Wanted { at: cx.now + cx.chance.spread(wait) };
+            }
+            Err(FetchError::After(wait, _)) => {
+                burst.fetch = Fetch::Wanted { at: cx.now + wait + cx.chance.spread(RETRY_WAIT) };
+            }
             Err(FetchError::Never(_)) => burst.fruitless = FRUITLESS_MAX,
         }
         self.check(cx);

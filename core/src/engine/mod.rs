@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `link` | token, socket, heartbeats, backoff |
 //! | `rooms` | subscriptions, events in order, roles, floor, emergencies |
+//! | `outbox` | the order in which texts and bursts leave, and which history of a log was seen |
 //! | `sends` | texts until they are acked |
 //! | `talk` | one's own bursts, from key-down until the server has every frame |
 //! | `listen` | others' bursts: which plays, what is missing, what was measured |
@@ -20,10 +21,12 @@
 //! which it hands in [`Input::Timeout`]. Beside that there is one call in the other direction, [`Engine::pull`]: a sound
 //! device asks for the next frame when it needs it.
 
+mod backoff;
 pub mod jitter;
 mod link;
 mod listen;
 mod notice;
+mod outbox;
 mod ports;
 mod presence;
 mod receipts;
@@ -31,6 +34,7 @@ mod rng;
 mod rooms;
 mod roster;
 mod sends;
+mod server_clock;
 mod talk;
 
 use core::time::Duration;
@@ -38,22 +42,26 @@ use std::collections::VecDeque;
 
 pub use listen::Pull;
 pub use notice::{HeardState, LinkReason, LinkState, Notice, PresenceFeed, SendState, TalkState};
-pub use ports::{Command, ConnectFailure, FetchError, Input, Lane, LinkNo, Output, Received, Restored, Store};
+pub use ports::{
+    Command, ConnectFailure, FetchError, Input, Lane, LinkNo, Output, Received, Restored, ServerTime, Spoken, Store,
+};
 pub use presence::PersonSeen;
 pub use sends::SENDS_WAITING_MAX;
 
 use link::{Change, Link, Session};
 use listen::{BurstEnd, Listen};
+use outbox::Outbox;
 use presence::Presence;
 use receipts::Receipts;
 use rng::Chance;
 use rooms::{Rooms, Subscribed};
 use roster::Roster;
 use sends::Sends;
-use talk::{KeyDown, Talk};
+use server_clock::ServerClock;
+use talk::{Earlier, KeyDown, Talk};
 
 use crate::model::{BurstHeader, Codec, Event};
-use crate::units::{BurstId, ClientId, Epoch, Mono, RequestId, RoomId, UserId};
+use crate::units::{BurstId, ClientId, Cursor, Epoch, Incarnation, Mono, RequestId, RoomId, UserId};
 use crate::wire::presence::PersonPresence;
 use crate::wire::problem::Problem;
 use crate::wire::socket::{ClientMessage, ServerMessage};
@@ -65,6 +73,8 @@ struct Cx<'a> {
     out: &'a mut VecDeque<Output>,
     chance: &'a mut Chance,
     session: Option<Session>,
+    server: ServerClock,
+    outbox: &'a mut Outbox,
     next_request: &'a mut u32,
     /// When something was last sent: no heartbeat is needed for a while after it.
     sent_at: &'a mut Mono,
@@ -125,6 +135,7 @@ pub struct Engine {
     next_request: u32,
     link: Link,
     rooms: Rooms,
+    outbox: Outbox,
     sends: Sends,
     talk: Talk,
     listen: Listen,
@@ -141,6 +152,8 @@ macro_rules! cx {
             out: &mut $engine.out,
             chance: &mut $engine.chance,
             session: $engine.link.session(),
+            server: $engine.link.server_clock(),
+            outbox: &mut $engine.outbox,
             next_request: &mut $engine.next_request,
             sent_at: &mut $engine.sent_at,
         }
@@ -157,6 +170,7 @@ impl Engine {
             next_request: 1,
             link: Link::new(),
             rooms: Rooms::default(),
+            outbox: Outbox::default(),
             sends: Sends::default(),
             talk: Talk::default(),
             listen: Listen::new(config.play_all, config.recovery_reach),
@@ -182,7 +196,7 @@ impl Engine {
         [
             self.link.poll_timeout(self.sent_at),
             self.rooms.poll_timeout(),
-            self.sends.poll_timeout(up),
+            self.sends.poll_timeout(up, &self.outbox),
             self.talk.poll_timeout(),
             self.listen.poll_timeout(),
             self.presence.poll_timeout(),
@@ -226,8 +240,15 @@ impl Engine {
         } else if is_up && !was_up {
             self.changed(now, Change::Up);
         }
+        while self.outbox.take_moved() {
+            // Something has its place: what was spoken after it may go.
+            self.sends.flush(&mut cx!(self, now));
+            self.talk.advance(&mut cx!(self, now), &self.rooms);
+        }
         let talking = self.talk.is_talking();
         self.link.set_talking(&mut cx!(self, now), talking);
+        let urgent = self.talk.is_urgent(now);
+        self.link.set_urgent(&mut cx!(self, now), urgent);
     }
 
     fn dispatch(&mut self, now: Mono, input: Input) {
@@ -244,7 +265,9 @@ impl Engine {
             }
             Input::NetworkUp => self.link.network_up(&mut cx),
             Input::Token { access, expires_in } => self.link.token(&mut cx, access, expires_in),
-            Input::TokenFailed { sign_in, detail } => self.link.token_failed(&mut cx, sign_in, detail),
+            Input::TokenFailed { sign_in, detail, retry_after } => {
+                self.link.token_failed(&mut cx, sign_in, detail, retry_after);
+            }
             Input::Connected { link } => {
                 if self.link.awaits(link) {
                     let follows = self.rooms.follows(&mut cx, |room| self.presence.is_watched(room));
@@ -252,7 +275,9 @@ impl Engine {
                     self.link.connected(&mut cx, link, self.presence.own(), follows);
                 }
             }
-            Input::ConnectFailed { link, failure, detail } => self.link.connect_failed(&mut cx, link, failure, detail),
+            Input::ConnectFailed { link, failure, detail, retry_after } => {
+                self.link.connect_failed(&mut cx, link, failure, detail, retry_after);
+            }
             Input::Closed { link, code, detail } => self.link.closed(&mut cx, link, code, detail),
             Input::Text { link, text } => {
                 if self.link.is_current(link) {
@@ -296,12 +321,18 @@ impl Engine {
             Input::PlaybackFailed { burst, detail } => {
                 cx.notice(Notice::Fault { detail: format!("playing {burst}: {detail}") });
             }
-            Input::StoreFailed { detail } => cx.notice(Notice::StoreFailed { detail }),
+            Input::BurstLoaded { burst, frames } => self.talk.burst_loaded(&mut cx, &self.rooms, burst, frames),
+            Input::StoreFailed { detail } => {
+                self.talk.store_failed();
+                cx.notice(Notice::StoreFailed { detail });
+            }
             Input::Restore(Restored::Send { room, client_id, body }) => {
                 self.sends.send(&mut cx, room, client_id, body, true);
             }
-            Input::Restore(Restored::Burst { room, header, frames }) => {
-                self.talk.restore(&mut cx, &self.rooms, room, header, frames);
+            Input::Restore(Restored::Burst { room, header, priority, spoken, placed, last, digest }) => {
+                self.rooms.follow_to_talk(&mut cx, room);
+                let earlier = Earlier { room, header, priority, spoken, placed, last, digest };
+                self.talk.restore(&mut cx, &self.rooms, &earlier);
             }
             Input::Restore(Restored::Receipts { room, read, heard }) => {
                 self.receipts.restore(&mut cx, room, read, heard);
@@ -369,10 +400,10 @@ impl Engine {
             Command::WatchPresence { room } => self.presence.watch(&mut cx, room),
             Command::UnwatchPresence { room } => self.presence.unwatch(&mut cx, room),
             Command::PutAway { idle } => self.link.set_idle(now, idle),
-            Command::KeyDown { room, burst, priority, queue, frame_ms, bitrate } => {
+            Command::KeyDown { room, burst, priority, queue, when_free, frame_ms, bitrate } => {
                 self.rooms.follow_to_talk(&mut cx, room);
                 let header = BurstHeader { burst, codec: Codec::Opus, frame_ms, bitrate, key_epoch: Epoch(0) };
-                self.talk.key_down(&mut cx, &self.rooms, KeyDown { room, priority, queue, header });
+                self.talk.key_down(&mut cx, &self.rooms, KeyDown { room, priority, queue, when_free, header });
             }
             Command::KeyUp => self.talk.key_up(&mut cx),
             Command::Cancel => self.talk.cancel(&mut cx, &self.rooms),
@@ -388,13 +419,16 @@ impl Engine {
         let half_rtt = self.half_rtt();
         let mut cx = cx!(self, now);
         match message {
-            ServerMessage::Welcome { user, device, server_time: _, heartbeat_ms, expires_in_s, resume } => {
-                self.link.welcome(&mut cx, user, device, heartbeat_ms, expires_in_s, resume);
+            ServerMessage::Welcome { user, device, server_time, heartbeat_ms, expires_in_s, resume } => {
+                self.link.welcome(&mut cx, user, device, server_time, heartbeat_ms, expires_in_s, resume);
             }
             ServerMessage::Subscribed { request, room, role, head, first_seq, epoch: _, floor, emergencies } => {
                 self.receipts.history(room, head);
                 let answer = Subscribed { request, room, role, head, first_seq, floor, emergencies };
                 if self.rooms.subscribed(&mut cx, &answer) {
+                    if cx.outbox.is_new(room, head.incarnation) {
+                        cx.push(Output::Reoffer { room, incarnation: head.incarnation });
+                    }
                     if self.rooms.hears(room) {
                         let asked_at = self.rooms.asked_at(room);
                         self.listen.floor(&mut cx, half_rtt, room, &answer.floor, asked_at);
@@ -411,8 +445,9 @@ impl Engine {
             ServerMessage::HistoryGap { room, incarnation, first_seq } => {
                 self.rooms.history_gap(&mut cx, room, incarnation, first_seq);
             }
-            ServerMessage::Ack { room: _, client_id, seq, incarnation: _, received_at } => {
-                self.sends.acked(&mut cx, client_id, seq, received_at);
+            ServerMessage::Ack { room, client_id, seq, incarnation, received_at } => {
+                self.sends.acked(&mut cx, client_id, Cursor { incarnation, seq }, received_at);
+                self.history(now, room, incarnation);
             }
             ServerMessage::Refused { room, client_id, request, burst, problem } => {
                 self.refused(now, room, client_id, request, burst, problem);
@@ -432,8 +467,9 @@ impl Engine {
             ServerMessage::FloorWarning { request, room: _, remaining_ms } => {
                 self.talk.warned(&mut cx, request, from_ms(remaining_ms));
             }
-            ServerMessage::BurstStatus { room: _, burst, incarnation: _, complete, missing } => {
-                self.talk.status(&mut cx, &self.rooms, burst, complete, &missing);
+            ServerMessage::BurstStatus { room, burst, incarnation, complete, missing } => {
+                self.talk.status(&mut cx, &self.rooms, burst, incarnation, complete, &missing);
+                self.history(now, room, incarnation);
             }
             ServerMessage::Floor { room, floor } => {
                 self.link.note_active(now);
@@ -449,8 +485,8 @@ impl Engine {
                     self.receipts.left(room);
                 }
             }
-            ServerMessage::Pong { nonce, server_time: _, presence_ms } => {
-                self.link.pong(&mut cx, nonce);
+            ServerMessage::Pong { nonce, server_time, presence_ms } => {
+                self.link.pong(&mut cx, nonce, server_time);
                 self.presence.confirmed(&mut cx, presence_ms);
             }
             ServerMessage::Presence { user, state, age_ms, lease_ms } => {
@@ -499,6 +535,14 @@ impl Engine {
             return;
         }
         cx.notice(Notice::RoomRefused { room, problem });
+    }
+
+    /// A room's log has this history: where it is another than before, what was acked in that one is offered again.
+    fn history(&mut self, now: Mono, room: RoomId, incarnation: Incarnation) {
+        let cx = cx!(self, now);
+        if cx.outbox.is_new(room, incarnation) {
+            cx.out.push_back(Output::Reoffer { room, incarnation });
+        }
     }
 
     fn events(&mut self, now: Mono, room: RoomId, events: &[Event]) {

@@ -44,6 +44,8 @@ pub enum LinkReason {
     },
     /// The server is draining.
     Draining,
+    /// New connections were made too often: the budget is used up for a while.
+    TooOften,
     /// Asked for.
     Stopped,
 }
@@ -66,6 +68,7 @@ impl core::fmt::Display for LinkReason {
             Self::Closed(code) => f.write_str(code.reason()),
             Self::Token { detail } => write!(f, "no valid access token: {detail}"),
             Self::Draining => f.write_str("the server is draining"),
+            Self::TooOften => f.write_str("the connection broke too often in a short time"),
             Self::Stopped => f.write_str("disconnected"),
         }
     }
@@ -158,7 +161,9 @@ pub enum TalkState {
     },
     /// The server has every frame, and its digest agrees.
     Delivered,
-    /// It stays on this device, not delivered: no floor was granted while it was spoken.
+    /// It waits on this device: it is delivered in its turn, by itself, as soon as there is a connection.
+    Waiting,
+    /// It stays on this device, not delivered: it was given up, or no floor was granted, or the server does not take it.
     Kept,
     /// Nothing was recorded, or the burst can't be delivered.
     Failed {

@@ -6,7 +6,7 @@
 //! | port | outputs | inputs |
 //! |---|---|---|
 //! | network | [`Output::Connect`], [`Output::Send`], [`Output::Voice`], [`Output::Disconnect`], [`Output::RefreshToken`], [`Output::FetchEvents`], [`Output::FetchFrames`], [`Output::FetchPresence`], [`Output::FetchRoster`] | [`Input::Connected`], [`Input::ConnectFailed`], [`Input::Text`], [`Input::Binary`], [`Input::Closed`], [`Input::Sent`], [`Input::NetworkUp`], [`Input::Token`], [`Input::TokenFailed`], [`Input::EventsFetched`], [`Input::FramesFetched`], [`Input::PresenceFetched`], [`Input::RosterFetched`] |
-//! | storage | [`Output::Store`] | [`Input::StoreFailed`], at the start [`Input::Restore`] |
+//! | storage | [`Output::Store`], [`Output::LoadBurst`], [`Output::Reoffer`] | [`Input::StoreFailed`], [`Input::BurstLoaded`], at the start and after [`Output::Reoffer`] [`Input::Restore`] |
 //! | sound | [`Output::StartCapture`], [`Output::StopCapture`], [`Output::StartPlayback`], [`Output::FramesCame`], [`Output::StopPlayback`] | [`Input::Captured`], [`Input::CaptureEnded`], [`Input::Played`], [`Input::PlaybackFailed`], [`super::Engine::pull`] |
 //! | crypto | none yet: frames are opaque bytes here, sealed and opened by the sound port | |
 //! | people | [`Output::Notice`], [`Output::Received`] | [`Input::Command`] |
@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use super::notice::Notice;
 use crate::model::{BurstDigest, BurstHeader, EventBody, PresenceState, Priority};
-use crate::units::{Bitrate, BurstId, ClientId, Cursor, DeviceId, FrameMs, FrameNo, Mono, RoomId, Seq, UserId};
+use crate::units::{
+    Bitrate, BurstId, ClientId, Cursor, DeviceId, FrameMs, FrameNo, Incarnation, Mono, RoomId, UnixMs, UserId,
+};
 use crate::wire::presence::RoomPresence;
 use crate::wire::rest::EventPage;
 use crate::wire::voice::VoiceFrame;
@@ -37,6 +39,9 @@ pub enum Lane {
     Control,
     /// Repair frames, and what must not overtake them.
     Repair,
+    /// Frames of bursts that were spoken some time ago, and what must not overtake them. The engine sends none while one's own
+    /// voice is live.
+    Bulk,
 }
 
 /// Why a connection could not be made; the text beside it says more.
@@ -57,6 +62,8 @@ pub enum ConnectFailure {
 pub enum FetchError {
     /// It may work later: no network, 429, 5xx.
     Later(String),
+    /// The same, and the server said how long to wait (`Retry-After`).
+    After(Duration, String),
     /// It won't: refused, or not there.
     Never(String),
 }
@@ -73,14 +80,23 @@ pub enum Restored {
         /// What to send.
         body: EventBody,
     },
-    /// A burst whose floor was granted, but of which no `burst.status` said that it is complete.
+    /// A burst of which no `burst.status` said that it is complete, or that a log which was restored from a backup may lack. Its
+    /// frames are asked for with [`Output::LoadBurst`] when they are needed.
     Burst {
         /// The room.
         room: RoomId,
         /// How it is coded.
         header: BurstHeader,
-        /// All its frames, from 1.
-        frames: Vec<Bytes>,
+        /// The weight that it was spoken with.
+        priority: Priority,
+        /// When it was spoken.
+        spoken: Spoken,
+        /// Whether the server's log has its `burst.started`, as far as is known here; `false` after [`Output::Reoffer`].
+        placed: bool,
+        /// Its last frame.
+        last: FrameNo,
+        /// Over all its frames.
+        digest: BurstDigest,
     },
     /// What a person saw and heard in a room, of which the server does not know yet.
     Receipts {
@@ -91,6 +107,26 @@ pub enum Restored {
         /// Which bursts were heard, the oldest first.
         heard: Vec<BurstId>,
     },
+}
+
+/// The server's wall clock, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerTime {
+    /// The time.
+    pub at: UnixMs,
+    /// How far it may be off in either direction, ms.
+    pub uncertainty_ms: u64,
+}
+
+/// When a burst was spoken that the local store kept over a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoken {
+    /// So long ago, by a clock that ran through: the device was not started anew since.
+    Ago(Duration),
+    /// At this time of the server's clock, as it was estimated then.
+    Server(ServerTime),
+    /// So long ago by this device's wall clock, which may have been wrong or set since: give or take the second span.
+    About(Duration, Duration),
 }
 
 /// What a person asks for. Identifiers are drawn by the shell from the system's randomness.
@@ -125,6 +161,9 @@ pub enum Command {
         priority: Priority,
         /// Whether to wait in the queue when the floor is taken.
         queue: bool,
+        /// Where the floor is denied: whether the burst is delivered all the same, as one that listeners play when they like.
+        /// One that found no connection always is.
+        when_free: bool,
         /// The length of the frames that the sound port will give.
         frame_ms: FrameMs,
         /// The encoder's target.
@@ -211,6 +250,8 @@ pub enum Input {
         sign_in: bool,
         /// Why, for people.
         detail: String,
+        /// How long the server wants this client to stay away.
+        retry_after: Option<Duration>,
     },
     /// The socket is open.
     Connected {
@@ -225,6 +266,8 @@ pub enum Input {
         failure: ConnectFailure,
         /// Why, for people.
         detail: String,
+        /// How long the server wants this client to stay away.
+        retry_after: Option<Duration>,
     },
     /// A text message came.
     Text {
@@ -249,11 +292,11 @@ pub enum Input {
         /// The close frame's text, or what went wrong.
         detail: String,
     },
-    /// Frames of the repair lane were handed to the network: there is room for more.
+    /// Frames of the repair or the bulk lane were handed to the network: there is room for more.
     Sent {
         /// The connection.
         link: LinkNo,
-        /// Bytes of payload of [`Output::Voice`] in the repair lane.
+        /// Bytes of payload of [`Output::Voice`] in those lanes.
         repair_bytes: usize,
     },
     /// The answer to [`Output::FetchEvents`].
@@ -281,6 +324,13 @@ pub enum Input {
         burst: BurstId,
         /// What the server has in the range.
         frames: Result<Vec<(FrameNo, Bytes)>, FetchError>,
+    },
+    /// The answer to [`Output::LoadBurst`].
+    BurstLoaded {
+        /// The burst.
+        burst: BurstId,
+        /// All its frames, from 1; or why they can't be read, for people.
+        frames: Result<Vec<Bytes>, String>,
     },
     /// The sound port recorded a frame. The first one says that capture really runs.
     Captured {
@@ -338,6 +388,8 @@ pub enum Store {
         header: BurstHeader,
         /// The weight that was asked for.
         priority: Priority,
+        /// The server's time now, where it is known: so that the age is known after a restart of the device.
+        server_time: Option<ServerTime>,
     },
     /// A frame of one's own burst.
     Frame {
@@ -348,8 +400,8 @@ pub enum Store {
         /// The sealed frame.
         payload: Bytes,
     },
-    /// The floor was granted: the server's log knows the burst.
-    BurstGranted {
+    /// The server's log knows the burst: the floor was granted, or an offer taken.
+    BurstPlaced {
         /// The burst.
         burst: BurstId,
     },
@@ -360,8 +412,22 @@ pub enum Store {
         /// Its last frame and the digest over all; `None`: nothing was recorded, and the burst can be forgotten.
         end: Option<(FrameNo, BurstDigest)>,
     },
+    /// The burst stays on this device, not to be delivered unless somebody says so: given up, denied or refused.
+    BurstHeld {
+        /// The burst.
+        burst: BurstId,
+    },
     /// The server has all of the burst. It is kept for days all the same, to offer it to a server restored from a backup.
     BurstDelivered {
+        /// The burst.
+        burst: BurstId,
+        /// The history of the log that has it.
+        incarnation: Incarnation,
+    },
+    /// Somebody else's burst was played to its end here.
+    BurstHeard {
+        /// The room.
+        room: RoomId,
         /// The burst.
         burst: BurstId,
     },
@@ -404,12 +470,12 @@ pub enum Store {
         /// These were heard.
         heard: Vec<BurstId>,
     },
-    /// A send was acked, or refused for good.
+    /// A send was acked, or refused for good. One that was acked is kept for days, as bursts are.
     SendDone {
         /// The client's name for it.
         client_id: ClientId,
         /// Its place in the log; `None`: refused.
-        seq: Option<Seq>,
+        place: Option<Cursor>,
     },
 }
 
@@ -424,6 +490,10 @@ pub struct Received {
     pub user: UserId,
     /// From which device.
     pub device: DeviceId,
+    /// When it was spoken, by the server's clock, and how far that may be off; `None` before the log told it.
+    pub spoken: Option<ServerTime>,
+    /// Whether it was brought afterwards: spoken offline, or without the floor.
+    pub brought: bool,
     /// What is there, in order.
     pub frames: Vec<(FrameNo, Bytes)>,
     /// The last frame, where the sender ended the burst.
@@ -494,6 +564,20 @@ pub enum Output {
     FetchRoster,
     /// Keep something in the local store.
     Store(Store),
+    /// Read the frames of one's own burst from the local store: [`Input::BurstLoaded`].
+    LoadBurst {
+        /// The burst.
+        burst: BurstId,
+    },
+    /// The log of a room has this history. Where the local store has texts and bursts that were acked in another one, hand them
+    /// in again as [`Input::Restore`], in their order: a backup was restored, which may lack them. Said once for each history
+    /// of each room in a run.
+    Reoffer {
+        /// The room.
+        room: RoomId,
+        /// Its history.
+        incarnation: Incarnation,
+    },
     /// Begin to record at once: every moment until the first [`Input::Captured`] is speech that may be lost.
     StartCapture {
         /// To be named in everything about it.

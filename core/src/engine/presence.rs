@@ -256,6 +256,7 @@ impl Presence {
                 self.forget_strangers();
             }
             Err(FetchError::Later(_)) => {}
+            Err(FetchError::After(wait, _)) => *at = Some(cx.now + wait + cx.chance.spread(*every)),
             Err(FetchError::Never(detail)) => {
                 watched.feed = Feed::Refused;
                 cx.notice(Notice::RoomRefused { room, problem: Problem::new(ProblemKind::Forbidden, detail) });

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use super::Cx;
+use super::backoff::backoff;
 use super::notice::Notice;
 use super::ports::{FetchError, Lane, Output, Store};
 use crate::model::{Event, Role};
@@ -38,9 +39,13 @@ enum State {
 #[derive(Debug)]
 struct Room {
     voice: bool,
+    /// Followed for a burst's sake; nobody said yet from where on.
+    implied: bool,
     cursor: Option<Cursor>,
     state: State,
     asked_at: Mono,
+    /// Fetches in a row that failed.
+    failures: u32,
     role: Option<Role>,
     floor: Option<FloorState>,
     emergencies: Vec<UserId>,
@@ -66,8 +71,14 @@ pub(super) struct Rooms {
 impl Rooms {
     pub(super) fn follow(&mut self, cx: &mut Cx<'_>, room: RoomId, cursor: Option<Cursor>, voice: bool) {
         if let Some(known) = self.rooms.get_mut(&room) {
-            if known.voice != voice {
+            let resumes = core::mem::take(&mut known.implied) && cursor.is_some();
+            if resumes {
+                known.cursor = cursor;
+            }
+            if known.voice != voice || resumes {
                 known.voice = voice;
+                // Where `auth` asked for it already, and is not answered yet: once more, then.
+                known.state = State::Apart;
                 known.subscribe(cx, room);
             }
             return;
@@ -79,9 +90,11 @@ impl Rooms {
         }
         let mut new = Room {
             voice,
+            implied: false,
             cursor,
             state: State::Apart,
             asked_at: cx.now,
+            failures: 0,
             role: None,
             floor: None,
             emergencies: Vec::new(),
@@ -94,6 +107,9 @@ impl Rooms {
     pub(super) fn follow_to_talk(&mut self, cx: &mut Cx<'_>, room: RoomId) {
         if !self.rooms.contains_key(&room) {
             self.follow(cx, room, None, false);
+            if let Some(new) = self.rooms.get_mut(&room) {
+                new.implied = true;
+            }
         }
     }
 
@@ -111,6 +127,11 @@ impl Rooms {
     /// Whether the floor can be asked for: the server took the subscription.
     pub(super) fn is_live(&self, room: RoomId) -> bool {
         self.rooms.get(&room).is_some_and(|room| matches!(room.state, State::Live | State::Behind { .. }))
+    }
+
+    /// Whether the server refused the room for good, on this connection.
+    pub(super) fn is_refused(&self, room: RoomId) -> bool {
+        self.rooms.get(&room).is_some_and(|room| matches!(room.state, State::Refused))
     }
 
     /// What the user may do in the room, as far as is known.
@@ -231,6 +252,7 @@ impl Rooms {
         let State::Behind { held, retry_at } = &mut known.state else { return };
         match page {
             Ok(page) => {
+                known.failures = 0;
                 let held = core::mem::take(held);
                 known.state = State::Live;
                 let incarnation = page.head.incarnation;
@@ -253,7 +275,11 @@ impl Rooms {
                     known.fall_behind(cx, room, missing, wait);
                 }
             }
-            Err(FetchError::Later(_)) => *retry_at = Some(cx.now + cx.chance.spread(RETRY_WAIT)),
+            Err(FetchError::Later(_)) => {
+                *retry_at = Some(cx.now + cx.chance.spread(backoff(RETRY_WAIT, known.failures)));
+                known.failures = known.failures.saturating_add(1);
+            }
+            Err(FetchError::After(wait, _)) => *retry_at = Some(cx.now + wait + cx.chance.spread(RETRY_WAIT)),
             Err(FetchError::Never(detail)) => {
                 cx.notice(Notice::Fault { detail: format!("missing events of {room} can't be fetched: {detail}") });
                 // A new subscription makes the server decide where to go on.

@@ -59,7 +59,10 @@ impl Roster {
             Err(FetchError::Later(_)) if cx.session.is_some() => {
                 self.at = self.at.or(Some(cx.now + cx.chance.spread(RETRY)));
             }
-            Err(FetchError::Later(_)) => {}
+            Err(FetchError::After(wait, _)) if cx.session.is_some() => {
+                self.at = self.at.or(Some(cx.now + wait + cx.chance.spread(RETRY)));
+            }
+            Err(FetchError::Later(_) | FetchError::After(..)) => {}
             Err(FetchError::Never(detail)) => {
                 self.kept = false;
                 cx.notice(Notice::Fault { detail: format!("the roster can't be fetched: {detail}") });

@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 
 use super::Cx;
 use super::notice::{Notice, SendState};
+use super::outbox::{Item as Outgoing, Outbox};
 use super::ports::{Lane, Output, Store};
 use crate::model::EventBody;
-use crate::units::{ClientId, Mono, RoomId, Seq, UnixMs};
+use crate::units::{ClientId, Cursor, Mono, RoomId, UnixMs};
 use crate::wire::limits::SENDS_IN_FLIGHT_MAX;
 use crate::wire::problem::{Problem, ProblemKind};
 use crate::wire::socket::ClientMessage;
@@ -52,6 +53,7 @@ impl Sends {
         if !restored {
             cx.push(Output::Store(Store::Send { room, client_id, body: body.clone() }));
         }
+        cx.outbox.add(room, Outgoing::Text(client_id));
         self.items.push_back(Item { room, client_id, body, state: State::Waiting { not_before: cx.now } });
         if cx.session.is_none() {
             cx.notice(Notice::Send { room, client_id, state: SendState::Waiting });
@@ -67,9 +69,11 @@ impl Sends {
         self.flush(cx);
     }
 
-    pub(super) fn acked(&mut self, cx: &mut Cx<'_>, client_id: ClientId, seq: Seq, received_at: UnixMs) {
+    pub(super) fn acked(&mut self, cx: &mut Cx<'_>, client_id: ClientId, place: Cursor, received_at: UnixMs) {
         if let Some(item) = self.take(client_id) {
-            cx.push(Output::Store(Store::SendDone { client_id, seq: Some(seq) }));
+            cx.outbox.done(item.room, Outgoing::Text(client_id));
+            cx.push(Output::Store(Store::SendDone { client_id, place: Some(place) }));
+            let seq = place.seq;
             cx.notice(Notice::Send { room: item.room, client_id, state: SendState::Acked { seq, received_at } });
         }
         self.flush(cx);
@@ -84,13 +88,14 @@ impl Sends {
                 item.state = State::Waiting { not_before };
             }
         } else if let Some(item) = self.take(client_id) {
-            cx.push(Output::Store(Store::SendDone { client_id, seq: None }));
+            cx.outbox.done(item.room, Outgoing::Text(client_id));
+            cx.push(Output::Store(Store::SendDone { client_id, place: None }));
             cx.notice(Notice::Send { room: item.room, client_id, state: SendState::Refused { problem } });
         }
         self.flush(cx);
     }
 
-    pub(super) fn poll_timeout(&self, up: bool) -> Option<Mono> {
+    pub(super) fn poll_timeout(&self, up: bool, outbox: &Outbox) -> Option<Mono> {
         if !up {
             return None;
         }
@@ -101,6 +106,11 @@ impl Sends {
             let at = match item.state {
                 State::Sent { at } => at + ANSWER_WAIT,
                 State::Waiting { .. } if held.contains(&item.room) => continue,
+                // It is looked at when what it waits for is done.
+                State::Waiting { .. } if !outbox.is_turn(item.room, Outgoing::Text(item.client_id)) => {
+                    held.push(item.room);
+                    continue;
+                }
                 State::Waiting { not_before } => {
                     held.push(item.room);
                     not_before
@@ -128,7 +138,7 @@ impl Sends {
 
     /// Sends what may go. Only the first of the queue are in flight, and a room's later send does not overtake an earlier
     /// one that was told to wait: what a person wrote first stands first.
-    fn flush(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn flush(&mut self, cx: &mut Cx<'_>) {
         if cx.session.is_none() {
             return;
         }
@@ -136,7 +146,11 @@ impl Sends {
         for item in self.items.iter_mut().take(SENDS_IN_FLIGHT_MAX) {
             match item.state {
                 State::Sent { .. } => {}
-                State::Waiting { not_before } if not_before > cx.now || held.contains(&item.room) => {
+                State::Waiting { not_before }
+                    if not_before > cx.now
+                        || held.contains(&item.room)
+                        || !cx.outbox.is_turn(item.room, Outgoing::Text(item.client_id)) =>
+                {
                     held.push(item.room);
                 }
                 State::Waiting { .. } => {

@@ -8,12 +8,15 @@
 //! capture   Starting ──first frame──▶ Running ──key-up──▶ Stopping ──▶ Ended
 //! floor     Apart ──▶ Asked ──▶ (Queued) ──▶ Granted ──▶ Over
 //! delivery  Speaking ───────────────────────────▶ Ending ⇄ Repairing ──▶ done
+//!              └── no grant ──▶ Waiting ──▶ Offered ───────────┘
 //! ```
 //!
-//! A burst that the server never granted, so that its log does not know it, stays on this device ([`TalkState::Kept`]).
-//! Uploading those is the offline queue's work, which is yet to come: it begins where `settle` says `Kept`.
+//! A burst that the server never granted waits for its turn ([`super::outbox`]), is offered, and then filled like any other; see
+//! `queue`. One that was given up, or denied without the wish to send it when free, stays on this device
+//! ([`TalkState::Kept`]).
 
 mod burst;
+mod queue;
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -22,37 +25,54 @@ use bytes::Bytes;
 
 use super::Cx;
 use super::notice::{Notice, TalkState};
+use super::outbox::Item;
 use super::ports::{Lane, Output, Store};
 use super::rooms::Rooms;
 pub(super) use burst::KeyDown;
 use burst::{ANSWER_WAIT, Burst, CAPTURE_END_WAIT, Capture, Delivery, Floor, Times};
+pub(super) use queue::Earlier;
+use queue::PUT_OFF_WAIT;
 
-use crate::burst::{PushRefused, Recording};
-use crate::model::{BurstHeader, FrameRange, Priority};
-use crate::units::{BurstId, FloorToken, FrameNo, Mono, RequestId, RoomId};
+use crate::burst::PushRefused;
+use crate::model::FrameRange;
+use crate::units::{BurstId, FloorToken, Incarnation, Mono, RequestId, RoomId};
 use crate::wire::problem::{Problem, ProblemKind};
 use crate::wire::socket::{ClientMessage, DenyReason, RevokeReason};
 
 /// Frames that may leave at once after a grant. Speaking begins about a round trip before it: this much is sent without a
 /// pause, so that the listeners' buffers fill at once.
 const CATCH_UP_FRAMES: usize = 10;
-/// How long after its end a burst that the server turned out not to know asks for the floor once more.
-const ASK_AGAIN_WITHIN: Duration = Duration::from_secs(10);
+/// How long after its end a burst makes the client try often to connect.
+const URGENT: Duration = Duration::from_secs(60);
 /// Rounds of repair that bring nothing before it is given up.
 const REPAIR_ROUNDS_MAX: u32 = 8;
-/// Own bursts that are not settled; beyond them the oldest stays on the device.
-const BURSTS_MAX: usize = 16;
+/// Own bursts that are not settled; beyond them the oldest stays on the device until the next start. Their frames are in the
+/// local store: in memory each is a few hundred bytes.
+const BURSTS_MAX: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Talk {
     /// In the order in which they were spoken, which is the order in which they go out.
     bursts: VecDeque<Burst>,
+    /// Whether the local store takes what it is given. Where it does not, memory is all there is.
+    store_failed: bool,
 }
 
 impl Talk {
     /// Whether the server must hear from this client often: it has, or waits for, the floor.
     pub(super) fn is_talking(&self) -> bool {
         self.bursts.iter().any(|burst| burst.floor.request().is_some())
+    }
+
+    /// Whether somebody speaks, or just spoke, and the server does not have it yet.
+    pub(super) fn is_urgent(&self, now: Mono) -> bool {
+        self.bursts.iter().any(|burst| {
+            burst.spoken.is_none()
+                && match burst.capture {
+                    Capture::Starting | Capture::Running | Capture::Stopping { .. } => true,
+                    Capture::Ended { at, .. } => now.since(at) < URGENT,
+                }
+        })
     }
 
     fn recording(&self) -> Option<usize> {
@@ -77,9 +97,13 @@ impl Talk {
         if self.bursts.len() >= BURSTS_MAX
             && let Some(oldest) = self.bursts.pop_front()
         {
+            cx.outbox.done(oldest.asked.room, oldest.item());
             oldest.tell(cx, TalkState::Kept);
         }
-        cx.push(Output::Store(Store::BurstBegun { room, header: asked.header, priority: asked.priority }));
+        let server_time = cx.server.at(cx.now);
+        let (header, priority) = (asked.header, asked.priority);
+        cx.push(Output::Store(Store::BurstBegun { room, header, priority, server_time }));
+        cx.outbox.add(room, Item::Burst(burst));
         cx.push(Output::StartCapture { burst, header: asked.header });
         cx.notice(Notice::Talk { room, burst, state: TalkState::Starting });
         self.bursts.push_back(Burst::new(cx.now, asked));
@@ -97,40 +121,13 @@ impl Talk {
 
     /// Gives up the burst that is being spoken, or the last that waits for the floor: it stays on this device.
     pub(super) fn cancel(&mut self, cx: &mut Cx<'_>, rooms: &Rooms) {
-        let waits = |burst: &Burst| !burst.granted && matches!(burst.floor, Floor::Asked { .. } | Floor::Queued { .. });
+        let waits = |burst: &Burst| !burst.placed && matches!(burst.floor, Floor::Asked { .. } | Floor::Queued { .. });
         let Some(at) = self.recording().or_else(|| self.bursts.iter().rposition(waits)) else { return };
         let burst = &mut self.bursts[at];
         burst.release(cx);
         burst.floor = Floor::Over;
+        burst.given_up = true;
         burst.stop_capture(cx);
-        self.advance(cx, rooms);
-    }
-
-    pub(super) fn restore(
-        &mut self,
-        cx: &mut Cx<'_>,
-        rooms: &Rooms,
-        room: RoomId,
-        header: BurstHeader,
-        frames: Vec<Bytes>,
-    ) {
-        let numbered = (1..).map(FrameNo).zip(frames);
-        let recording = match Recording::restore(numbered) {
-            Ok(recording) if self.position(header.burst).is_none() && self.bursts.len() < BURSTS_MAX => recording,
-            Ok(_) => return,
-            Err(error) => return cx.notice(Notice::Fault { detail: format!("a stored burst can't be used: {error}") }),
-        };
-        let times = Times { captured_at: Mono::default(), sent_at: None };
-        let asked = KeyDown { room, priority: Priority::Normal, queue: false, header };
-        let mut burst = Burst::new(cx.now, asked);
-        burst.ever_asked = true;
-        burst.granted = true;
-        burst.floor = Floor::Over;
-        burst.times = vec![times; recording.frames().len()];
-        burst.recording = recording;
-        let Some((last, digest)) = burst.recording.end() else { return };
-        burst.capture = Capture::Ended { at: Mono::default(), last, digest };
-        self.bursts.push_back(burst);
         self.advance(cx, rooms);
     }
 
@@ -179,6 +176,7 @@ impl Talk {
             burst.tell(cx, TalkState::Ending);
         } else {
             cx.push(Output::Store(Store::BurstEnded { burst: id, end: None }));
+            cx.outbox.done(burst.asked.room, burst.item());
             burst.release(cx);
             burst.tell(cx, TalkState::Failed { detail: "nothing was recorded".into() });
             self.bursts.remove(at);
@@ -191,9 +189,15 @@ impl Talk {
                 Floor::Over => Floor::Over,
                 Floor::Apart | Floor::Asked { .. } | Floor::Queued { .. } | Floor::Granted { .. } => Floor::Apart,
             };
-            if !matches!(burst.delivery, Delivery::Speaking) {
-                burst.delivery = Delivery::Ending { at: Mono::default() };
-            }
+            burst.delivery = match core::mem::replace(&mut burst.delivery, Delivery::Speaking) {
+                Delivery::Speaking => Delivery::Speaking,
+                _ if burst.placed => Delivery::Ending { at: Mono::default() },
+                Delivery::Waiting { not_before } => Delivery::Waiting { not_before },
+                Delivery::Loading { .. }
+                | Delivery::Offered { .. }
+                | Delivery::Ending { .. }
+                | Delivery::Repairing { .. } => Delivery::Waiting { not_before: None },
+            };
             // What left after the last sign of life may be lost: it goes again, and is harmless where it was not.
             let doubtful = heard_at - rtt;
             let lost = burst.times.iter().position(|times| times.sent_at.is_some_and(|sent| sent >= doubtful));
@@ -218,16 +222,17 @@ impl Talk {
         until: Duration,
     ) {
         let Some(burst) = self.bursts.iter_mut().find(|burst| burst.floor.request() == Some(request)) else { return };
-        let first = !burst.granted;
+        let first = !burst.placed;
         burst.floor = Floor::Granted { request, token };
-        burst.granted = true;
+        burst.placed = true;
+        cx.outbox.done(burst.asked.room, burst.item());
         burst.clump = CATCH_UP_FRAMES;
         burst.pace_at = cx.now;
         let access = cx.now.since(burst.begun);
         let (room, id) = (burst.asked.room, burst.id());
         burst.tell(cx, TalkState::Granted { access, until });
         if first {
-            cx.push(Output::Store(Store::BurstGranted { burst: id }));
+            cx.push(Output::Store(Store::BurstPlaced { burst: id }));
             let access_us = Some(u32::try_from(access.as_micros()).unwrap_or(u32::MAX));
             let report =
                 ClientMessage::Report { room, burst: id, access_us, mouth_to_ear_us: None, late_entry_us: None };
@@ -244,6 +249,14 @@ impl Talk {
     }
 
     pub(super) fn denied(&mut self, cx: &mut Cx<'_>, rooms: &Rooms, request: RequestId, reason: DenyReason) {
+        if let Some(burst) = self.bursts.iter_mut().find(|burst| burst.floor.request() == Some(request)) {
+            burst.denied = true;
+            burst.brings |= match reason {
+                DenyReason::Busy | DenyReason::QueueFull | DenyReason::QueueExpired => burst.asked.when_free,
+                DenyReason::HomeUnavailable => true,
+                DenyReason::NotAllowed => false,
+            };
+        }
         self.floor_over(cx, rooms, request, TalkState::Denied { reason });
     }
 
@@ -290,14 +303,20 @@ impl Talk {
         }
         let Some(at) = id.and_then(|id| self.position(id)) else { return false };
         let burst = &mut self.bursts[at];
-        let Capture::Ended { at: ended, .. } = burst.capture else { return true };
-        if problem.is_passing() {
+        if !matches!(burst.capture, Capture::Ended { .. }) {
+            return true;
+        }
+        let later = problem.is_passing() || problem.is(ProblemKind::Internal);
+        let offered = matches!(burst.delivery, Delivery::Offered { .. } | Delivery::Waiting { .. });
+        if later && offered {
+            let wait = problem.retry_after_s.map_or(PUT_OFF_WAIT, |s| Duration::from_secs(u64::from(s)));
+            burst.delivery = Delivery::Waiting { not_before: Some(cx.now + wait + cx.chance.spread(PUT_OFF_WAIT)) };
+        } else if later {
             burst.delivery = Delivery::Ending { at: cx.now };
-        } else if !burst.granted && problem.is(ProblemKind::NotFound) && cx.now.since(ended) < ASK_AGAIN_WITHIN {
-            // The request was lost with the connection: ask once more for what was just spoken.
-            burst.delivery = Delivery::Speaking;
-            burst.floor = Floor::Apart;
-            burst.ever_asked = false;
+        } else if problem.is(ProblemKind::NotFound) && !offered {
+            // The request was lost with the connection, or the log is one that was restored: bring it.
+            burst.placed = false;
+            self.wait(cx, at);
             self.advance(cx, rooms);
         } else {
             burst.tell(cx, TalkState::Refused { problem: problem.clone() });
@@ -312,6 +331,7 @@ impl Talk {
         cx: &mut Cx<'_>,
         rooms: &Rooms,
         id: BurstId,
+        incarnation: Incarnation,
         complete: bool,
         missing: &[FrameRange],
     ) {
@@ -320,8 +340,13 @@ impl Talk {
         if !matches!(burst.capture, Capture::Ended { .. }) {
             return;
         }
+        if !burst.placed {
+            burst.placed = true;
+            cx.push(Output::Store(Store::BurstPlaced { burst: id }));
+        }
+        cx.outbox.done(burst.asked.room, burst.item());
         if complete {
-            cx.push(Output::Store(Store::BurstDelivered { burst: id }));
+            cx.push(Output::Store(Store::BurstDelivered { burst: id, incarnation }));
             burst.tell(cx, TalkState::Delivered);
             self.bursts.remove(at);
             return self.advance(cx, rooms);
@@ -333,22 +358,35 @@ impl Talk {
             let detail =
                 if frames == 0 { "the server has other frames" } else { "the server does not take the repair" };
             burst.tell(cx, TalkState::Failed { detail: detail.into() });
+            cx.push(Output::Store(Store::BurstHeld { burst: id }));
             self.bursts.remove(at);
             return self.advance(cx, rooms);
         }
         burst.tell(cx, TalkState::Repairing { frames });
-        burst.delivery = Delivery::Repairing { todo: missing.iter().copied().collect(), in_flight: 0 };
-        burst.repair(cx);
+        let todo = missing.iter().copied().collect();
+        if burst.loaded {
+            burst.delivery = Delivery::Repairing { todo, in_flight: 0 };
+        } else {
+            burst.delivery = Delivery::Loading { todo };
+            cx.push(Output::LoadBurst { burst: id });
+        }
+        self.advance(cx, rooms);
+    }
+
+    /// Whether one's own voice is on the air.
+    fn is_live(&self) -> bool {
+        self.bursts.iter().any(|burst| matches!(burst.floor, Floor::Granted { .. }))
     }
 
     /// The shell handed repair bytes to the network.
     pub(super) fn repair_sent(&mut self, cx: &mut Cx<'_>, mut bytes: usize) {
+        let live = self.is_live();
         for burst in &mut self.bursts {
             if let Delivery::Repairing { in_flight, .. } = &mut burst.delivery {
                 let taken = bytes.min(*in_flight);
                 *in_flight -= taken;
                 bytes -= taken;
-                burst.repair(cx);
+                burst.repair(cx, live);
             }
         }
     }
@@ -368,11 +406,12 @@ impl Talk {
                 Floor::Asked { .. } | Floor::Apart | Floor::Queued { .. } | Floor::Granted { .. } | Floor::Over => {}
             }
         }
+        self.offers_overdue(cx);
         self.advance(cx, rooms);
     }
 
     /// Does everything that can be done now.
-    fn advance(&mut self, cx: &mut Cx<'_>, rooms: &Rooms) {
+    pub(super) fn advance(&mut self, cx: &mut Cx<'_>, rooms: &Rooms) {
         self.ask(cx, rooms);
         for burst in &mut self.bursts {
             burst.send_live(cx);
@@ -383,8 +422,13 @@ impl Talk {
                 at += 1;
             }
         }
+        self.offer(cx, rooms);
         // What just ended may have stood before another of its room.
         self.ask(cx, rooms);
+        let live = self.is_live();
+        for burst in &mut self.bursts {
+            burst.repair(cx, live);
+        }
     }
 
     /// Asks for the floor for the first of each room that needs it: a device has one request in a room at a time.
@@ -425,11 +469,17 @@ impl Talk {
                     burst.send_end(cx, Lane::Control);
                     true
                 }
-                Floor::Apart | Floor::Over
-                    if !burst.ever_asked || matches!(burst.floor, Floor::Over) && !burst.granted =>
-                {
+                Floor::Apart | Floor::Over if burst.given_up && !burst.placed => {
                     self.keep(cx, at);
                     false
+                }
+                Floor::Over if !burst.placed && !burst.brings => {
+                    self.keep(cx, at);
+                    false
+                }
+                Floor::Apart | Floor::Over if !burst.placed => {
+                    self.wait(cx, at);
+                    true
                 }
                 Floor::Apart | Floor::Over => {
                     burst.delivery = Delivery::Ending { at: Mono::default() };
@@ -450,13 +500,18 @@ impl Talk {
                 burst.delivery = Delivery::Ending { at: Mono::default() };
                 true
             }
-            Delivery::Repairing { .. } => true,
+            Delivery::Waiting { .. }
+            | Delivery::Loading { .. }
+            | Delivery::Offered { .. }
+            | Delivery::Repairing { .. } => true,
         }
     }
 
     /// It stays on this device, in the local log.
     fn keep(&mut self, cx: &mut Cx<'_>, at: usize) {
         if let Some(burst) = self.bursts.remove(at) {
+            cx.outbox.done(burst.asked.room, burst.item());
+            cx.push(Output::Store(Store::BurstHeld { burst: burst.id() }));
             burst.tell(cx, TalkState::Kept);
         }
     }

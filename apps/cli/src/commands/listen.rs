@@ -17,6 +17,7 @@ use crate::args::{Common, Listen};
 use crate::exit::{Code, Failure};
 use crate::output::{self, Out};
 use crate::profile::{self, Session};
+use crate::time;
 use crate::trace::{Trace, Traced};
 
 /// How long a sink may take to close after its burst was played: what it holds is still heard.
@@ -194,7 +195,9 @@ impl Listening {
         let kind = if received.complete { "complete" } else { "received" };
         let value = json!({
             "room": received.room, "burst": burst, "user": received.user, "frames": received.frames.len(),
-            "missing": rendered.missing, "file": file,
+            "missing": rendered.missing, "file": file, "brought": received.brought,
+            "spoken_at": received.spoken.map(|spoken| spoken.at),
+            "uncertainty_ms": received.spoken.map(|spoken| spoken.uncertainty_ms),
         });
         self.out.say(kind, value, || {
             let name = self.names.get(&received.user).cloned().unwrap_or_else(|| received.user.to_string());
@@ -202,7 +205,11 @@ impl Listening {
             let state =
                 if received.complete { "complete".to_owned() } else { format!("{} frames lack", rendered.missing) };
             let place = file.as_ref().map(|file| format!("  {}", file.display())).unwrap_or_default();
-            format!("{name}: {seconds:.1} s, {state}{place}")
+            let when = match received.spoken {
+                Some(spoken) if received.brought => format!(", spoken {}", time::utc(spoken.at)),
+                Some(_) | None => String::new(),
+            };
+            format!("{name}: {seconds:.1} s, {state}{when}{place}")
         });
         if received.complete {
             self.bursts.entry(burst).or_default().settled = Some(true);

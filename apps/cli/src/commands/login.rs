@@ -29,6 +29,12 @@ pub(crate) async fn run(common: &Common, args: Login, out: Out) -> Result<(), Fa
     let signed = sign_in(&store, &args.url, ca, &user, password, device).await.map_err(profile::failure);
     // A wrong password is a refusal here; to say "sign in" again would be no help.
     let signed = signed.map_err(Failure::without_advice)?;
+    // To be named while there is no connection. Where that fails now, the first command that asks for a room makes up for it.
+    if let Ok(rest) = profile::rest(&store).await
+        && let Ok(rooms) = rest.rooms().await
+    {
+        store.set_rooms(&rooms).map_err(|error| Failure::from((Code::Fault, error)))?;
+    }
     let value = json!({ "server": signed.server, "login": signed.login, "user": signed.user, "device": signed.device });
     out.say("signed-in", value, || format!("signed in at {} as {}", signed.server, signed.login));
     Ok(())

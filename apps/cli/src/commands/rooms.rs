@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::args::Common;
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::output::Out;
 use crate::profile;
 
@@ -11,6 +11,7 @@ pub(crate) async fn run(common: &Common, out: Out) -> Result<(), Failure> {
     let store = profile::store(common)?;
     let rest = profile::rest(&store).await?;
     let rooms = rest.rooms().await.map_err(|error| profile::rest_failure(&error))?;
+    store.set_rooms(&rooms).map_err(|error| Failure::from((Code::Fault, error)))?;
     if rooms.is_empty() && !out.is_json() {
         out.note("rooms", json!({}), || "you are in no room yet; an admin can put you into one".to_owned());
     }

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use holler_client::client::Told;
 use holler_client::sound::Silent;
-use holler_core::engine::{Notice, SendState};
+use holler_core::engine::{LinkState, Notice, SendState};
 use holler_core::model::EventBody;
 use holler_core::wire::limits::{TEXT_BYTES_MAX, TEXT_CHARS_MAX};
 use serde_json::json;
@@ -18,8 +18,7 @@ use crate::profile::{self, Session};
 pub(crate) async fn run(common: &Common, args: Send, out: Out) -> Result<(), Failure> {
     let text = text(args.text)?;
     let store = profile::store(common)?;
-    let rest = profile::rest(&store).await?;
-    let room = profile::room(&rest, &args.room).await?.id;
+    let room = profile::known_room(&store, &args.room).await?.id;
     let mut session = Session::start(&store, Silent, false)?;
     let body = EventBody::MessagePosted { text, reply_to: None };
     let client_id = session.client.send(room, body).map_err(profile::failure)?;
@@ -37,7 +36,12 @@ pub(crate) async fn run(common: &Common, args: Send, out: Out) -> Result<(), Fai
                     }
                     SendState::Waiting => {}
                 },
-                Told::Notice(Notice::Link(state)) => profile::link(&state, false).map_err(kept)?,
+                Told::Notice(Notice::Link(LinkState::Waiting { reason, .. })) => {
+                    let value = json!({ "room": room, "client_id": client_id });
+                    out.note("queued-offline", value, || format!("{client_id} waits on this device"));
+                    return Err(kept(&reason.to_string()));
+                }
+                Told::Notice(Notice::Link(state)) => profile::link(&state, true)?,
                 Told::Notice(_) | Told::Received(_) => {}
             }
         }
@@ -46,16 +50,15 @@ pub(crate) async fn run(common: &Common, args: Send, out: Out) -> Result<(), Fai
     session.client.stop().await;
     let (seq, received_at) = match sent {
         Ok(sent) => sent?,
-        Err(_) => return Err(kept(Failure::new(Code::Network, "the server gave no answer in time"))),
+        Err(_) => return Err(kept("the server gave no answer in time")),
     };
     let value = json!({ "room": room, "client_id": client_id, "seq": seq, "received_at": received_at });
     out.say("sent", value, || format!("sent as number {seq}"));
     Ok(())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is used to map errors")]
-fn kept(failure: Failure) -> Failure {
-    Failure { message: format!("{}; the text is kept and goes out with the next command", failure.message), ..failure }
+fn kept(why: &str) -> Failure {
+    Failure::new(Code::Incomplete, format!("not sent yet ({why}): it goes out with the next command that connects"))
 }
 
 fn text(given: String) -> Result<String, Failure> {

@@ -2,7 +2,7 @@
 
 use holler_client::audio::devices;
 use holler_client::clock;
-use holler_core::engine::Restored;
+use holler_client::store::QueuedItem;
 use serde_json::json;
 
 use crate::args::{Common, Status};
@@ -15,9 +15,10 @@ pub(crate) async fn run(common: &Common, args: &Status, out: Out) -> Result<(), 
         list(out)?;
     }
     let store = profile::store(common)?;
-    let unfinished = store.unfinished().map_err(|error| Failure::from((Code::Fault, error)))?;
-    let texts = unfinished.iter().filter(|item| matches!(item, Restored::Send { .. })).count();
-    let bursts = unfinished.len() - texts;
+    let queue = store.queue().map_err(|error| Failure::from((Code::Fault, error)))?;
+    let held = queue.iter().filter(|queued| queued.held).count();
+    let texts = queue.iter().filter(|queued| matches!(queued.item, QueuedItem::Text { .. })).count();
+    let bursts = queue.len() - texts - held;
     let signed = store.profile().map_err(|error| Failure::from((Code::Fault, error)))?;
     let Some(signed) = signed else {
         return Err(Failure::new(Code::SignIn, "nobody is signed in here; sign in with: holler login URL"));
@@ -31,7 +32,7 @@ pub(crate) async fn run(common: &Common, args: &Status, out: Out) -> Result<(), 
     let value = json!({
         "profile": common.profile, "server": signed.server, "login": signed.login, "user": signed.user,
         "device": signed.device, "reachable": me.is_ok(), "answer_ms": me.is_ok().then_some(took_ms),
-        "waiting_texts": texts, "waiting_bursts": bursts,
+        "waiting_texts": texts, "waiting_bursts": bursts, "held_bursts": held,
     });
     out.say("status", value, || {
         let server = match &me {

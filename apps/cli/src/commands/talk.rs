@@ -17,6 +17,9 @@ use crate::output::{self, Out};
 use crate::profile::{self, Session};
 use crate::trace::{Trace, Traced};
 
+/// How long to wait for the room before recording begins without a connection: a person holds the button already.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
 pub(crate) async fn run(common: &Common, args: Talk, out: Out) -> Result<(), Failure> {
     let source = match (&args.file, &args.mic) {
         (Some(path), _) if path.as_os_str() == "-" => SourceKind::Stdin,
@@ -29,24 +32,39 @@ pub(crate) async fn run(common: &Common, args: Talk, out: Out) -> Result<(), Fai
     };
     let by_hand = matches!(source, SourceKind::Microphone(_));
     let store = profile::store(common)?;
-    let rest = profile::rest(&store).await?;
-    let room = profile::room(&rest, &args.room).await?;
+    let room = profile::known_room(&store, &args.room).await?;
     let (sound, mut traces) = Traced::new(Audio::new(source, |_| SinkKind::Null));
     let mut session = Session::start(&store, sound, false)?;
     session.client.follow(room.id, None, false);
-    session.followed(&[room.id], |_| ()).await?;
+    let online = session.ready(room.id, CONNECT_PATIENCE).await?;
     let how = How {
         priority: args.priority.into(),
         queue: args.queue,
+        when_free: args.when_free,
         frame_ms: args.frame.parse::<u8>().ok().and_then(|ms| FrameMs::try_from(ms).ok()).unwrap_or(FrameMs::Ms20),
         bitrate: Bitrate(args.bitrate * 1_000),
     };
     let frame_s = how.frame_ms.duration().as_secs_f64();
     let at = clock::now();
     let burst = session.client.key_down(room.id, how).map_err(profile::failure)?;
-    let mut talking = Talking { out, room: room.id, burst, stage: Stage::Waiting, frames: 0, ending_at: None };
+    let mut talking = Talking {
+        out,
+        room: room.id,
+        burst,
+        stage: Stage::Waiting,
+        frames: 0,
+        ending_at: None,
+        up: online,
+        was_up: online,
+        waits: false,
+        when_free: args.when_free,
+    };
     out.note("burst", json!({ "room": room.id, "burst": burst, "at_us": at.0 }), || {
-        format!("asking for the floor in {}", room.name)
+        if online {
+            format!("asking for the floor in {}", room.name)
+        } else {
+            format!("no connection: what you say in {} is recorded, and delivered later", room.name)
+        }
     });
     let stop = stopped(by_hand);
     tokio::pin!(stop);
@@ -85,7 +103,7 @@ pub(crate) async fn run(common: &Common, args: Talk, out: Out) -> Result<(), Fai
             )),
         }
     };
-    if done.is_err() {
+    if done.as_ref().is_err_and(|failure| failure.code != Code::Incomplete) {
         session.client.cancel();
     }
     // What was captured last may still wait to be told.
@@ -129,6 +147,12 @@ struct Talking {
     stage: Stage,
     frames: u16,
     ending_at: Option<tokio::time::Instant>,
+    up: bool,
+    /// There was a connection in this run: it is worth waiting for it to come back.
+    was_up: bool,
+    /// The burst waits in the queue.
+    waits: bool,
+    when_free: bool,
 }
 
 impl Talking {
@@ -142,20 +166,33 @@ impl Talking {
         });
     }
 
+    /// It stays here for now.
+    fn queued(&self) -> Failure {
+        let value = json!({ "room": self.room, "burst": self.burst, "frames": self.frames });
+        self.out.note("queued-offline", value, || format!("{} waits on this device", self.burst));
+        Failure::new(Code::Incomplete, "not delivered yet: it goes out with the next command that connects")
+    }
+
     /// `true`: delivered.
     fn told(&mut self, told: Told) -> Result<bool, Failure> {
         match told {
             Told::Notice(Notice::Talk { burst, state, .. }) if burst == self.burst => self.talk(state),
             Told::Notice(Notice::Link(state)) => {
                 profile::link(&state, true)?;
+                self.up = matches!(state, LinkState::Up { .. });
+                self.was_up |= self.up;
                 if let LinkState::Waiting { reason, .. } = state {
                     self.out.note("offline", json!({ "reason": reason.to_string() }), || {
                         format!("offline: {reason}; recording goes on")
                     });
                 }
+                if self.waits && !self.was_up { Err(self.queued()) } else { Ok(false) }
+            }
+            // What is heard live is heard all the same.
+            Told::Notice(Notice::StoreFailed { detail }) => {
+                self.out.note("not-kept", json!({ "burst": self.burst, "detail": detail }), || detail.clone());
                 Ok(false)
             }
-            Told::Notice(Notice::StoreFailed { detail }) => Err(Failure::new(Code::Fault, detail)),
             Told::Notice(_) | Told::Received(_) => Ok(false),
         }
     }
@@ -223,9 +260,21 @@ impl Talking {
                         "the room can't give the floor now; try again"
                     }
                 };
+                if self.when_free {
+                    self.stage = Stage::Recording;
+                    let value = json!({ "burst": burst, "reason": reason });
+                    out.note("denied", value, || format!("{wish}; it is delivered without the floor"));
+                    return Ok(false);
+                }
                 return Err(Failure::new(Code::Denied, wish));
             }
             TalkState::Refused { problem } => return Err(profile::problem(&problem)),
+            TalkState::Waiting => {
+                self.waits = true;
+                if !self.was_up {
+                    return Err(self.queued());
+                }
+            }
             TalkState::Kept => {
                 return Err(Failure::new(Code::Incomplete, "no floor was granted; the recording stays on this device"));
             }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::super::Cx;
 use super::super::jitter::Jitter;
 use super::super::notice::{HeardState, Notice};
-use super::super::ports::{Lane, Output, Received};
+use super::super::ports::{Lane, Output, Received, ServerTime};
 use crate::burst::Frames;
 use crate::model::{BurstDigest, BurstHeader, FrameRange, Priority};
 use crate::units::{BurstId, DeviceId, FloorToken, FrameNo, Mono, RoomId, UserId};
@@ -83,6 +83,12 @@ pub(super) struct Incoming {
     pub(super) last: Option<(FrameNo, BurstDigest)>,
     pub(super) fetch: Fetch,
     pub(super) fruitless: u32,
+    /// Fetches in a row that failed.
+    pub(super) failures: u32,
+    /// When it was spoken, as the log tells it.
+    pub(super) spoken: Option<ServerTime>,
+    /// Spoken offline, or without the floor, and brought afterwards.
+    pub(super) brought: bool,
     /// Nothing more is to come of it.
     pub(super) settled: bool,
     pub(super) settled_told: bool,
@@ -107,6 +113,9 @@ impl Incoming {
             last: None,
             fetch: Fetch::None,
             fruitless: 0,
+            failures: 0,
+            spoken: None,
+            brought: false,
             settled: false,
             settled_told: false,
             played_to: None,
@@ -201,6 +210,8 @@ impl Incoming {
             header: self.header,
             user: self.user,
             device: self.device,
+            spoken: self.spoken,
+            brought: self.brought,
             frames: self.frames.iter().map(|(number, payload)| (number, payload.clone())).collect(),
             last: self.last.map(|(last, _)| last),
             complete,

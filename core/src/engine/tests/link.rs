@@ -66,7 +66,7 @@ fn waits_grow_to_a_cap_and_never_vanish() {
         let link = bench.asked_link();
         bench.take();
         let failure = ConnectFailure::Unreachable;
-        bench.input(Input::ConnectFailed { link, failure, detail: String::new() });
+        bench.input(Input::ConnectFailed { link, failure, detail: String::new(), retry_after: None });
         let (_, wait) = waiting(&bench.notices()).expect("it should wait");
         waits.push(wait);
         bench.pass(wait);
@@ -215,4 +215,86 @@ fn an_auth_that_came_too_late_is_tried_again() {
     bench.input(Input::Connected { link });
     bench.input(Input::Closed { link, code: Some(CloseCode::AuthExpected.number()), detail: String::new() });
     assert!(waiting(&bench.notices()).is_some());
+}
+
+#[test]
+fn a_server_that_names_a_wait_is_left_alone_for_it() {
+    let mut bench = Bench::new();
+    bench.input(Input::Token { access: "t".into(), expires_in: ms(10_000_000) });
+    bench.input(Input::Start);
+    let link = bench.asked_link();
+    bench.take();
+    let (failure, retry_after) = (ConnectFailure::Handshake, Some(Duration::from_secs(20)));
+    bench.input(Input::ConnectFailed { link, failure, detail: "503".into(), retry_after });
+    let (_, wait) = waiting(&bench.notices()).expect("it should wait");
+    assert!((ms(20_250)..=ms(20_500)).contains(&wait), "{wait:?}");
+    // Not for ever, whatever it says.
+    bench.pass(wait);
+    let link = bench.asked_link();
+    bench.take();
+    let retry_after = Some(Duration::from_secs(1_000_000));
+    bench.input(Input::ConnectFailed { link, failure, detail: "503".into(), retry_after });
+    let (_, wait) = waiting(&bench.notices()).expect("it should wait");
+    assert!(wait <= Duration::from_secs(601), "{wait:?}");
+}
+
+#[test]
+fn a_network_that_flaps_does_not_use_up_the_server() {
+    let mut bench = Bench::new();
+    bench.input(Input::Token { access: "t".into(), expires_in: ms(10_000_000) });
+    bench.input(Input::Start);
+    let mut attempts = 0;
+    for _ in 0..600 {
+        // For ten minutes, the network comes back every second, and the server can't be reached.
+        if let Some(Output::Connect { link }) =
+            bench.take().into_iter().rev().find(|output| matches!(output, Output::Connect { .. }))
+        {
+            attempts += 1;
+            let (failure, detail, retry_after) = (ConnectFailure::Unreachable, String::new(), None);
+            bench.input(Input::ConnectFailed { link, failure, detail, retry_after });
+        }
+        bench.pass(ms(1_000));
+        bench.input(Input::NetworkUp);
+    }
+    assert!((90..=110).contains(&attempts), "{attempts} attempts in ten minutes");
+}
+
+#[test]
+fn a_press_of_the_button_does_not_wait_for_a_long_pause_to_end() {
+    let mut bench = Bench::new();
+    bench.input(Input::Token { access: "t".into(), expires_in: ms(10_000_000) });
+    bench.input(Input::Start);
+    let fail = |bench: &mut Bench, retry_after| {
+        let link = bench.asked_link();
+        bench.take();
+        let (failure, detail) = (ConnectFailure::Unreachable, String::new());
+        bench.input(Input::ConnectFailed { link, failure, detail, retry_after });
+        waiting(&bench.notices()).expect("it should wait").1
+    };
+    for _ in 0..8 {
+        let wait = fail(&mut bench, None);
+        bench.pass(wait);
+    }
+    assert!(fail(&mut bench, None) >= ms(15_000));
+    let press = |n: u8| {
+        Input::Command(Command::KeyDown {
+            room: id(3),
+            burst: BurstId::from_bytes([n; 16]),
+            priority: crate::model::Priority::Normal,
+            queue: false,
+            when_free: false,
+            frame_ms: crate::units::FrameMs::Ms20,
+            bitrate: crate::units::Bitrate(24_000),
+        })
+    };
+    bench.input(press(1));
+    bench.take();
+    bench.pass(ms(500));
+    // And while it is spoken, the waits are short; but a server's wish is heeded.
+    assert!(fail(&mut bench, None) <= ms(1_000));
+    bench.pass(ms(1_000));
+    assert!(fail(&mut bench, Some(Duration::from_secs(30))) >= ms(30_000));
+    bench.input(Input::NetworkUp);
+    bench.pass(ms(20_000));
+    assert!(!bench.take().iter().any(|output| matches!(output, Output::Connect { .. })));
 }

@@ -1,7 +1,9 @@
 //! The engine in virtual time.
 
+mod disk;
 mod link;
 mod people;
+mod queue;
 mod rooms;
 mod voice;
 mod world;

@@ -184,7 +184,10 @@ fn a_send_is_kept_before_it_is_sent_and_forgotten_when_it_is_answered() {
         incarnation: id(9),
         received_at: UnixMs(5),
     });
-    assert!(bench.outputs.contains(&Output::Store(Store::SendDone { client_id: id(1), seq: Some(Seq(1)) })));
+    assert!(bench.outputs.contains(&Output::Store(Store::SendDone {
+        client_id: id(1),
+        place: Some(Cursor { incarnation: id(9), seq: Seq(1) })
+    })));
     // A second answer, from an earlier sending, says nothing new.
     bench.take();
     bench.say(&ServerMessage::Ack {

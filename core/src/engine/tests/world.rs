@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::disk::Disk;
 use super::*;
 use crate::burst::Assembly;
 use crate::floor::{self, Audience, Floor};
@@ -58,6 +59,7 @@ pub(super) struct Peer {
     pub(super) received: BTreeMap<BurstId, Received>,
     pub(super) played: BTreeMap<BurstId, Vec<u16>>,
     pub(super) kept: BTreeMap<BurstId, Vec<Bytes>>,
+    disk: Disk,
     capturing: Option<BurstId>,
     link: Option<LinkNo>,
     /// The network is away: sockets die, none can be opened.
@@ -78,6 +80,7 @@ struct Server {
     seats: BTreeMap<usize, Seat>,
     stored: BTreeMap<(DeviceId, ClientId), Seq>,
     receipts: BTreeMap<usize, (BTreeSet<BurstId>, Option<Seq>)>,
+    incarnation: Incarnation,
 }
 
 pub(super) struct World {
@@ -119,6 +122,7 @@ impl World {
             received: BTreeMap::new(),
             played: BTreeMap::new(),
             kept: BTreeMap::new(),
+            disk: Disk::default(),
             capturing: None,
             link: None,
             offline: false,
@@ -136,6 +140,7 @@ impl World {
                 seats: BTreeMap::new(),
                 stored: BTreeMap::new(),
                 receipts: BTreeMap::new(),
+                incarnation: id(9),
             },
             one_way: ms(20),
             drop_per_mille: 0,
@@ -170,8 +175,50 @@ impl World {
     }
 
     pub(super) fn key_down(&mut self, peer: usize, burst: BurstId, queue: bool) {
+        self.key_down_as(peer, burst, queue, false);
+    }
+
+    pub(super) fn key_down_as(&mut self, peer: usize, burst: BurstId, queue: bool, when_free: bool) {
         let (priority, frame_ms, bitrate) = (Priority::Normal, FrameMs::Ms20, Bitrate(24_000));
-        self.command(peer, Command::KeyDown { room: id(ROOM), burst, priority, queue, frame_ms, bitrate });
+        self.command(peer, Command::KeyDown { room: id(ROOM), burst, priority, queue, when_free, frame_ms, bitrate });
+    }
+
+    /// The client dies, and is started again with what its disk has.
+    pub(super) fn restart(&mut self, peer: usize) {
+        let config = Config { seed: 77, play_all: false, recovery_reach: 1 };
+        self.peers[peer].engine = Engine::new(config);
+        self.peers[peer].capturing = None;
+        if let Some(link) = self.peers[peer].link.take() {
+            self.at(self.one_way, Happening::Gone { peer, link });
+        }
+        self.input(peer, Input::Token { access: peer.to_string(), expires_in: Duration::from_secs(100_000) });
+        for item in self.peers[peer].disk.restored(self.now, None) {
+            self.input(peer, Input::Restore(item));
+        }
+        self.input(peer, Input::Start);
+        self.follow(peer);
+    }
+
+    /// The server goes down, and comes back from a backup that has the first `events` of its log.
+    pub(super) fn restore_backup(&mut self, events: usize) {
+        let server = &mut self.server;
+        server.log.truncate(events);
+        server.incarnation = id(10);
+        let head = server.head();
+        server.stored.retain(|_, seq| *seq <= head);
+        let begun = |log: &[Event], burst: BurstId| {
+            log.iter().any(|e| matches!(&e.body, EventBody::BurstStarted { header, .. } if header.burst == burst))
+        };
+        let log = &server.log;
+        server.bursts.retain(|burst, _| begun(log, *burst));
+        server.floor = Floor::new(floor::Config::default(), 2, Mono(u64::MAX), []);
+        server.seats.clear();
+        for peer in 0..self.peers.len() {
+            if let Some(link) = self.peers[peer].link.take() {
+                let closed = Input::Closed { link, code: None, detail: "the server went down".into() };
+                self.at(ms(10), Happening::Input { peer, input: closed });
+            }
+        }
     }
 
     /// Lets time pass.
@@ -279,7 +326,13 @@ impl World {
                     let rtt = self.one_way * 2;
                     if self.peers[peer].offline {
                         let (failure, detail) = (ConnectFailure::Unreachable, String::new());
-                        self.at(rtt, Happening::Input { peer, input: Input::ConnectFailed { link, failure, detail } });
+                        self.at(
+                            rtt,
+                            Happening::Input {
+                                peer,
+                                input: Input::ConnectFailed { link, failure, detail, retry_after: None },
+                            },
+                        );
                     } else {
                         self.peers[peer].link = Some(link);
                         self.at(rtt, Happening::Input { peer, input: Input::Connected { link } });
@@ -295,7 +348,7 @@ impl World {
                     self.at(self.one_way, Happening::ToServer { peer, link, item: Item::Text(text) });
                 }
                 Output::Voice { link, lane, frame, .. } => {
-                    if lane == Lane::Repair {
+                    if matches!(lane, Lane::Repair | Lane::Bulk) {
                         let repair_bytes = frame.payload.len();
                         self.at(ms(1), Happening::Input { peer, input: Input::Sent { link, repair_bytes } });
                     } else if self.draw(1_000) < self.drop_per_mille {
@@ -307,7 +360,7 @@ impl World {
                 Output::FetchEvents { room, after } => {
                     let events: Vec<Event> =
                         self.server.log.iter().filter(|e| e.seq > after.seq).take(100).cloned().collect();
-                    let incarnation = id(9);
+                    let incarnation = self.server.incarnation;
                     let next = Cursor { incarnation, seq: events.last().map_or(after.seq, |e| e.seq) };
                     let head = Cursor { incarnation, seq: self.server.head() };
                     let page = Ok(EventPage { events, next, head, first_seq: Seq(1) });
@@ -321,7 +374,20 @@ impl World {
                     let input = Input::FramesFetched { burst, frames: self.unless_offline(peer, Ok(frames)) };
                     self.at(self.one_way * 2, Happening::Input { peer, input });
                 }
-                Output::Store(_) | Output::FetchPresence { .. } | Output::FetchRoster => {}
+                Output::Store(change) => {
+                    let now = self.now;
+                    self.peers[peer].disk.store(now, change);
+                }
+                Output::LoadBurst { burst } => {
+                    let frames = self.peers[peer].disk.frames(burst);
+                    self.at(ms(3), Happening::Input { peer, input: Input::BurstLoaded { burst, frames } });
+                }
+                Output::Reoffer { room, incarnation } => {
+                    for item in self.peers[peer].disk.restored(self.now, Some((room, incarnation))) {
+                        self.at(ms(3), Happening::Input { peer, input: Input::Restore(item) });
+                    }
+                }
+                Output::FetchPresence { .. } | Output::FetchRoster => {}
                 Output::StartCapture { burst, .. } => {
                     self.peers[peer].capturing = Some(burst);
                     self.at(ms(20), Happening::Capture { peer, burst, number: 1 });
@@ -433,7 +499,7 @@ impl World {
                 }
             }
             ClientMessage::Subscribe { request, room, cursor, .. } => {
-                let head = Cursor { incarnation: id(9), seq: self.server.head() };
+                let head = Cursor { incarnation: self.server.incarnation, seq: self.server.head() };
                 let subscribed = ServerMessage::Subscribed {
                     request,
                     room,
@@ -449,14 +515,20 @@ impl World {
                 let after = cursor.map_or(head.seq, |cursor| cursor.seq);
                 let events: Vec<Event> = self.server.log.iter().filter(|e| e.seq > after).cloned().collect();
                 if !events.is_empty() {
-                    self.tell(peer, &ServerMessage::Events { room, incarnation: id(9), events });
+                    self.tell(peer, &ServerMessage::Events { room, incarnation: self.server.incarnation, events });
                 }
             }
             ClientMessage::Send { room, client_id, body, .. } => {
                 let seq = self.append(peer, client_id, body);
                 self.tell(
                     peer,
-                    &ServerMessage::Ack { room, client_id, seq, incarnation: id(9), received_at: UnixMs(seq.0) },
+                    &ServerMessage::Ack {
+                        room,
+                        client_id,
+                        seq,
+                        incarnation: self.server.incarnation,
+                        received_at: UnixMs(seq.0),
+                    },
                 );
             }
             ClientMessage::FloorRequest { request, priority, queue, header, spoken_ago_ms, .. } => {
@@ -485,7 +557,16 @@ impl World {
                 };
                 let status = assembly.end(dev, last, digest).expect("clients end what they recorded");
                 let (complete, missing) = (status.complete, status.missing);
-                self.tell(peer, &ServerMessage::BurstStatus { room, burst, incarnation: id(9), complete, missing });
+                self.tell(
+                    peer,
+                    &ServerMessage::BurstStatus {
+                        room,
+                        burst,
+                        incarnation: self.server.incarnation,
+                        complete,
+                        missing,
+                    },
+                );
             }
             ClientMessage::BurstOffer {
                 room, header, priority, spoken_ago_ms, uncertainty_ms, last, digest, ..
@@ -503,7 +584,16 @@ impl World {
                 let assembly = self.server.bursts.get_mut(&burst).expect("it was just put there");
                 let status = assembly.offer(dev, last, digest).expect("clients offer what they recorded");
                 let (complete, missing) = (status.complete, status.missing);
-                self.tell(peer, &ServerMessage::BurstStatus { room, burst, incarnation: id(9), complete, missing });
+                self.tell(
+                    peer,
+                    &ServerMessage::BurstStatus {
+                        room,
+                        burst,
+                        incarnation: self.server.incarnation,
+                        complete,
+                        missing,
+                    },
+                );
             }
             ClientMessage::Ping { nonce, .. } => {
                 self.tell(peer, &ServerMessage::Pong { nonce, server_time: UnixMs(0), presence_ms: None });
@@ -570,7 +660,11 @@ impl World {
         let event =
             Event { room: id(ROOM), seq, received_at: UnixMs(seq.0), user: user(peer), device, client_id, body };
         self.server.log.push(event.clone());
-        self.tell_room(&ServerMessage::Events { room: id(ROOM), incarnation: id(9), events: vec![event] });
+        self.tell_room(&ServerMessage::Events {
+            room: id(ROOM),
+            incarnation: self.server.incarnation,
+            events: vec![event],
+        });
         seq
     }
 
