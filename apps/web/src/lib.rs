@@ -168,6 +168,7 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
                 burst: BurstId::from_bytes(random()),
                 priority: if emergency { Priority::Emergency } else { Priority::Normal },
                 queue: true,
+                when_free: false,
                 frame_ms: FrameMs::Ms20,
                 bitrate: BITRATE,
             }

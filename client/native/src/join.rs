@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use holler_core::wire::rest::{AcceptInvite, InviteOffer, Tokens, UseReset};
 use url::Url;
 
-use crate::client::{ClientError, take_tokens};
+use crate::account::{ClientError, take_tokens};
 use crate::rest::{self, Rest, RestError};
 use crate::store::{Profile, Store};
 use crate::trust;

@@ -11,6 +11,7 @@
 //! | [`audio`] | files, devices, Opus |
 //! | [`clock`] | the only place that reads a clock |
 
+mod account;
 pub mod audio;
 pub mod client;
 pub mod clock;

@@ -46,16 +46,18 @@ pub struct Lanes {
     voice_bytes: usize,
     control: VecDeque<Item>,
     repair: VecDeque<Item>,
+    bulk: VecDeque<Item>,
 }
 
 impl Lanes {
-    /// A text; in the repair lane it stays behind the frames before it. `false`: too many wait, the connection is of no use.
+    /// A text; in the repair and bulk lanes it stays behind the frames before it. `false`: too many wait, the connection is of no use.
     #[must_use]
     pub fn text(&mut self, lane: Lane, text: String) -> bool {
         match lane {
             Lane::Voice | Lane::Control if self.control.len() >= CONTROL_MAX => return false,
             Lane::Voice | Lane::Control => self.control.push_back(Item::Text(text)),
             Lane::Repair => self.repair.push_back(Item::Text(text)),
+            Lane::Bulk => self.bulk.push_back(Item::Text(text)),
         }
         true
     }
@@ -63,9 +65,10 @@ impl Lanes {
     /// A voice frame. Of live ones the oldest are dropped past [`QUEUE_VOICE_BYTES_MAX`].
     pub fn voice(&mut self, now: Mono, lane: Lane, frame: VoiceFrame, captured_at: Mono) {
         let item = Item::Voice { frame, captured_at, queued_at: now };
-        if lane != Lane::Voice {
-            self.repair.push_back(item);
-            return;
+        match lane {
+            Lane::Bulk => return self.bulk.push_back(item),
+            Lane::Repair | Lane::Control => return self.repair.push_back(item),
+            Lane::Voice => {}
         }
         self.voice_bytes += item.bytes();
         self.voice.push_back(item);
@@ -87,12 +90,15 @@ impl Lanes {
         if let Some(item) = self.control.pop_front() {
             return Some((Lane::Control, item));
         }
-        self.repair.pop_front().map(|item| (Lane::Repair, aged(now, item)))
+        if let Some(item) = self.repair.pop_front() {
+            return Some((Lane::Repair, aged(now, item)));
+        }
+        self.bulk.pop_front().map(|item| (Lane::Bulk, aged(now, item)))
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.voice.is_empty() && self.control.is_empty() && self.repair.is_empty()
+        self.voice.is_empty() && self.control.is_empty() && self.repair.is_empty() && self.bulk.is_empty()
     }
 }
 

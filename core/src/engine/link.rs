@@ -6,7 +6,11 @@
 //!   └─final close───┴──expired───┴──▶ Waiting ◀───┴────────────────────┘
 //! ```
 
+mod rhythm;
+
 use core::time::Duration;
+
+use rhythm::Rhythm;
 
 use super::Cx;
 use super::backoff::{BACKOFF_MAX, BACKOFF_URGENT_MAX, Budget, backoff};
@@ -66,6 +70,17 @@ enum State {
     },
 }
 
+/// The server's answer to `auth`.
+#[derive(Debug)]
+pub(super) struct Welcome {
+    pub(super) user: UserId,
+    pub(super) device: DeviceId,
+    pub(super) server_time: UnixMs,
+    pub(super) heartbeat_ms: u32,
+    pub(super) expires_in_s: u32,
+    pub(super) resume: Option<String>,
+}
+
 /// What holds while the connection is up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Session {
@@ -86,41 +101,6 @@ struct Token {
 struct Resume {
     token: String,
     until: Mono,
-}
-
-/// How often to give a sign of life while nothing else is sent.
-///
-/// A phone's radio works for some ten seconds after each. So a device that was put away doubles the wait with every ping that was
-/// answered while nothing else happened, and begins anew as soon as somebody talks, writes or presses a button. Where a
-/// connection had died in such a wait, the table of some network box in between was shorter: half of it is the longest from
-/// then on, until the network is another.
-#[derive(Debug)]
-struct Rhythm {
-    /// The device was put away.
-    idle: bool,
-    /// As the server wants it.
-    usual: Duration,
-    now: Duration,
-    longest: Duration,
-}
-
-impl Rhythm {
-    fn begin(&mut self) {
-        self.now = self.usual;
-    }
-
-    fn answered(&mut self) {
-        if self.idle {
-            self.now = (self.now * 2).min(self.longest).max(self.usual);
-        }
-    }
-
-    fn died(&mut self) {
-        if self.now > self.usual {
-            self.longest = (self.now / 2).max(self.usual);
-        }
-        self.begin();
-    }
 }
 
 /// What the rest of the engine must know at once.
@@ -401,16 +381,8 @@ impl Link {
         }
     }
 
-    pub(super) fn welcome(
-        &mut self,
-        cx: &mut Cx<'_>,
-        user: UserId,
-        device: DeviceId,
-        server_time: UnixMs,
-        heartbeat_ms: u32,
-        expires_in_s: u32,
-        resume: Option<String>,
-    ) {
+    pub(super) fn welcome(&mut self, cx: &mut Cx<'_>, welcome: Welcome) {
+        let Welcome { user, device, server_time, heartbeat_ms, expires_in_s, resume } = welcome;
         let until = cx.now + Duration::from_secs(u64::from(expires_in_s));
         self.resume = resume.map(|token| Resume { token, until });
         if let Some(token) = &mut self.token {

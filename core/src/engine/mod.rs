@@ -23,6 +23,7 @@
 
 mod backoff;
 pub mod jitter;
+mod known;
 mod link;
 mod listen;
 mod notice;
@@ -48,7 +49,8 @@ pub use ports::{
 pub use presence::PersonSeen;
 pub use sends::SENDS_WAITING_MAX;
 
-use link::{Change, Link, Session};
+use known::is_known_type;
+use link::{Change, Link, Session, Welcome};
 use listen::{BurstEnd, Listen};
 use outbox::Outbox;
 use presence::Presence;
@@ -123,6 +125,8 @@ pub struct Config {
     /// How many frames back the redundancy in a frame may reach, as far as the sound port can use it: 1 with in-band FEC,
     /// more with DRED, 0 with none.
     pub recovery_reach: u16,
+    /// There is no local store: memory is all there is, and nothing is ever left to [`Output::LoadBurst`].
+    pub no_store: bool,
 }
 
 /// The client.
@@ -172,7 +176,7 @@ impl Engine {
             rooms: Rooms::default(),
             outbox: Outbox::default(),
             sends: Sends::default(),
-            talk: Talk::default(),
+            talk: Talk::new(config.no_store),
             listen: Listen::new(config.play_all, config.recovery_reach),
             presence: Presence::default(),
             receipts: Receipts::default(),
@@ -420,7 +424,8 @@ impl Engine {
         let mut cx = cx!(self, now);
         match message {
             ServerMessage::Welcome { user, device, server_time, heartbeat_ms, expires_in_s, resume } => {
-                self.link.welcome(&mut cx, user, device, server_time, heartbeat_ms, expires_in_s, resume);
+                let welcome = Welcome { user, device, server_time, heartbeat_ms, expires_in_s, resume };
+                self.link.welcome(&mut cx, welcome);
             }
             ServerMessage::Subscribed { request, room, role, head, first_seq, epoch: _, floor, emergencies } => {
                 self.receipts.history(room, head);
@@ -562,45 +567,6 @@ impl Engine {
 
 fn from_ms(ms: u32) -> Duration {
     Duration::from_millis(u64::from(ms))
-}
-
-/// The types of the messages that this client knows.
-const KNOWN_MESSAGES: &[&str] = &[
-    "ack",
-    "burst.status",
-    "draining",
-    "emergency",
-    "error",
-    "events",
-    "floor",
-    "floor.denied",
-    "floor.granted",
-    "floor.queued",
-    "floor.revoked",
-    "floor.warning",
-    "history.gap",
-    "pong",
-    "presence",
-    "presence.counts",
-    "presence.degraded",
-    "presence.room",
-    "receipt.stored",
-    "receipts",
-    "refused",
-    "role",
-    "roster.changed",
-    "subscribed",
-    "welcome",
-];
-
-/// Whether a message that can't be read names a type that this client knows, or none.
-fn is_known_type(text: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Typed {
-        #[serde(rename = "type")]
-        kind: String,
-    }
-    serde_json::from_str::<Typed>(text).map_or(true, |typed| KNOWN_MESSAGES.contains(&typed.kind.as_str()))
 }
 
 #[cfg(test)]

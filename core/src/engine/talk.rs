@@ -50,7 +50,7 @@ const REPAIR_ROUNDS_MAX: u32 = 8;
 /// local store: in memory each is a few hundred bytes.
 const BURSTS_MAX: usize = 1_000;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Talk {
     /// In the order in which they were spoken, which is the order in which they go out.
     bursts: VecDeque<Burst>,
@@ -59,6 +59,10 @@ pub(super) struct Talk {
 }
 
 impl Talk {
+    pub(super) fn new(no_store: bool) -> Self {
+        Self { bursts: VecDeque::new(), store_failed: no_store }
+    }
+
     /// Whether the server must hear from this client often: it has, or waits for, the floor.
     pub(super) fn is_talking(&self) -> bool {
         self.bursts.iter().any(|burst| burst.floor.request().is_some())

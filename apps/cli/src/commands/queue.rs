@@ -102,7 +102,18 @@ async fn send(store: &Store, id: Option<&str>, patience: Duration, out: Out) -> 
                     TalkState::Refused { problem } => {
                         out.note("refused", json!({ "burst": burst, "problem": problem }), || problem.to_string());
                     }
-                    _ => {}
+                    TalkState::Starting
+                    | TalkState::SpeakNow
+                    | TalkState::Asking
+                    | TalkState::Queued { .. }
+                    | TalkState::Granted { .. }
+                    | TalkState::Warning { .. }
+                    | TalkState::Denied { .. }
+                    | TalkState::Revoked { .. }
+                    | TalkState::Offline
+                    | TalkState::Ending
+                    | TalkState::Repairing { .. }
+                    | TalkState::Waiting => {}
                 },
                 Told::Notice(Notice::Send { client_id, room, state }) => match state {
                     SendState::Acked { seq, .. } => {

@@ -234,6 +234,7 @@ pub fn LiveRegion() -> Element {
                     Some(talker) => format!("{} is talking", view.name(talker.user)),
                     None => "Delivered".to_owned(),
                 },
+                PressState::Waiting => "Recorded: it is delivered when the connection is back".to_owned(),
                 PressState::Kept => "Not delivered".to_owned(),
             };
         }

@@ -78,13 +78,21 @@ fn face(view: &View) -> Face {
                     "offline",
                     IconName::Offline,
                     "Offline",
-                    "It is recorded. Keep speaking, or try again later.",
+                    "It is recorded, and delivered by itself when the connection is back.",
                 );
             }
             PressState::Denied { words } | PressState::Revoked { words } if press.held => {
                 return face("denied", IconName::No, "Not now", words);
             }
             PressState::Failed { words } => return face("denied", IconName::No, "That did not work", words),
+            PressState::Waiting => {
+                return face(
+                    "offline",
+                    IconName::Offline,
+                    "Recorded",
+                    "It is delivered by itself when the connection is back. Leave this page open until then.",
+                );
+            }
             PressState::Kept => {
                 return face(
                     "denied",
@@ -128,7 +136,12 @@ fn face(view: &View) -> Face {
         return face("receiving", IconName::Speaker, &format!("{} is talking", view.name(talker.user)), hint);
     }
     if view.link != Link::Up {
-        return face("offline", IconName::Offline, "Offline", "You can't be heard until the connection is back.");
+        return face(
+            "offline",
+            IconName::Offline,
+            "Offline",
+            "What you say is recorded, and delivered when the connection is back.",
+        );
     }
     if let Microphone::Failed(words) = &view.microphone {
         return face("denied", IconName::No, "No microphone", words);

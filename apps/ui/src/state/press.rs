@@ -44,6 +44,8 @@ pub enum PressState {
     Ending,
     /// The server has every frame.
     Delivered,
+    /// It found no connection: it is delivered by itself when there is one.
+    Waiting,
     /// It was not delivered.
     Kept,
     /// Nothing was recorded, or it can't be delivered: why, and what to do.
@@ -145,6 +147,10 @@ impl Press {
             TalkState::Delivered => {
                 self.held = false;
                 PressState::Delivered
+            }
+            TalkState::Waiting => {
+                self.held = false;
+                PressState::Waiting
             }
             TalkState::Kept => {
                 self.held = false;

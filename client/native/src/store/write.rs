@@ -45,14 +45,9 @@ pub(super) fn run(inner: &Inner, waiting: &Receiver<Work>) {
 }
 
 fn full(error: StoreError) -> StoreError {
-    match &error {
-        StoreError::Database(rusqlite::Error::SqliteFailure(failure, _))
-            if failure.code == rusqlite::ErrorCode::DiskFull =>
-        {
-            StoreError::DiskFull
-        }
-        _ => error,
-    }
+    let is_full = matches!(&error, StoreError::Database(rusqlite::Error::SqliteFailure(failure, _))
+        if failure.code == rusqlite::ErrorCode::DiskFull);
+    if is_full { StoreError::DiskFull } else { error }
 }
 
 impl Inner {

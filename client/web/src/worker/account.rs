@@ -148,13 +148,16 @@ impl Shell {
                 let expires_in = left(&profile);
                 Input::Token { access: profile.access_token, expires_in }
             }
-            Some(Err(None)) => Input::TokenFailed { sign_in: true, detail: "nobody is signed in here".to_owned() },
+            Some(Err(None)) => {
+                Input::TokenFailed { sign_in: true, detail: "nobody is signed in here".to_owned(), retry_after: None }
+            }
             Some(Err(Some(error))) => {
                 let sign_in = matches!(&error, RestError::Refused(problem) if problem.status == 401);
-                Input::TokenFailed { sign_in, detail: error.to_string() }
+                Input::TokenFailed { sign_in, detail: error.to_string(), retry_after: error.retry_after() }
             }
             None => {
-                Input::TokenFailed { sign_in: false, detail: "another tab of this browser has the token".to_owned() }
+                let detail = "another tab of this browser has the token".to_owned();
+                Input::TokenFailed { sign_in: false, detail, retry_after: None }
             }
         };
         self.input(input);

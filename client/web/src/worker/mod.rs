@@ -210,7 +210,8 @@ impl Shell {
                 shell.input(Input::RosterFetched { answer });
             }),
             // In this step a browser keeps the sign-in only; README says so.
-            Output::Store(_) | Output::Received(_) => {}
+            // Nothing was left to a store, and no earlier run left anything: `Config::no_store`.
+            Output::Store(_) | Output::LoadBurst { .. } | Output::Reoffer { .. } | Output::Received(_) => {}
             Output::StartCapture { burst: _, header } => self.sound.start_capture(&header),
             Output::StopCapture { burst } => self.sound.stop_capture(burst),
             Output::StartPlayback { burst, header, .. } => self.sound.start_playback(burst, header.frame_ms),
@@ -262,5 +263,5 @@ fn engine() -> Engine {
     let mut seed = [0; 8];
     seed.copy_from_slice(&clock::random()[..8]);
     // No redundancy can be used: WebCodecs gives no access to it.
-    Engine::new(Config { seed: u64::from_le_bytes(seed), play_all: false, recovery_reach: 0 })
+    Engine::new(Config { seed: u64::from_le_bytes(seed), play_all: false, recovery_reach: 0, no_store: true })
 }

@@ -125,7 +125,7 @@ impl Socket {
             let sent = match item {
                 Item::Text(text) => self.socket.send_with_str(&text),
                 Item::Voice { frame, .. } => {
-                    if lane == Lane::Repair {
+                    if matches!(lane, Lane::Repair | Lane::Bulk) {
                         repaired += bytes;
                     }
                     self.socket.send_with_u8_array(&frame.encode())
@@ -174,7 +174,9 @@ impl Socket {
     fn fail(&self, detail: &str) {
         self.close();
         let failure = ConnectFailure::Unreachable;
-        self.input(Input::ConnectFailed { link: self.link, failure, detail: detail.to_owned() });
+        // A browser shows a page neither status nor headers of a connection that failed.
+        let detail = detail.to_owned();
+        self.input(Input::ConnectFailed { link: self.link, failure, detail, retry_after: None });
     }
 
     fn input(&self, input: Input) {

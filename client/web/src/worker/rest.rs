@@ -1,6 +1,7 @@
 //! The REST interface by `fetch`, problem documents decoded.
 
 use core::cell::RefCell;
+use core::time::Duration;
 
 use bytes::Bytes;
 use holler_core::engine::FetchError;
@@ -33,6 +34,16 @@ pub(super) enum RestError {
     Foreign(String),
 }
 
+impl RestError {
+    /// How long the server wants to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(problem) => problem.retry_after_s.map(|s| Duration::from_secs(u64::from(s))),
+            Self::Unreachable | Self::Foreign(_) => None,
+        }
+    }
+}
+
 impl core::fmt::Display for RestError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -55,7 +66,10 @@ impl From<RestError> for FetchError {
             RestError::Refused(problem) if problem.status < 500 && ![401, 429].contains(&problem.status) => {
                 Self::Never(error.to_string())
             }
-            RestError::Refused(_) | RestError::Unreachable | RestError::Foreign(_) => Self::Later(error.to_string()),
+            RestError::Refused(_) | RestError::Unreachable | RestError::Foreign(_) => match error.retry_after() {
+                Some(wait) => Self::After(wait, error.to_string()),
+                None => Self::Later(error.to_string()),
+            },
         }
     }
 }

@@ -149,7 +149,7 @@ fn the_list_of_known_messages_is_that_of_the_wire() {
         serde_json::from_str::<ServerMessage>(r#"{"type":"?"}"#).expect_err("there is no such message").to_string();
     let (_, listed) = error.split_once("expected one of ").expect("serde lists what it knows");
     let mut names: Vec<&str> = listed.split('`').skip(1).step_by(2).collect();
-    let mut known = KNOWN_MESSAGES.to_vec();
+    let mut known = known::KNOWN_MESSAGES.to_vec();
     names.sort_unstable();
     known.sort_unstable();
     assert_eq!(names, known);

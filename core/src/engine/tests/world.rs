@@ -115,8 +115,8 @@ impl World {
         let peer = |at: usize| Peer {
             engine: Engine::new(Config {
                 seed: seed.wrapping_add(u64::try_from(at).expect("few")),
-                play_all: false,
                 recovery_reach: 1,
+                ..Config::default()
             }),
             notices: vec![],
             received: BTreeMap::new(),
@@ -185,7 +185,7 @@ impl World {
 
     /// The client dies, and is started again with what its disk has.
     pub(super) fn restart(&mut self, peer: usize) {
-        let config = Config { seed: 77, play_all: false, recovery_reach: 1 };
+        let config = Config { seed: 77, recovery_reach: 1, ..Config::default() };
         self.peers[peer].engine = Engine::new(config);
         self.peers[peer].capturing = None;
         if let Some(link) = self.peers[peer].link.take() {

@@ -1,0 +1,38 @@
+//! How often a connection on which nothing happens gives a sign of life.
+
+use core::time::Duration;
+
+/// How often to give a sign of life while nothing else is sent.
+///
+/// A phone's radio works for some ten seconds after each. So a device that was put away doubles the wait with every ping that was
+/// answered while nothing else happened, and begins anew as soon as somebody talks, writes or presses a button. Where a
+/// connection had died in such a wait, the table of some network box in between was shorter: half of it is the longest from
+/// then on, until the network is another.
+#[derive(Debug)]
+pub(super) struct Rhythm {
+    /// The device was put away.
+    pub(super) idle: bool,
+    /// As the server wants it.
+    pub(super) usual: Duration,
+    pub(super) now: Duration,
+    pub(super) longest: Duration,
+}
+
+impl Rhythm {
+    pub(super) fn begin(&mut self) {
+        self.now = self.usual;
+    }
+
+    pub(super) fn answered(&mut self) {
+        if self.idle {
+            self.now = (self.now * 2).min(self.longest).max(self.usual);
+        }
+    }
+
+    pub(super) fn died(&mut self) {
+        if self.now > self.usual {
+            self.longest = (self.now / 2).max(self.usual);
+        }
+        self.begin();
+    }
+}
