@@ -207,6 +207,9 @@ pub(crate) struct Talk {
     /// Give up after this many seconds without the server having the whole burst
     #[arg(long, value_name = "S", default_value_t = 60)]
     pub(crate) timeout: u64,
+    /// Once it is delivered, wait at most this many seconds for those who hear it; 0: say nothing of them
+    #[arg(long, value_name = "S", default_value_t = 3)]
+    pub(crate) receipts: u64,
     /// With --json: a line for each frame, with the time at which it was captured
     #[arg(long)]
     pub(crate) frames: bool,

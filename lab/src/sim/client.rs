@@ -4,8 +4,9 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use holler_core::engine::{Engine, Lane, LinkNo, Restored, Store};
-use holler_core::model::{BurstHeader, EventBody, PresenceState};
+use holler_core::burst::Recording;
+use holler_core::engine::{Engine, Lane, LinkNo, Restored, ServerTime, Spoken, Store};
+use holler_core::model::{BurstHeader, EventBody, PresenceState, Priority};
 use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, FrameNo, Mono, RoomId, UnixMs, UserId};
 use holler_core::wire::limits::VOICE_STALE;
 use holler_core::wire::voice::{FrameAge, VoiceFrame};
@@ -14,12 +15,20 @@ use super::conn::{Conn, Wire};
 use crate::chance::Chance;
 use crate::link::Profile;
 
+/// How far off the age of a burst may be of which nothing is known: longer than any run.
+const AGE_UNKNOWN: Duration = Duration::from_secs(3_600);
+
 /// A burst in the local store.
 #[derive(Clone, Debug)]
 struct LocalBurst {
+    /// Its place among all that was spoken and written.
+    ord: u64,
     room: RoomId,
     header: BurstHeader,
-    granted: bool,
+    priority: Priority,
+    server_time: Option<ServerTime>,
+    placed: bool,
+    held: bool,
     delivered: bool,
     frames: BTreeMap<FrameNo, Bytes>,
 }
@@ -28,7 +37,8 @@ struct LocalBurst {
 #[derive(Clone, Debug, Default)]
 struct Rows {
     cursors: BTreeMap<RoomId, Cursor>,
-    sends: Vec<(RoomId, ClientId, EventBody)>,
+    next_ord: u64,
+    sends: Vec<(u64, RoomId, ClientId, EventBody)>,
     bursts: Vec<LocalBurst>,
     read: BTreeMap<RoomId, Cursor>,
     heard: Vec<(RoomId, BurstId)>,
@@ -39,22 +49,36 @@ impl Rows {
         self.bursts.iter_mut().find(|burst| burst.header.burst == id)
     }
 
+    fn ord(&mut self) -> u64 {
+        self.next_ord += 1;
+        self.next_ord
+    }
+
     fn apply(&mut self, change: Store) {
         match change {
-            Store::BurstBegun { room, header, .. } => {
-                let frames = BTreeMap::new();
-                self.bursts.push(LocalBurst { room, header, granted: false, delivered: false, frames });
+            Store::BurstBegun { room, header, priority, server_time } => {
+                let (ord, frames) = (self.ord(), BTreeMap::new());
+                let (placed, held, delivered) = (false, false, false);
+                let burst = LocalBurst { ord, room, header, priority, server_time, placed, held, delivered, frames };
+                self.bursts.push(burst);
             }
             Store::Frame { burst, number, payload } => {
                 if let Some(burst) = self.burst(burst) {
                     burst.frames.insert(number, payload);
                 }
             }
-            Store::BurstGranted { burst, .. } => {
+            Store::BurstPlaced { burst } => {
                 if let Some(burst) = self.burst(burst) {
-                    burst.granted = true;
+                    burst.placed = true;
                 }
             }
+            Store::BurstHeld { burst } => {
+                if let Some(burst) = self.burst(burst) {
+                    burst.held = true;
+                }
+            }
+            // What was played is known from `Heard`.
+            Store::BurstHeard { .. } => {}
             Store::BurstEnded { end: Some(_), .. } => {}
             Store::BurstEnded { burst, end: None } => self.bursts.retain(|known| known.header.burst != burst),
             Store::BurstDelivered { burst, .. } => {
@@ -65,8 +89,11 @@ impl Rows {
             Store::Cursor { room, cursor, .. } => {
                 self.cursors.insert(room, cursor);
             }
-            Store::Send { room, client_id, body, .. } => self.sends.push((room, client_id, body)),
-            Store::SendDone { client_id, .. } => self.sends.retain(|(_, known, _)| *known != client_id),
+            Store::Send { room, client_id, body, .. } => {
+                let ord = self.ord();
+                self.sends.push((ord, room, client_id, body));
+            }
+            Store::SendDone { client_id, .. } => self.sends.retain(|(_, _, known, _)| *known != client_id),
             Store::Heard { room, burst } => {
                 if !self.heard.contains(&(room, burst)) {
                     self.heard.push((room, burst));
@@ -140,17 +167,12 @@ impl Local {
 
     /// What a new life begins with.
     pub(super) fn unfinished(&self) -> Vec<Restored> {
-        let sends = self.durable.sends.iter().map(|(room, client_id, body)| Restored::Send {
-            room: *room,
-            client_id: *client_id,
-            body: body.clone(),
+        let sends = self.durable.sends.iter().map(|(ord, room, client_id, body)| {
+            (*ord, Restored::Send { room: *room, client_id: *client_id, body: body.clone() })
         });
-        let open = self.durable.bursts.iter().filter(|burst| burst.granted && !burst.delivered);
-        let bursts = open.map(|burst| Restored::Burst {
-            room: burst.room,
-            header: burst.header,
-            frames: contiguous(&burst.frames),
-        });
+        let open = self.durable.bursts.iter().filter(|burst| !burst.held && !burst.delivered);
+        let bursts = open.filter_map(|burst| Some((burst.ord, burst.restored()?)));
+        let items: BTreeMap<u64, Restored> = sends.chain(bursts).collect();
         let rooms: BTreeSet<RoomId> =
             self.durable.read.keys().copied().chain(self.durable.heard.iter().map(|(room, _)| *room)).collect();
         let receipts = rooms.into_iter().map(|room| Restored::Receipts {
@@ -158,7 +180,7 @@ impl Local {
             read: self.durable.read.get(&room).copied(),
             heard: self.durable.heard.iter().filter(|(of, _)| *of == room).map(|(_, burst)| *burst).collect(),
         });
-        sends.chain(bursts).chain(receipts).collect()
+        items.into_values().chain(receipts).collect()
     }
 
     /// The frames of a burst that survive, from the first to the first that is missing.
@@ -179,7 +201,18 @@ impl Local {
 
     /// Whether a send is kept, and so goes on after a crash.
     pub(super) fn keeps_send(&self, client_id: ClientId) -> bool {
-        self.durable.sends.iter().any(|(_, known, _)| *known == client_id)
+        self.durable.sends.iter().any(|(_, _, known, _)| *known == client_id)
+    }
+}
+
+impl LocalBurst {
+    /// As it goes on in a new life; `None` where nothing of it survived.
+    fn restored(&self) -> Option<Restored> {
+        let numbered = (1..).map(FrameNo).zip(contiguous(&self.frames));
+        let (last, digest) = Recording::restore(numbered).ok()?.end()?;
+        let Self { room, header, priority, placed, .. } = *self;
+        let spoken = self.server_time.map_or(Spoken::About(Duration::ZERO, AGE_UNKNOWN), Spoken::Server);
+        Some(Restored::Burst { room, header, priority, spoken, placed, last, digest })
     }
 }
 
@@ -200,6 +233,7 @@ pub(super) struct Lanes {
     voice: VecDeque<Item>,
     control: VecDeque<Item>,
     repair: VecDeque<Item>,
+    bulk: VecDeque<Item>,
 }
 
 impl Lanes {
@@ -215,7 +249,8 @@ impl Lanes {
         match lane {
             Lane::Voice => &mut self.voice,
             Lane::Control => &mut self.control,
-            _ => &mut self.repair,
+            Lane::Repair => &mut self.repair,
+            Lane::Bulk => &mut self.bulk,
         }
     }
 
@@ -230,7 +265,8 @@ impl Lanes {
             }
             let live = self.voice.pop_front().or_else(|| self.control.pop_front());
             let repair = live.is_none();
-            let Some(item) = live.or_else(|| self.repair.pop_front()) else { break };
+            let item = live.or_else(|| self.repair.pop_front()).or_else(|| self.bulk.pop_front());
+            let Some(item) = item else { break };
             let wire = match item {
                 Item::Text(text) => Wire::Text(text),
                 Item::Voice { mut frame, captured_at, .. } => {

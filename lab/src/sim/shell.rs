@@ -21,7 +21,7 @@ impl World<'_> {
         let seed = self.clients[client].chance.draw();
         let unix = self.true_unix();
         let one = &mut self.clients[client];
-        one.engine = Some(Engine::new(Config { seed, play_all: false, recovery_reach: 1 }));
+        one.engine = Some(Engine::new(Config { seed, recovery_reach: 1, ..Config::default() }));
         let token = one.token_left(unix);
         let unfinished = one.local.unfinished();
         let cursors: Vec<_> = self.rooms.iter().map(|room| (*room, one.local.cursor(*room))).collect();
@@ -146,6 +146,11 @@ impl World<'_> {
                 }
                 one.local.push(change);
             }
+            Output::LoadBurst { burst } => {
+                let frames = Ok(self.clients[client].local.frames(burst));
+                let input = Box::new(Input::BurstLoaded { burst, frames });
+                self.client_at(Duration::from_millis(3), client, What::Input { input, era: self.era });
+            }
             Output::StartCapture { burst, .. } => {
                 self.clients[client].recording = Some(burst);
                 let wait = Duration::from_millis(5 + self.clients[client].chance.below(30));
@@ -221,7 +226,7 @@ impl World<'_> {
                     self.clients[client].token = Some((access.clone(), UnixMs(wall.0 + valid)));
                     Input::Token { access, expires_in: Duration::from_millis(valid) }
                 } else {
-                    Input::TokenFailed { sign_in: false, detail: "no answer".into() }
+                    Input::TokenFailed { sign_in: false, detail: "no answer".into(), retry_after: None }
                 }
             }
             Rest::Events { room, after } => {
@@ -266,7 +271,7 @@ impl World<'_> {
                     // Some networks say so, others just don't answer.
                     let wait = if self.net.one_in(2) { Duration::from_millis(100) } else { Duration::from_secs(19) };
                     let input =
-                        Input::ConnectFailed { link, failure: ConnectFailure::Unreachable, detail: String::new() };
+                        Input::ConnectFailed { link, failure: ConnectFailure::Unreachable, detail: String::new(), retry_after: None };
                     return self.client_at(wait, client, What::Input { input: Box::new(input), era: self.era });
                 }
                 let number = self.open(client, link);

@@ -413,8 +413,11 @@ impl<'a> World<'a> {
                     Said { room, frames: Vec::new(), granted: false, done: None, shortened: false, begun: self.now };
                 self.clients[client].said.insert(burst, said);
                 self.observer.frames.insert(burst, *frame_ms);
-                let (priority, queue, bitrate) = (*priority, *queue, Bitrate(24_000));
-                self.command(client, Command::KeyDown { room, burst, priority, queue, frame_ms: *frame_ms, bitrate });
+                let (priority, queue, frame_ms, bitrate) = (*priority, *queue, *frame_ms, Bitrate(24_000));
+                // Who does not want to stand in line wants it delivered all the same.
+                let when_free = !queue;
+                let press = Command::KeyDown { room, burst, priority, queue, when_free, frame_ms, bitrate };
+                self.command(client, press);
                 self.client_at(*hold, client, What::KeyUp { burst });
             }
             Act::Be { state } => {

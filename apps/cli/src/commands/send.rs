@@ -22,6 +22,7 @@ pub(crate) async fn run(common: &Common, args: Send, out: Out) -> Result<(), Fai
     let mut session = Session::start(&store, Silent, false)?;
     let body = EventBody::MessagePosted { text, reply_to: None };
     let client_id = session.client.send(room, body).map_err(profile::failure)?;
+    let mut queued = false;
     let sent = tokio::time::timeout(Duration::from_secs(args.timeout), async {
         loop {
             match session.next().await? {
@@ -37,8 +38,7 @@ pub(crate) async fn run(common: &Common, args: Send, out: Out) -> Result<(), Fai
                     SendState::Waiting => {}
                 },
                 Told::Notice(Notice::Link(LinkState::Waiting { reason, .. })) => {
-                    let value = json!({ "room": room, "client_id": client_id });
-                    out.note("queued-offline", value, || format!("{client_id} waits on this device"));
+                    queued = true;
                     return Err(kept(&reason.to_string()));
                 }
                 Told::Notice(Notice::Link(state)) => profile::link(&state, true)?,
@@ -48,6 +48,11 @@ pub(crate) async fn run(common: &Common, args: Send, out: Out) -> Result<(), Fai
     })
     .await;
     session.client.stop().await;
+    if queued {
+        // Only now: what is handed to the store is on disk when the client has stopped.
+        let value = json!({ "room": room, "client_id": client_id });
+        out.note("queued-offline", value, || format!("{client_id} waits on this device"));
+    }
     let (seq, received_at) = match sent {
         Ok(sent) => sent?,
         Err(_) => return Err(kept("the server gave no answer in time")),

@@ -7,6 +7,7 @@ use holler_client::audio::source::SourceKind;
 use holler_client::client::{Talk as How, Told};
 use holler_client::clock;
 use holler_client::sound::Audio;
+use holler_client::store::Store;
 use holler_core::engine::{LinkState, Notice, TalkState};
 use holler_core::units::{Bitrate, BurstId, FrameMs, RoomId};
 use serde_json::json;
@@ -57,6 +58,7 @@ pub(crate) async fn run(common: &Common, args: Talk, out: Out) -> Result<(), Fai
         up: online,
         was_up: online,
         waits: false,
+        queued: false,
         when_free: args.when_free,
     };
     out.note("burst", json!({ "room": room.id, "burst": burst, "at_us": at.0 }), || {
@@ -114,8 +116,50 @@ pub(crate) async fn run(common: &Common, args: Talk, out: Out) -> Result<(), Fai
             out.trace("captured", json!({ "burst": burst, "number": number, "captured_us": captured_at.0 }));
         }
     }
+    if done.is_ok() && args.receipts > 0 {
+        receipts(&store, &mut session, room.id, burst, Duration::from_secs(args.receipts), out).await;
+    }
     session.client.stop().await;
+    if talking.queued {
+        // Only now: what is handed to the store is on disk when the client has stopped.
+        let value = json!({ "room": room.id, "burst": burst, "frames": talking.frames });
+        out.note("queued-offline", value, || format!("{burst} waits on this device"));
+    }
     done
+}
+
+/// Says who heard it, once everybody did, or patience or Ctrl-C ends the wait. Nobody waits for an answer that does not come.
+async fn receipts(store: &Store, session: &mut Session, room: RoomId, burst: BurstId, patience: Duration, out: Out) {
+    let mut known = None;
+    let waiting = async {
+        let Ok(rest) = profile::rest(store).await else { return };
+        if let Ok(found) = rest.burst_receipts(room, burst).await {
+            known = Some((found.heard, found.of, found.delivered));
+        }
+        while known.is_none_or(|(heard, of, _)| heard < of) {
+            match session.next().await {
+                Ok(Told::Notice(Notice::Receipts { burst: Some(about), of, delivered, taken, .. }))
+                    if about == burst =>
+                {
+                    known = Some((taken, of, delivered));
+                }
+                Ok(Told::Notice(_) | Told::Received(_)) => {}
+                Err(_) => return,
+            }
+        }
+    };
+    tokio::select! {
+        () = waiting => {}
+        () = tokio::time::sleep(patience) => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    if let Some((heard, of, delivered)) = known {
+        let value = json!({ "room": room, "burst": burst, "of": of, "delivered": delivered, "heard": heard });
+        out.say("receipts", value, || match of {
+            0 => "nobody else is in this room".to_owned(),
+            _ => format!("heard by {heard} of {of} so far, delivered to {delivered}; later: holler heard {burst}"),
+        });
+    }
 }
 
 /// Enter (at the microphone) or Ctrl-C: the button comes up.
@@ -152,6 +196,8 @@ struct Talking {
     was_up: bool,
     /// The burst waits in the queue.
     waits: bool,
+    /// It is left there, for there is no connection.
+    queued: bool,
     when_free: bool,
 }
 
@@ -167,9 +213,8 @@ impl Talking {
     }
 
     /// It stays here for now.
-    fn queued(&self) -> Failure {
-        let value = json!({ "room": self.room, "burst": self.burst, "frames": self.frames });
-        self.out.note("queued-offline", value, || format!("{} waits on this device", self.burst));
+    fn queued(&mut self) -> Failure {
+        self.queued = true;
         Failure::new(Code::Incomplete, "not delivered yet: it goes out with the next command that connects")
     }
 

@@ -1,5 +1,6 @@
 //! The engine in virtual time.
 
+mod degraded;
 mod disk;
 mod link;
 mod people;
