@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use holler_client::store::Store as LocalStore;
+use holler_client::store::{Store as LocalStore, Unlock};
 use holler_core::engine::{Restored, Store as Change};
 use holler_core::model::{BurstHeader, Codec, EventBody, Priority, Role};
 use holler_core::units::{
@@ -313,10 +313,10 @@ pub fn client(rounds: u8, lies: bool) -> Result<Report> {
     let folder = top.path().canonicalize()?.join("client");
     vfs::begin();
     {
-        let store = LocalStore::open(&folder, drop)?;
+        let store = LocalStore::open(&folder, &unlock(), drop)?;
         let header = header();
-        store.change(Change::BurstBegun { room: ROOM, header, priority: Priority::Normal });
-        store.change(Change::BurstGranted { burst: header.burst });
+        store.change(Change::BurstBegun { room: ROOM, header, priority: Priority::Normal, server_time: None });
+        store.change(Change::BurstPlaced { burst: header.burst });
         for round in 0..rounds {
             for number in 1..=10 {
                 let number = FrameNo(u16::from(round) * 10 + number);
@@ -345,8 +345,12 @@ pub fn client(rounds: u8, lies: bool) -> Result<Report> {
     Ok(report)
 }
 
+fn unlock() -> Unlock {
+    Unlock::passphrase("only for this store".to_owned())
+}
+
 fn look_at_client(folder: &Path, known: u64) -> Result<()> {
-    let store = LocalStore::open(folder, drop)?;
+    let store = LocalStore::open(folder, &unlock(), drop)?;
     let unfinished = store.unfinished()?;
     for number in 0..known {
         let there = unfinished.iter().filter(|item| is_send(item, named(number))).count();

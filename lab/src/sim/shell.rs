@@ -270,8 +270,12 @@ impl World<'_> {
                 if cut || !self.server.up {
                     // Some networks say so, others just don't answer.
                     let wait = if self.net.one_in(2) { Duration::from_millis(100) } else { Duration::from_secs(19) };
-                    let input =
-                        Input::ConnectFailed { link, failure: ConnectFailure::Unreachable, detail: String::new(), retry_after: None };
+                    let input = Input::ConnectFailed {
+                        link,
+                        failure: ConnectFailure::Unreachable,
+                        detail: String::new(),
+                        retry_after: None,
+                    };
                     return self.client_at(wait, client, What::Input { input: Box::new(input), era: self.era });
                 }
                 let number = self.open(client, link);
