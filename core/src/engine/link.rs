@@ -7,10 +7,12 @@
 //! ```
 
 mod rhythm;
+mod welcome;
 
 use core::time::Duration;
 
-use rhythm::Rhythm;
+use rhythm::{Ping, Rhythm};
+pub(super) use welcome::Welcome;
 
 use super::Cx;
 use super::backoff::{BACKOFF_MAX, BACKOFF_URGENT_MAX, Budget, backoff};
@@ -18,7 +20,7 @@ use super::notice::{LinkReason, LinkState, Notice};
 use super::ports::{ConnectFailure, Lane, LinkNo, Output};
 use super::server_clock::ServerClock;
 use crate::model::PresenceState;
-use crate::units::{DeviceId, Mono, UnixMs, UserId};
+use crate::units::{DeviceId, Mono, UnixMs};
 use crate::wire::limits::{AUTH_WAIT, HEARTBEAT, HEARTBEAT_IDLE_MAX, HEARTBEAT_SLACK, HEARTBEAT_TALKING, SILENCE_MAX};
 use crate::wire::socket::{ClientMessage, CloseCode, Follow};
 
@@ -70,17 +72,6 @@ enum State {
     },
 }
 
-/// The server's answer to `auth`.
-#[derive(Debug)]
-pub(super) struct Welcome {
-    pub(super) user: UserId,
-    pub(super) device: DeviceId,
-    pub(super) server_time: UnixMs,
-    pub(super) heartbeat_ms: u32,
-    pub(super) expires_in_s: u32,
-    pub(super) resume: Option<String>,
-}
-
 /// What holds while the connection is up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Session {
@@ -108,14 +99,6 @@ struct Resume {
 pub(super) enum Change {
     Up,
     Down,
-}
-
-#[derive(Debug)]
-struct Ping {
-    nonce: u32,
-    sent: Mono,
-    /// Nothing else had happened since the ping before.
-    quiet: bool,
 }
 
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::units::Mono;
+
 /// How often to give a sign of life while nothing else is sent.
 ///
 /// A phone's radio works for some ten seconds after each. So a device that was put away doubles the wait with every ping that was
@@ -35,4 +37,13 @@ impl Rhythm {
         }
         self.begin();
     }
+}
+
+/// A `ping` that waits for its `pong`.
+#[derive(Debug)]
+pub(super) struct Ping {
+    pub(super) nonce: u32,
+    pub(super) sent: Mono,
+    /// Nothing else had happened since the ping before.
+    pub(super) quiet: bool,
 }

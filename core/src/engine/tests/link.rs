@@ -246,10 +246,10 @@ fn a_network_that_flaps_does_not_use_up_the_server() {
     let mut attempts = 0;
     for _ in 0..600 {
         // For ten minutes, the network comes back every second, and the server can't be reached.
-        if let Some(Output::Connect { link }) =
-            bench.take().into_iter().rev().find(|output| matches!(output, Output::Connect { .. }))
-        {
-            attempts += 1;
+        let asked = |output: Output| if let Output::Connect { link } = output { Some(link) } else { None };
+        let links: Vec<LinkNo> = bench.take().into_iter().filter_map(asked).collect();
+        attempts += links.len();
+        if let Some(link) = links.last().copied() {
             let (failure, detail, retry_after) = (ConnectFailure::Unreachable, String::new(), None);
             bench.input(Input::ConnectFailed { link, failure, detail, retry_after });
         }
