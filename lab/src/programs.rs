@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use holler_client::store::Unlock;
 use holler_core::model::Scope;
 use serde_json::Value;
 
@@ -17,6 +18,11 @@ use crate::proxy::Proxy;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Every user's password; the server is gone with its scratch folder.
 pub const PASSWORD: &str = "only for this server";
+
+/// What opens the clients' local stores: these machines have no key store.
+pub fn unlock() -> Unlock {
+    Unlock::passphrase(PASSWORD.to_owned())
+}
 
 /// Where the programs are: in this folder, or beside the program that runs.
 pub fn folder(named: Option<&Path>) -> Result<PathBuf> {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use holler_client::store::{Store as LocalStore, Unlock};
+use holler_client::store::Store as LocalStore;
 use holler_core::engine::{Restored, Store as Change};
 use holler_core::model::{BurstHeader, Codec, EventBody, Priority, Role};
 use holler_core::units::{
@@ -313,7 +313,7 @@ pub fn client(rounds: u8, lies: bool) -> Result<Report> {
     let folder = top.path().canonicalize()?.join("client");
     vfs::begin();
     {
-        let store = LocalStore::open(&folder, &unlock(), drop)?;
+        let store = LocalStore::open(&folder, &crate::programs::unlock(), drop)?;
         let header = header();
         store.change(Change::BurstBegun { room: ROOM, header, priority: Priority::Normal, server_time: None });
         store.change(Change::BurstPlaced { burst: header.burst });
@@ -345,12 +345,8 @@ pub fn client(rounds: u8, lies: bool) -> Result<Report> {
     Ok(report)
 }
 
-fn unlock() -> Unlock {
-    Unlock::passphrase("only for this store".to_owned())
-}
-
 fn look_at_client(folder: &Path, known: u64) -> Result<()> {
-    let store = LocalStore::open(folder, &unlock(), drop)?;
+    let store = LocalStore::open(folder, &crate::programs::unlock(), drop)?;
     let unfinished = store.unfinished()?;
     for number in 0..known {
         let there = unfinished.iter().filter(|item| is_send(item, named(number))).count();

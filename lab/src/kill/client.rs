@@ -149,7 +149,7 @@ pub fn run(orders: &str) -> Result<()> {
 
 async fn live(orders: &Orders) -> Result<()> {
     let Orders { room, seed, .. } = *orders;
-    let store = Store::open(&orders.folder, &super::unlock(), |fault| say(&Line::Trouble { detail: fault }))?;
+    let store = Store::open(&orders.folder, &crate::programs::unlock(), |fault| say(&Line::Trouble { detail: fault }))?;
     let cursor = store.cursor(room)?;
     let (client, mut told) = Client::start(&store, Numbered::default(), false)?;
     if let Some(cursor) = cursor {

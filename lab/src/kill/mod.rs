@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use holler_client::rest::{Rest, RestError};
-use holler_client::store::{Store, Unlock};
+use holler_client::store::Store;
 use holler_core::units::{BurstId, ClientId, Cursor, FrameNo, RoomId};
 use holler_core::wire::limits::PAGE_EVENTS_MAX;
 use holler_core::wire::problem::ProblemKind;
@@ -154,7 +154,7 @@ async fn prepare(programs: &Path, scratch: &Path, seed: u64) -> Result<(Rest, La
     for client in 0..CLIENTS {
         let name = format!("person-{client}");
         server.add_user(&name, ROOM)?;
-        let store = Store::open(&folder(scratch, client), &unlock(), drop)?;
+        let store = Store::open(&folder(scratch, client), &crate::programs::unlock(), drop)?;
         // The port changes with the next start: the address is set below.
         let root = Some(server.root().to_owned());
         let profile =
@@ -173,12 +173,13 @@ async fn prepare(programs: &Path, scratch: &Path, seed: u64) -> Result<(Rest, La
     let address = free.local_addr()?;
     drop(free);
     for client in 0..CLIENTS {
-        let store = Store::open(&folder(scratch, client), &unlock(), drop)?;
+        let store = Store::open(&folder(scratch, client), &crate::programs::unlock(), drop)?;
         let mut profile = store.profile()?.context("a profile")?;
         profile.server = format!("https://localhost:{}/", address.port());
         store.set_profile(Some(&profile))?;
     }
-    let rest = holler_client::client::rest_of(&Store::open(&folder(scratch, 0), &unlock(), drop)?).await?;
+    let rest =
+        holler_client::client::rest_of(&Store::open(&folder(scratch, 0), &crate::programs::unlock(), drop)?).await?;
     let lab = Lab {
         programs: programs.to_owned(),
         scratch: scratch.to_owned(),
@@ -208,11 +209,6 @@ async fn quota(refused: &RestError) -> Duration {
     let wait = Duration::from_secs(u64::from(told.unwrap_or(1)).clamp(1, 60));
     tokio::time::sleep(wait).await;
     wait
-}
-
-/// What opens the clients' stores.
-fn unlock() -> Unlock {
-    Unlock::passphrase(PASSWORD.to_owned())
 }
 
 fn folder(scratch: &Path, client: usize) -> PathBuf {

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use holler_core::burst::Recording;
-use holler_core::engine::{Engine, Lane, LinkNo, Restored, ServerTime, Spoken, Store};
-use holler_core::model::{BurstHeader, EventBody, PresenceState, Priority};
-use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, FrameNo, Mono, RoomId, UnixMs, UserId};
+use holler_core::engine::{Engine, Lane, LinkNo, Restored, Spoken, Store};
+use holler_core::model::{BurstDigest, BurstHeader, EventBody, PresenceState, Priority};
+use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, FrameNo, Incarnation, Mono, RoomId, UnixMs, UserId};
 use holler_core::wire::limits::VOICE_STALE;
 use holler_core::wire::voice::{FrameAge, VoiceFrame};
 
@@ -15,30 +15,37 @@ use super::conn::{Conn, Wire};
 use crate::chance::Chance;
 use crate::link::Profile;
 
-/// How far off the age of a burst may be of which nothing is known: longer than any run.
-const AGE_UNKNOWN: Duration = Duration::from_secs(3_600);
-
 /// A burst in the local store.
 #[derive(Clone, Debug)]
 struct LocalBurst {
-    /// Its place among all that was spoken and written.
     ord: u64,
     room: RoomId,
     header: BurstHeader,
     priority: Priority,
-    server_time: Option<ServerTime>,
+    begun: Mono,
     placed: bool,
     held: bool,
-    delivered: bool,
+    end: Option<(FrameNo, BurstDigest)>,
+    delivered_in: Option<Incarnation>,
     frames: BTreeMap<FrameNo, Bytes>,
+}
+
+/// A text in the local store.
+#[derive(Clone, Debug)]
+struct LocalSend {
+    ord: u64,
+    room: RoomId,
+    client_id: ClientId,
+    body: EventBody,
+    acked_in: Option<Incarnation>,
 }
 
 /// What the local store holds; as `client/native` keeps it.
 #[derive(Clone, Debug, Default)]
 struct Rows {
-    cursors: BTreeMap<RoomId, Cursor>,
     next_ord: u64,
-    sends: Vec<(u64, RoomId, ClientId, EventBody)>,
+    cursors: BTreeMap<RoomId, Cursor>,
+    sends: Vec<LocalSend>,
     bursts: Vec<LocalBurst>,
     read: BTreeMap<RoomId, Cursor>,
     heard: Vec<(RoomId, BurstId)>,
@@ -54,13 +61,23 @@ impl Rows {
         self.next_ord
     }
 
-    fn apply(&mut self, change: Store) {
+    fn apply(&mut self, begun: Mono, change: Store) {
         match change {
-            Store::BurstBegun { room, header, priority, server_time } => {
-                let (ord, frames) = (self.ord(), BTreeMap::new());
-                let (placed, held, delivered) = (false, false, false);
-                let burst = LocalBurst { ord, room, header, priority, server_time, placed, held, delivered, frames };
-                self.bursts.push(burst);
+            Store::BurstBegun { room, header, priority, server_time: _ } => {
+                let (placed, held, end, delivered_in, frames) = (false, false, None, None, BTreeMap::new());
+                let ord = self.ord();
+                self.bursts.push(LocalBurst {
+                    ord,
+                    room,
+                    header,
+                    priority,
+                    begun,
+                    placed,
+                    held,
+                    end,
+                    delivered_in,
+                    frames,
+                });
             }
             Store::Frame { burst, number, payload } => {
                 if let Some(burst) = self.burst(burst) {
@@ -77,23 +94,34 @@ impl Rows {
                     burst.held = true;
                 }
             }
-            // What was played is known from `Heard`.
-            Store::BurstHeard { .. } => {}
-            Store::BurstEnded { end: Some(_), .. } => {}
-            Store::BurstEnded { burst, end: None } => self.bursts.retain(|known| known.header.burst != burst),
-            Store::BurstDelivered { burst, .. } => {
+            Store::BurstEnded { burst, end: Some(end) } => {
                 if let Some(burst) = self.burst(burst) {
-                    burst.delivered = true;
+                    burst.end = Some(end);
                 }
             }
-            Store::Cursor { room, cursor, .. } => {
+            Store::BurstEnded { burst, end: None } => self.bursts.retain(|known| known.header.burst != burst),
+            Store::BurstDelivered { burst, incarnation } => {
+                if let Some(burst) = self.burst(burst) {
+                    burst.delivered_in = Some(incarnation);
+                }
+            }
+            // Which bursts of others were played is for people's lists only.
+            Store::BurstHeard { .. } => {}
+            Store::Cursor { room, cursor } => {
                 self.cursors.insert(room, cursor);
             }
-            Store::Send { room, client_id, body, .. } => {
-                let ord = self.ord();
-                self.sends.push((ord, room, client_id, body));
+            Store::Send { room, client_id, body } => {
+                if !self.sends.iter().any(|send| send.client_id == client_id) {
+                    let ord = self.ord();
+                    self.sends.push(LocalSend { ord, room, client_id, body, acked_in: None });
+                }
             }
-            Store::SendDone { client_id, .. } => self.sends.retain(|(_, _, known, _)| *known != client_id),
+            Store::SendDone { client_id, place: Some(place) } => {
+                if let Some(send) = self.sends.iter_mut().find(|send| send.client_id == client_id) {
+                    send.acked_in = Some(place.incarnation);
+                }
+            }
+            Store::SendDone { client_id, place: None } => self.sends.retain(|send| send.client_id != client_id),
             Store::Heard { room, burst } => {
                 if !self.heard.contains(&(room, burst)) {
                     self.heard.push((room, burst));
@@ -113,20 +141,58 @@ impl Rows {
             }
         }
     }
+
+    /// What is not finished, or, with a room and its history, what was acked in another history of it; in its order.
+    fn restored(&self, now: Mono, other_than: Option<(RoomId, Incarnation)>) -> Vec<Restored> {
+        let wanted = |room: RoomId, done_in: Option<Incarnation>| match other_than {
+            None => done_in.is_none(),
+            Some((of, incarnation)) => of == room && done_in.is_some_and(|done_in| done_in != incarnation),
+        };
+        let mut found = Vec::new();
+        for send in self.sends.iter().filter(|send| wanted(send.room, send.acked_in)) {
+            let (room, client_id, body) = (send.room, send.client_id, send.body.clone());
+            found.push((send.ord, Restored::Send { room, client_id, body }));
+        }
+        for burst in self.bursts.iter().filter(|burst| !burst.held && wanted(burst.room, burst.delivered_in)) {
+            // The client died while it was spoken: it ends with what was kept.
+            let Some((last, digest)) = burst.end.or_else(|| ended(&burst.frames)) else { continue };
+            let item = Restored::Burst {
+                room: burst.room,
+                header: burst.header,
+                priority: burst.priority,
+                spoken: Spoken::Ago(now.since(burst.begun)),
+                placed: burst.placed && other_than.is_none(),
+                last,
+                digest,
+            };
+            found.push((burst.ord, item));
+        }
+        found.sort_by_key(|(ord, _)| *ord);
+        found.into_iter().map(|(_, item)| item).collect()
+    }
+}
+
+/// Where a recording ends that was cut off.
+fn ended(frames: &BTreeMap<FrameNo, Bytes>) -> Option<(FrameNo, BurstDigest)> {
+    let mut recording = Recording::new();
+    for frame in contiguous(frames) {
+        recording.push(frame).ok()?;
+    }
+    recording.end()
 }
 
 /// The local store: what waits becomes durable in groups.
 #[derive(Debug, Default)]
 pub(super) struct Local {
     durable: Rows,
-    waiting: Vec<Store>,
-    syncing: Option<Vec<Store>>,
+    waiting: Vec<(Mono, Store)>,
+    syncing: Option<Vec<(Mono, Store)>>,
     pub(super) full: bool,
 }
 
 impl Local {
-    pub(super) fn push(&mut self, change: Store) {
-        self.waiting.push(change);
+    pub(super) fn push(&mut self, now: Mono, change: Store) {
+        self.waiting.push((now, change));
     }
 
     /// Begins to sync what waits; whether there is anything.
@@ -144,8 +210,8 @@ impl Local {
         if self.full {
             return changes.len();
         }
-        for change in changes {
-            self.durable.apply(change);
+        for (at, change) in changes {
+            self.durable.apply(at, change);
         }
         0
     }
@@ -155,8 +221,8 @@ impl Local {
         let syncing = self.syncing.take().unwrap_or_default();
         self.waiting.clear();
         if coin && !self.full {
-            for change in syncing {
-                self.durable.apply(change);
+            for (at, change) in syncing {
+                self.durable.apply(at, change);
             }
         }
     }
@@ -166,13 +232,7 @@ impl Local {
     }
 
     /// What a new life begins with.
-    pub(super) fn unfinished(&self) -> Vec<Restored> {
-        let sends = self.durable.sends.iter().map(|(ord, room, client_id, body)| {
-            (*ord, Restored::Send { room: *room, client_id: *client_id, body: body.clone() })
-        });
-        let open = self.durable.bursts.iter().filter(|burst| !burst.held && !burst.delivered);
-        let bursts = open.filter_map(|burst| Some((burst.ord, burst.restored()?)));
-        let items: BTreeMap<u64, Restored> = sends.chain(bursts).collect();
+    pub(super) fn unfinished(&self, now: Mono) -> Vec<Restored> {
         let rooms: BTreeSet<RoomId> =
             self.durable.read.keys().copied().chain(self.durable.heard.iter().map(|(room, _)| *room)).collect();
         let receipts = rooms.into_iter().map(|room| Restored::Receipts {
@@ -180,7 +240,23 @@ impl Local {
             read: self.durable.read.get(&room).copied(),
             heard: self.durable.heard.iter().filter(|(of, _)| *of == room).map(|(_, burst)| *burst).collect(),
         });
-        items.into_values().chain(receipts).collect()
+        self.durable.restored(now, None).into_iter().chain(receipts).collect()
+    }
+
+    /// What was acked in another history of the room's log than this one.
+    pub(super) fn acked_elsewhere(&self, now: Mono, room: RoomId, incarnation: Incarnation) -> Vec<Restored> {
+        self.durable.restored(now, Some((room, incarnation)))
+    }
+
+    /// The frames of a burst, once what still waits is kept too; from the first to the first that is missing.
+    pub(super) fn load(&self, burst: BurstId) -> Vec<Bytes> {
+        let mut rows = self.durable.clone();
+        if !self.full {
+            for (at, change) in self.syncing.iter().flatten().chain(&self.waiting) {
+                rows.apply(*at, change.clone());
+            }
+        }
+        rows.burst(burst).map_or_else(Vec::new, |row| contiguous(&row.frames))
     }
 
     /// The frames of a burst that survive, from the first to the first that is missing.
@@ -201,18 +277,7 @@ impl Local {
 
     /// Whether a send is kept, and so goes on after a crash.
     pub(super) fn keeps_send(&self, client_id: ClientId) -> bool {
-        self.durable.sends.iter().any(|(_, _, known, _)| *known == client_id)
-    }
-}
-
-impl LocalBurst {
-    /// As it goes on in a new life; `None` where nothing of it survived.
-    fn restored(&self) -> Option<Restored> {
-        let numbered = (1..).map(FrameNo).zip(contiguous(&self.frames));
-        let (last, digest) = Recording::restore(numbered).ok()?.end()?;
-        let Self { room, header, priority, placed, .. } = *self;
-        let spoken = self.server_time.map_or(Spoken::About(Duration::ZERO, AGE_UNKNOWN), Spoken::Server);
-        Some(Restored::Burst { room, header, priority, spoken, placed, last, digest })
+        self.durable.sends.iter().any(|send| send.client_id == client_id && send.acked_in.is_none())
     }
 }
 
@@ -249,8 +314,8 @@ impl Lanes {
         match lane {
             Lane::Voice => &mut self.voice,
             Lane::Control => &mut self.control,
-            Lane::Repair => &mut self.repair,
             Lane::Bulk => &mut self.bulk,
+            _ => &mut self.repair,
         }
     }
 
@@ -265,8 +330,8 @@ impl Lanes {
             }
             let live = self.voice.pop_front().or_else(|| self.control.pop_front());
             let repair = live.is_none();
-            let item = live.or_else(|| self.repair.pop_front()).or_else(|| self.bulk.pop_front());
-            let Some(item) = item else { break };
+            let later = || self.repair.pop_front().or_else(|| self.bulk.pop_front());
+            let Some(item) = live.or_else(later) else { break };
             let wire = match item {
                 Item::Text(text) => Wire::Text(text),
                 Item::Voice { mut frame, captured_at, .. } => {

@@ -190,7 +190,7 @@ impl World<'_> {
         });
         one.read = server.keys().filter_map(|room| Some((*room, local.kept_read(*room)?))).collect();
         let restored: Vec<BurstId> = local
-            .unfinished()
+            .unfinished(now)
             .into_iter()
             .filter_map(|item| match item {
                 Restored::Burst { header, .. } => Some(header.burst),

@@ -120,6 +120,7 @@ pub(super) enum Act {
         hold: Duration,
         priority: Priority,
         queue: bool,
+        when_free: bool,
         frame_ms: FrameMs,
     },
     Cancel,
@@ -223,7 +224,14 @@ impl Plan {
     /// The first of four speaks for 30 s from the beginning on; `after` that their way is cut for 10 s, and 3 s later another
     /// takes the floor for 4 s. `told`: the first one's system says when the network is back.
     pub fn cut_burst(seed: u64, after: Duration, told: bool) -> Self {
-        let talk = |hold| Act::Talk { room: 0, hold, priority: Priority::Normal, queue: true, frame_ms: FrameMs::Ms20 };
+        let talk = |hold| Act::Talk {
+            room: 0,
+            hold,
+            priority: Priority::Normal,
+            queue: true,
+            when_free: false,
+            frame_ms: FrameMs::Ms20,
+        };
         let mut plan = Self::quiet(seed, 4);
         plan.acts = vec![(ms(2_000), 0, talk(ms(30_000))), (ms(2_000) + after + ms(3_000), 1, talk(ms(4_000)))];
         plan.faults = vec![(ms(2_000) + after, Fault::Cut { client: 0, ms: 10_000, told })];
@@ -258,6 +266,7 @@ fn act(chance: &mut Chance, room: usize) -> Act {
                 _ => Priority::Normal,
             },
             queue: !chance.one_in(3),
+            when_free: chance.one_in(2),
             frame_ms: if chance.one_in(4) { FrameMs::Ms20 } else { FrameMs::Ms60 },
         },
         _ => {

@@ -21,9 +21,9 @@ impl World<'_> {
         let seed = self.clients[client].chance.draw();
         let unix = self.true_unix();
         let one = &mut self.clients[client];
-        one.engine = Some(Engine::new(Config { seed, recovery_reach: 1, ..Config::default() }));
+        one.engine = Some(Engine::new(Config { seed, play_all: false, recovery_reach: 1, no_store: false }));
         let token = one.token_left(unix);
-        let unfinished = one.local.unfinished();
+        let unfinished = one.local.unfinished(self.now);
         let cursors: Vec<_> = self.rooms.iter().map(|room| (*room, one.local.cursor(*room))).collect();
         self.tell(|| format!("client {client} starts with {} unfinished", unfinished.len()));
         self.observer.starts(client, self.clients[client].life, self.era, &cursors);
@@ -144,12 +144,16 @@ impl World<'_> {
                     Store::Cursor { room, cursor } => self.observer.handed_on(client, one.life, *room, *cursor),
                     _ => {}
                 }
-                one.local.push(change);
+                one.local.push(now, change);
             }
             Output::LoadBurst { burst } => {
-                let frames = Ok(self.clients[client].local.frames(burst));
-                let input = Box::new(Input::BurstLoaded { burst, frames });
-                self.client_at(Duration::from_millis(3), client, What::Input { input, era: self.era });
+                let frames = Ok(self.clients[client].local.load(burst));
+                self.disk_says(client, Input::BurstLoaded { burst, frames });
+            }
+            Output::Reoffer { room, incarnation } => {
+                for item in self.clients[client].local.acked_elsewhere(now, room, incarnation) {
+                    self.disk_says(client, Input::Restore(item));
+                }
             }
             Output::StartCapture { burst, .. } => {
                 self.clients[client].recording = Some(burst);
@@ -187,6 +191,12 @@ impl World<'_> {
             }
             _ => {}
         }
+    }
+
+    /// An answer of the local store, some time later.
+    fn disk_says(&mut self, client: usize, input: Input) {
+        let wait = Duration::from_millis(10);
+        self.client_at(wait, client, What::Input { input: Box::new(input), era: self.era });
     }
 
     /// A message that asks for the ends of logs.
@@ -270,12 +280,8 @@ impl World<'_> {
                 if cut || !self.server.up {
                     // Some networks say so, others just don't answer.
                     let wait = if self.net.one_in(2) { Duration::from_millis(100) } else { Duration::from_secs(19) };
-                    let input = Input::ConnectFailed {
-                        link,
-                        failure: ConnectFailure::Unreachable,
-                        detail: String::new(),
-                        retry_after: None,
-                    };
+                    let (failure, detail) = (ConnectFailure::Unreachable, String::new());
+                    let input = Input::ConnectFailed { link, failure, detail, retry_after: None };
                     return self.client_at(wait, client, What::Input { input: Box::new(input), era: self.era });
                 }
                 let number = self.open(client, link);

@@ -403,7 +403,7 @@ impl<'a> World<'a> {
                 let body = EventBody::MessagePosted { text, reply_to: None };
                 self.command(client, Command::Send { room, client_id, body });
             }
-            Act::Talk { room, hold, priority, queue, frame_ms } => {
+            Act::Talk { room, hold, priority, queue, when_free, frame_ms } => {
                 if self.clients[client].recording.is_some() {
                     return;
                 }
@@ -413,9 +413,8 @@ impl<'a> World<'a> {
                     Said { room, frames: Vec::new(), granted: false, done: None, shortened: false, begun: self.now };
                 self.clients[client].said.insert(burst, said);
                 self.observer.frames.insert(burst, *frame_ms);
-                let (priority, queue, frame_ms, bitrate) = (*priority, *queue, *frame_ms, Bitrate(24_000));
-                // Who does not want to stand in line wants it delivered all the same.
-                let when_free = !queue;
+                let (priority, queue, bitrate) = (*priority, *queue, Bitrate(24_000));
+                let (when_free, frame_ms) = (*when_free, *frame_ms);
                 let press = Command::KeyDown { room, burst, priority, queue, when_free, frame_ms, bitrate };
                 self.command(client, press);
                 self.client_at(*hold, client, What::KeyUp { burst });
