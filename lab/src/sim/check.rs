@@ -367,8 +367,7 @@ impl World<'_> {
                 match said.done {
                     Some(_) if said.frames.is_empty() => {}
                     None => observer.violation("hang", format!("client {at}: nothing came of {burst}")),
-                    // A server that dies before `burst.started` is stored knows nothing of the grant: see `burst.offer`.
-                    Some("kept" | "failed") if said.granted && !said.shortened && self.server.life == 1 => {
+                    Some("kept" | "failed") if said.granted && !said.shortened => {
                         let detail = format!("client {at}: {burst} was granted and is {:?}", said.done);
                         observer.violation("burst given up", detail);
                     }
@@ -388,7 +387,8 @@ impl World<'_> {
             for (burst, said) in client.said.iter().filter(|(_, said)| said.done == Some("delivered")) {
                 let row = self.server.disk.state.get(&said.room).and_then(|state| state.bursts.get(burst));
                 let Some(row) = row else {
-                    if self.era == 0 {
+                    // A log that was set back gets it again, from whoever could keep it.
+                    if self.era == 0 || client.local.frames(*burst) == said.frames {
                         observer.violation("burst lost", format!("{burst} of client {at} was delivered and is gone"));
                     }
                     continue;
