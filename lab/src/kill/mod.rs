@@ -9,6 +9,7 @@
 //! leaves is for [`crate::crash_points`] and [`crate::sim`].
 
 pub mod client;
+pub mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};

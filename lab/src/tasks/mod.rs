@@ -9,6 +9,7 @@ mod crash_points;
 mod figures;
 mod fuzz;
 mod kill;
+mod restore;
 mod sim;
 pub mod upgrade;
 
@@ -42,6 +43,8 @@ pub enum Task {
     Upgrade(upgrade::Options),
     /// A real server and real clients, killed at random instants, and nothing lost
     Kill(kill::Options),
+    /// A backup restored under live clients, which fill it again
+    Restore(restore::Options),
     /// Seeded runs of engine and server in virtual time, with everything going wrong
     Sim(sim::Options),
 }
@@ -57,6 +60,7 @@ impl Task {
             Self::Fuzz(options) => fuzz::run(options),
             Self::Upgrade(options) => upgrade::run(options),
             Self::Kill(options) => kill::run(options),
+            Self::Restore(options) => restore::run(options),
             Self::Sim(options) => sim::run(options),
         }
     }
