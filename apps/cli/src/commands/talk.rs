@@ -86,14 +86,8 @@ pub(crate) async fn run(common: &Common, args: Talk, out: Out) -> Result<(), Fai
                 Err(failure) => break Err(failure),
             },
             Some(trace) = traces.recv() => {
-                if let Trace::Captured { number, captured_at } = trace {
-                    talking.frames = number.0;
-                    if args.frames {
-                        let value = json!({ "burst": burst, "number": number, "captured_us": captured_at.0 });
-                        out.trace("captured", value);
-                    }
-                    talking.progress(frame_s);
-                }
+                talking.traced(&trace, args.frames);
+                talking.progress(frame_s);
             }
             () = &mut stop, if !stopping => {
                 stopping = true;
@@ -108,18 +102,14 @@ pub(crate) async fn run(common: &Common, args: Talk, out: Out) -> Result<(), Fai
     if done.as_ref().is_err_and(|failure| failure.code != Code::Incomplete) {
         session.client.cancel();
     }
-    // What was captured last may still wait to be told.
-    while let Ok(trace) = traces.try_recv() {
-        if let Trace::Captured { number, captured_at } = trace
-            && args.frames
-        {
-            out.trace("captured", json!({ "burst": burst, "number": number, "captured_us": captured_at.0 }));
-        }
-    }
     if done.is_ok() && args.receipts > 0 {
         receipts(&store, &mut session, room.id, burst, Duration::from_secs(args.receipts), out).await;
     }
     session.client.stop().await;
+    // What was captured last may still wait to be told.
+    while let Ok(trace) = traces.try_recv() {
+        talking.traced(&trace, args.frames);
+    }
     if talking.queued {
         // Only now: what is handed to the store is on disk when the client has stopped.
         let value = json!({ "room": room.id, "burst": burst, "frames": talking.frames });
@@ -202,6 +192,16 @@ struct Talking {
 }
 
 impl Talking {
+    /// A frame more was captured; `tell`: each is printed.
+    fn traced(&mut self, trace: &Trace, tell: bool) {
+        let Trace::Captured { number, captured_at } = trace else { return };
+        self.frames = number.0;
+        if tell {
+            let value = json!({ "burst": self.burst, "number": number, "captured_us": captured_at.0 });
+            self.out.trace("captured", value);
+        }
+    }
+
     fn progress(&self, frame_s: f64) {
         let seconds = f64::from(self.frames) * frame_s;
         self.out.progress(|| match self.stage {

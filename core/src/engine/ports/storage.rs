@@ -122,7 +122,7 @@ pub enum Restored {
         body: EventBody,
     },
     /// A burst of which no `burst.status` said that it is complete, or that a log which was restored from a backup may lack. Its
-    /// frames are asked for with [`Output::LoadBurst`] when they are needed.
+    /// frames are asked for with [`Output::LoadBurst`](super::Output::LoadBurst) when they are needed.
     Burst {
         /// The room.
         room: RoomId,
@@ -132,7 +132,8 @@ pub enum Restored {
         priority: Priority,
         /// When it was spoken.
         spoken: Spoken,
-        /// Whether the server's log has its `burst.started`, as far as is known here; `false` after [`Output::Reoffer`].
+        /// Whether the server's log has its `burst.started`, as far as is known here; `false` after
+        /// [`Output::Reoffer`](super::Output::Reoffer).
         placed: bool,
         /// Its last frame.
         last: FrameNo,
