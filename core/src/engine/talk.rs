@@ -293,7 +293,7 @@ impl Talk {
         }
     }
 
-    /// A request, or a `burst.end`, was refused. Whether it was one of this machine's.
+    /// A request for the floor, a `burst.offer` or a `burst.end` was refused. Whether it was one of this machine's.
     pub(super) fn refused(
         &mut self,
         cx: &mut Cx<'_>,
@@ -302,11 +302,17 @@ impl Talk {
         id: Option<BurstId>,
         problem: &Problem,
     ) -> bool {
-        if let Some(request) = request {
-            return self.floor_over(cx, rooms, request, TalkState::Refused { problem: problem.clone() });
+        if let Some(request) = request
+            && self.floor_over(cx, rooms, request, TalkState::Refused { problem: problem.clone() })
+        {
+            return true;
         }
         let Some(at) = id.and_then(|id| self.position(id)) else { return false };
         let burst = &mut self.bursts[at];
+        if request.is_some() && !matches!(burst.delivery, Delivery::Offered { .. }) {
+            // Of a request that has become pointless.
+            return true;
+        }
         if !matches!(burst.capture, Capture::Ended { .. }) {
             return true;
         }

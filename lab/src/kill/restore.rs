@@ -4,7 +4,7 @@
 //! What must hold: every text and every burst that was ever acked, before the backup or after it, is in the restored log, once; what one
 //! client said is there in the order in which it was said, apart from the place where the backup ended; and everybody has everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -24,7 +24,7 @@ pub struct Report {
     pub before: usize,
     /// Acked after it was made, so that the restored log lacked it.
     pub lacked: usize,
-    /// Acked by the restored server.
+    /// Acked by the restored server: again, or for the first time.
     pub after: usize,
     /// Bursts that were delivered.
     pub bursts: usize,
@@ -85,7 +85,12 @@ pub fn run(programs: &Path, seed: u64) -> Result<Report> {
         }
     }
     let mut last: BTreeMap<(usize, bool), u64> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for (number, (client, id)) in lab.acked.iter().enumerate() {
+        // What is offered again is acked again, also where the backup had it: its place is that of the first time.
+        if !seen.insert(id) {
+            continue;
+        }
         let found = places.get(&(lab.devices[*client], *id.bytes())).map(Vec::as_slice).unwrap_or_default();
         let [seq] = found else {
             let what = if found.is_empty() { "lost" } else { "duplicate" };

@@ -36,8 +36,8 @@ const LEAD_MS: usize = 2_000;
 const TAIL_MS: usize = 3_000;
 /// Samples a second.
 const RATE_HZ: usize = 48_000;
-/// Lowest likeness of what was heard with what was said. Opus alone leaves 0.95; a browser's own echo, noise and gain control in
-/// front of it about 0.9; every fifth frame lost would give 0.85.
+/// Lowest likeness of what was heard with what was said. Opus leaves 0.97; every fifth frame lost would give 0.85. A browser's own
+/// echo and noise control in front of it would cost a tenth: it is switched off for this.
 const LIKENESS_MIN: f64 = 0.85;
 /// Speech that the comparison may find missing though every frame was heard: its own resolution, and what noise suppression takes
 /// from the quietest sounds, ms.

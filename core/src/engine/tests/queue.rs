@@ -4,6 +4,7 @@
 use super::world::{ROOM, World, device, payload};
 use super::*;
 use crate::units::{BurstId, FrameNo};
+use crate::wire::problem::ProblemKind;
 use crate::wire::socket::DenyReason;
 use crate::wire::voice::VoiceKind;
 
@@ -313,4 +314,36 @@ fn a_burst_that_the_store_can_not_read_is_said_and_holds_nobody_up() {
     // One that is there, but not whole, is not offered as if it were.
     bench.input(Input::BurstLoaded { burst: burst(2), frames: Ok(vec![payload(burst(2), 1)]) });
     assert!(bench.take().iter().any(failed));
+}
+
+/// The server answers an offer with its request and its burst.
+#[test]
+fn an_offer_that_is_refused_for_now_waits_and_one_that_is_refused_for_good_stays_here() {
+    for (kind, state, held) in
+        [(ProblemKind::Unavailable, None, false), (ProblemKind::Conflict, Some(TalkState::Kept), true)]
+    {
+        let mut bench = Bench::up();
+        restored(&mut bench, 1, 3);
+        subscribed(&mut bench);
+        bench.take();
+        let frames = (1..=3).map(|number| payload(burst(1), number)).collect();
+        bench.input(Input::BurstLoaded { burst: burst(1), frames: Ok(frames) });
+        let offers = |sent: Vec<ClientMessage>| {
+            sent.into_iter().filter(|m| matches!(m, ClientMessage::BurstOffer { .. })).collect::<Vec<_>>()
+        };
+        let request = offers(bench.sent())[0].request();
+        let mut problem = Problem::new(kind, "refused");
+        problem.retry_after_s = Some(20);
+        bench.say(&ServerMessage::Refused { room: id(3), client_id: None, request, burst: Some(burst(1)), problem });
+        let outputs = bench.take();
+        let last = outputs.iter().rev().find_map(|o| match o {
+            Output::Notice(Notice::Talk { state, .. }) => Some(state.clone()),
+            Output::Notice(Notice::RoomRefused { .. }) => panic!("it is about a burst"),
+            _ => None,
+        });
+        assert_eq!(last, state);
+        assert_eq!(outputs.contains(&Output::Store(Store::BurstHeld { burst: burst(1) })), held);
+        bench.pass(ms(6_000));
+        assert_eq!(offers(bench.sent()).len(), 0, "{kind:?}: not before the time that the server named");
+    }
 }
