@@ -30,6 +30,7 @@ fn embedded(folder: &Path) -> Result<String, Box<dyn Error>> {
             Some("js") => "text/javascript; charset=utf-8",
             Some("css") => "text/css; charset=utf-8",
             Some("svg") => "image/svg+xml",
+            Some("ftl") => "text/plain; charset=utf-8",
             Some("wasm") => "application/wasm",
             _ => return Err(format!("{name}: no media type is known for it").into()),
         };

@@ -21,6 +21,7 @@ const STATIC: &[&str] = &[
     "apps/web/static/worker.js",
     "apps/web/static/icon.svg",
     "client/web/js/sound.js",
+    "apps/ui/words/ar.ftl",
 ];
 /// One file of the client, in the order of the cascade.
 const STYLE: &[&str] = &[

@@ -9,6 +9,7 @@
 //! | [`state`] | what the screens show, and how it follows from what the host tells |
 //! | [`parts`] | the components: icons, banners, the talk button, the timeline |
 //! | [`screens`] | sign-in, what a link leads to, rooms, a room |
+//! | [`words`] | every word that is shown, in each language |
 //!
 //! Colours, spaces, type and motion are stated once, in `style/tokens.css`; the other sheets use nothing else.
 
@@ -18,6 +19,7 @@ pub mod parts;
 pub mod port;
 pub mod screens;
 pub mod state;
+pub mod words;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -28,6 +30,7 @@ use futures_util::StreamExt as _;
 
 use port::{Ask, Host, Told};
 use state::{Account, View};
+use words::Language;
 
 /// What every component gets: what is shown, and the values that change too often to be part of it.
 #[derive(Clone, Copy)]
@@ -38,6 +41,8 @@ pub struct Ui {
     pub level: Signal<f32>,
     /// Now, ms since 1970, while something on the screen changes with time alone.
     pub now: Signal<f64>,
+    /// The language that is spoken.
+    pub language: Signal<Language>,
 }
 
 #[derive(Clone)]
@@ -62,6 +67,7 @@ fn App() -> Element {
         view: Signal::new(consume_context::<View>()),
         level: Signal::new(0.0),
         now: Signal::new(now),
+        language: Signal::new(Language::English),
     });
     let inbox = use_context::<Inbox>();
     use_future(move || {
@@ -73,13 +79,24 @@ fn App() -> Element {
             }
         }
     });
+    rsx! {
+        // Drawn anew as a whole in another language.
+        for language in [*ui.language.read()] {
+            Screen { key: "{language.tag()}" }
+        }
+    }
+}
+
+#[component]
+fn Screen() -> Element {
+    let ui = use_context::<Ui>();
     let account = use_memo(move || ui.view.read().account.clone());
     let entry = use_memo(move || ui.view.read().entry.clone());
     if let Some(entry) = entry.read().clone() {
         return rsx! { screens::Entered { entry } };
     }
     match &*account.read() {
-        Account::Starting => rsx! { p { class: "loading", role: "status", "Starting Holler …" } },
+        Account::Starting => rsx! { p { class: "loading", role: "status", {t!("starting")} } },
         Account::SignedOut { reason, busy } => rsx! { screens::SignIn { reason: reason.clone(), busy: *busy } },
         Account::SignedIn(_) => rsx! { screens::Home {} },
     }
@@ -99,6 +116,10 @@ fn take(mut ui: Ui, host: &Host, told: Told) {
             } else if *ui.level.peek() != 0.0 {
                 ui.level.set(0.0);
             }
+        }
+        Told::Words { language, file } => {
+            words::speak(language, &file);
+            ui.language.set(language);
         }
         Told::Key(true) => press(ui, host),
         Told::Key(false) => release(ui, host),
@@ -165,6 +186,13 @@ fn end(mut ui: Ui, host: &Host) {
     if held && ui.view.write().end() {
         host.ask(Ask::KeyUp);
     }
+}
+
+/// Whole seconds that are left of some milliseconds.
+fn seconds(ms: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least zero, and saturating")]
+    let seconds = (ms / 1_000.0).ceil().max(0.0) as u64;
+    seconds
 }
 
 /// A room is looked at, or none.

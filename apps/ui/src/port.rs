@@ -8,6 +8,7 @@ use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, FrameMs, RoomId, U
 use holler_core::wire::rest::{Device, InviteOffer, Person, Room};
 
 use crate::state::Settings;
+use crate::words::Language;
 
 /// What a person asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -211,6 +212,13 @@ pub enum Told {
     },
     /// From the engine.
     Notice(Notice),
+    /// Another language is spoken from now on.
+    Words {
+        /// Which.
+        language: Language,
+        /// Its file; empty for the one that is built in.
+        file: String,
+    },
     /// What was set on this device before. Told before anything else.
     Settings(Settings),
     /// The microphones: the host's name and people's name for each.

@@ -7,6 +7,7 @@
 mod keep;
 mod keys;
 mod told;
+mod words;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,6 +23,7 @@ use holler_ui::port::{self, Ask, Entry, Host, Told};
 use holler_ui::state::Settings;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
+use words::Words;
 
 /// The encoder's target: clear speech, and 60 packets of it fit a second of the weakest link.
 const BITRATE: Bitrate = Bitrate(24_000);
@@ -63,13 +65,18 @@ pub fn page(base: &str) -> Result<(), JsValue> {
     let settings = keep::settings();
     let key = Rc::new(RefCell::new(String::new()));
     go_by(&settings, &sound, &key);
+    let words = Words::new(base, send.clone());
+    let language = settings.language;
     send(Told::Settings(settings));
     keys::listen(&sound, &engine, &key, send.clone())?;
     sound.wake();
+    let to_speak = Rc::clone(&words);
     let ask = move |ask| match ask {
         Ask::Set(settings) => {
             keep::keep(&settings);
             go_by(&settings, &sound, &key);
+            let words = Rc::clone(&to_speak);
+            wasm_bindgen_futures::spawn_local(async move { words.speak(settings.language).await });
         }
         Ask::Devices => {
             engine.tell(&ToWorker::Devices);
@@ -78,7 +85,11 @@ pub fn page(base: &str) -> Result<(), JsValue> {
         ask => perform(&engine, &sound, ask),
     };
     let host = Host::new(ask, js_sys::Date::now, clock, random);
-    dioxus_web::launch::launch_virtual_dom(holler_ui::dom(host, inbox), Config::new().rootname("main"));
+    wasm_bindgen_futures::spawn_local(async move {
+        // The first screen speaks the right language at once.
+        words.speak(language).await;
+        dioxus_web::launch::launch_virtual_dom(holler_ui::dom(host, inbox), Config::new().rootname("main"));
+    });
     Ok(())
 }
 
@@ -212,7 +223,7 @@ fn clock(unix_ms: u64) -> String {
         // A plain object takes any field.
         let _ = js_sys::Reflect::set(&options, &part.into(), &"2-digit".into());
     }
-    date.to_locale_time_string_with_options("default", &options).into()
+    date.to_locale_time_string_with_options(&words::tag(), &options).into()
 }
 
 fn random() -> [u8; 16] {

@@ -74,8 +74,10 @@ pub fn Icon(name: IconName) -> Element {
         IconName::Locked => &["M6 11h12v9H6z", "M8.5 11V8a3.5 3.5 0 0 1 7 0v3"],
         IconName::Unlocked => &["M6 11h12v9H6z", "M8.5 11V7a3.5 3.5 0 0 1 6.5-1.8"],
     };
+    // What points along the words points the other way where they run from right to left.
+    let turns = matches!(name, IconName::Back | IconName::Send | IconName::Queue);
     rsx! {
-        svg { class: "icon", view_box: "0 0 24 24", "aria-hidden": "true", "focusable": "false",
+        svg { class: if turns { "icon turns" } else { "icon" }, view_box: "0 0 24 24", "aria-hidden": "true", "focusable": "false",
             for d in paths {
                 path { d: *d }
             }

@@ -6,7 +6,7 @@ use holler_core::units::RoomId;
 use super::{Icon, IconName};
 use crate::port::{Ask, Host};
 use crate::state::{Link, PressState};
-use crate::{Ui, look_at};
+use crate::{Ui, look_at, seconds, t};
 
 /// What kind of news a banner brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +65,9 @@ pub fn Faults() -> Element {
                 let mine = view.me() == Some(user);
                 let known = mine || view.acknowledged.contains(&(room, user));
                 let words = match (mine, known) {
-                    (true, _) => format!("Your emergency is on, in {at}. Everyone there sees it."),
-                    (false, false) => format!("Emergency: {name}, in {at}"),
-                    (false, true) => format!("Emergency of {name}, in {at}"),
+                    (true, _) => t!("emergency-own", room = at),
+                    (false, false) => t!("emergency-other", name = name, room = at),
+                    (false, true) => t!("emergency-known", name = name, room = at),
                 };
                 (room, user, words, known, may_clear(room, user))
             })
@@ -89,7 +89,7 @@ pub fn Faults() -> Element {
                                 look_at(ui, &look, Some(room));
                             }
                         },
-                        "I see it"
+                        {t!("emergency-see")}
                     }
                 }
                 if may && known {
@@ -99,7 +99,7 @@ pub fn Faults() -> Element {
                             let clear = clear.clone();
                             move |_| clear.ask(Ask::ClearEmergency { room, raised_by: user })
                         },
-                        "Clear it"
+                        {t!("emergency-clear")}
                     }
                 }
             }
@@ -108,30 +108,30 @@ pub fn Faults() -> Element {
             Banner {
                 kind: BannerKind::Fault,
                 text: if elsewhere {
-                    "Holler is open in another tab or window of this browser, which has the connection.".to_owned()
+                    t!("link-elsewhere")
                 } else {
-                    format!("There is no connection, and none will be tried: {reason}.")
+                    t!("link-ended-why", reason = reason)
                 },
                 button {
                     class: "button", r#type: "button",
                     onclick: move |_| connect.ask(Ask::Connect),
-                    if elsewhere { "Use it here" } else { "Connect" }
+                    if elsewhere { {t!("link-use-here")} } else { {t!("link-connect")} }
                 }
             }
         }
         if !audible {
-            Banner { kind: BannerKind::Note, text: "Sound is off until you touch this page: browsers want it so.",
+            Banner { kind: BannerKind::Note, text: t!("sound-off"),
                 button {
                     class: "button", r#type: "button",
                     onclick: move |_| wake.ask(Ask::Tone(crate::port::Tone::Release)),
-                    "Turn sound on"
+                    {t!("sound-on")}
                 }
             }
         }
         for (at, fault) in faults.into_iter().enumerate() {
             Banner { kind: BannerKind::Fault, text: fault,
                 button {
-                    class: "icon-button", r#type: "button", aria_label: "Put away",
+                    class: "icon-button", r#type: "button", aria_label: t!("close"),
                     onclick: move |_| {
                         ui.view.write().faults.remove(at);
                     },
@@ -152,17 +152,17 @@ pub fn LinkLine() -> Element {
     });
     let (link, round_trip) = link.read().clone();
     let (class, words) = match &link {
-        Link::New => ("link trying", "Connecting …".to_owned()),
+        Link::New => ("link trying", t!("link-new")),
         Link::Up => match round_trip {
-            Some(ms) => ("link up", format!("Connected · {ms} ms")),
-            None => ("link up", "Connected".to_owned()),
+            Some(ms) => ("link up", t!("link-up-in", ms = ms)),
+            None => ("link up", t!("link-up")),
         },
-        Link::Trying => ("link trying", "Connecting again …".to_owned()),
+        Link::Trying => ("link trying", t!("link-trying")),
         Link::Down { reason, retry_at } => {
-            let left = ((retry_at - *ui.now.read()) / 1_000.0).ceil().max(0.0);
-            ("link down", format!("Offline: {reason}. Next try in {left} s."))
+            let left = seconds(retry_at - *ui.now.read());
+            ("link down", t!("link-down", reason = reason.as_str(), seconds = left))
         }
-        Link::Ended { .. } => ("link down", "Not connected".to_owned()),
+        Link::Ended { .. } => ("link down", t!("link-ended")),
     };
     rsx! {
         p { class, "{words}" }
@@ -178,7 +178,7 @@ pub fn RoomRow(id: RoomId) -> Element {
         let view = ui.view.read();
         view.rooms.get(&id).map(|room| {
             let talker = room.talker.as_ref().map(|talker| {
-                if talker.own { "You are talking".to_owned() } else { format!("{} is talking", view.name(talker.user)) }
+                if talker.own { t!("talk-own") } else { t!("talk-other", name = view.name(talker.user)) }
             });
             let own = room.talker.as_ref().is_some_and(|talker| talker.own);
             (room.name.clone(), talker, own, room.unread, !room.emergencies.is_empty(), view.open == Some(id))
@@ -204,7 +204,7 @@ pub fn RoomRow(id: RoomId) -> Element {
                     }
                 }
                 if unread > 0 {
-                    span { class: "count", aria_label: "{unread} new", "{unread}" }
+                    span { class: "count", aria_label: t!("room-new", count = unread), "{unread}" }
                 }
             }
         }
@@ -223,22 +223,24 @@ pub fn LiveRegion() -> Element {
         {
             return match &press.state {
                 PressState::Starting | PressState::Asking => String::new(),
-                PressState::Queued { position, waiting } => format!("In line: {position} of {waiting}"),
-                PressState::Granted { .. } => "Speak now".to_owned(),
+                PressState::Queued { position, waiting } => {
+                    t!("talk-queued", position = *position, waiting = *waiting)
+                }
+                PressState::Granted { .. } => t!("talk-now"),
                 PressState::Denied { words } | PressState::Revoked { words } | PressState::Failed { words } => {
                     words.clone()
                 }
-                PressState::Offline => "Offline: it is recorded".to_owned(),
+                PressState::Offline => t!("talk-offline-said"),
                 PressState::Ending => String::new(),
                 PressState::Delivered => match talker {
-                    Some(talker) => format!("{} is talking", view.name(talker.user)),
-                    None => "Delivered".to_owned(),
+                    Some(talker) => t!("talk-other", name = view.name(talker.user)),
+                    None => t!("talk-delivered-said"),
                 },
-                PressState::Waiting => "Recorded: it is delivered when the connection is back".to_owned(),
-                PressState::Kept => "Not delivered".to_owned(),
+                PressState::Waiting => t!("talk-recorded-said"),
+                PressState::Kept => t!("talk-kept"),
             };
         }
-        talker.map(|talker| format!("{} is talking", view.name(talker.user))).unwrap_or_default()
+        talker.map(|talker| t!("talk-other", name = view.name(talker.user))).unwrap_or_default()
     });
     rsx! {
         p { class: "unseen", role: "status", aria_live: "polite", "{words}" }

@@ -4,17 +4,17 @@ use dioxus::prelude::*;
 use holler_core::model::PresenceState;
 
 use super::{Icon, IconName};
-use crate::Ui;
-use crate::state::Link;
+use crate::state::{Link, presence_class, presence_words};
+use crate::{Ui, t};
 
 /// States of a large room that are counted, in order.
-const COUNTED: [(PresenceState, &str, &str); 6] = [
-    (PresenceState::Available, "available", "Available"),
-    (PresenceState::Solo, "solo", "Listen to one room"),
-    (PresenceState::Busy, "busy", "Busy"),
-    (PresenceState::Away, "away", "Away"),
-    (PresenceState::Offline, "offline", "Offline"),
-    (PresenceState::Unknown, "unknown", "Not known"),
+const COUNTED: [PresenceState; 6] = [
+    PresenceState::Available,
+    PresenceState::Solo,
+    PresenceState::Busy,
+    PresenceState::Away,
+    PresenceState::Offline,
+    PresenceState::Unknown,
 ];
 
 /// The people of the room that is looked at.
@@ -27,7 +27,7 @@ pub fn People() -> Element {
         let me = view.me();
         let people = view.people().map(|people| {
             let rows = people.into_iter().map(|(user, name, seen)| {
-                let name = if me == Some(user) { format!("{name} (you)") } else { name };
+                let name = if me == Some(user) { t!("person-you", name = name) } else { name };
                 (user, name, seen.class(), seen.words(now))
             });
             rows.collect::<Vec<_>>()
@@ -37,9 +37,9 @@ pub fn People() -> Element {
     });
     let (people, counts, up) = known.read().clone();
     rsx! {
-        section { class: "people", tabindex: "0", aria_label: "People in this room",
+        section { class: "people", tabindex: "0", aria_label: t!("people"),
             if !up {
-                p { class: "small wrong pad", role: "status", "No connection: what is known of people runs out." }
+                p { class: "small wrong pad", role: "status", {t!("people-offline")} }
             }
             if let Some(people) = people {
                 ul {
@@ -53,21 +53,21 @@ pub fn People() -> Element {
                 }
             } else if let Some(counts) = counts {
                 ul {
-                    for (state, class, words) in COUNTED {
+                    for state in COUNTED {
                         if counts.of(state) > 0 {
-                            li { key: "{class}", class: "person {class}",
-                                span { class: "mark {class}", "aria-hidden": "true" }
+                            li { key: "{presence_class(state)}", class: "person {presence_class(state)}",
+                                span { class: "mark {presence_class(state)}", "aria-hidden": "true" }
                                 span { class: "person-name", "{counts.of(state)}" }
-                                span { class: "person-state soft small", "{words}" }
+                                span { class: "person-state soft small", {presence_words(state)} }
                             }
                         }
                     }
                 }
-                p { class: "soft small pad", "So many people are counted, not listed." }
+                p { class: "soft small pad", {t!("people-counted")} }
             } else {
                 div { class: "empty-words",
                     Icon { name: IconName::Person }
-                    p { class: "soft", "Asking who is here …" }
+                    p { class: "soft", {t!("people-asking")} }
                 }
             }
         }

@@ -6,8 +6,8 @@ use holler_core::model::{Priority, Role};
 
 use super::{Icon, IconName};
 use crate::port::{Host, Microphone};
-use crate::state::{EMERGENCY_HOLD_MS, Link, PressState, View};
-use crate::{Ui, press};
+use crate::state::{EMERGENCY_HOLD_MS, Link, PressState, Taken, View};
+use crate::{Ui, press, seconds, t};
 
 /// Ticks of the level meter around the button.
 const TICKS: u8 = 48;
@@ -31,85 +31,54 @@ struct Face {
 }
 
 fn face(view: &View) -> Face {
-    let face = |class, icon, words: &str, hint: &str| Face {
-        class,
-        icon,
-        words: words.to_owned(),
-        hint: hint.to_owned(),
-        enabled: true,
-        until: None,
-    };
-    let Some(room) = view.room() else { return face("idle", IconName::Microphone, "", "") };
+    let face = |class, icon, words: String, hint: String| Face { class, icon, words, hint, enabled: true, until: None };
+    let Some(room) = view.room() else { return face("idle", IconName::Microphone, String::new(), String::new()) };
     if let Some(press) = view.press.as_ref().filter(|press| press.room == room.id) {
         let asking = matches!(view.microphone, Microphone::Asking);
         match &press.state {
             _ if press.held && !press.recording && asking => {
-                return face("asking", IconName::Dots, "Wait …", "Allow the microphone, so that others can hear you.");
+                return face("asking", IconName::Dots, t!("talk-wait"), t!("talk-allow"));
             }
             PressState::Starting | PressState::Asking | PressState::Granted { .. }
                 if press.held && !press.recording =>
             {
-                return face("asking", IconName::Dots, "Wait …", "Starting the microphone");
+                return face("asking", IconName::Dots, t!("talk-wait"), t!("talk-starting"));
             }
             PressState::Granted { .. } | PressState::Asking | PressState::Queued { .. } | PressState::Offline
                 if press.held && press.emergency =>
             {
-                let hint =
-                    "Your microphone is open, and everyone in the room sees the emergency. Tap the button to end it.";
-                let face = face("alarm", IconName::Alarm, "Emergency: speak", hint);
+                let face = face("alarm", IconName::Alarm, t!("talk-emergency"), t!("talk-emergency-hint"));
                 return Face { until: press.open_until, ..face };
             }
-            PressState::Asking if press.held => return face("asking", IconName::Dots, "Wait …", "Asking to talk"),
+            PressState::Asking if press.held => {
+                return face("asking", IconName::Dots, t!("talk-wait"), t!("talk-asking"));
+            }
             PressState::Queued { position, waiting } if press.held => {
-                let hint = "Keep holding: it is your turn when this turns red.";
-                return face("queued", IconName::Queue, &format!("In line: {position} of {waiting}"), hint);
+                let words = t!("talk-queued", position = *position, waiting = *waiting);
+                return face("queued", IconName::Queue, words, t!("talk-queued-hint"));
             }
             PressState::Granted { until } if press.held => {
-                let hint = if press.latched {
-                    "Everyone in the room hears you. Tap again when done."
-                } else {
-                    "Everyone in the room hears you. Let go when done."
-                };
-                let face = face("granted", IconName::Waves, "Speak now", hint);
+                let hint = if press.latched { t!("talk-now-latched") } else { t!("talk-now-held") };
+                let face = face("granted", IconName::Waves, t!("talk-now"), hint);
                 return Face { until: *until, ..face };
             }
             PressState::Offline if press.held => {
-                return face(
-                    "offline",
-                    IconName::Offline,
-                    "Offline",
-                    "It is recorded, and delivered by itself when the connection is back.",
-                );
+                return face("offline", IconName::Offline, t!("talk-offline"), t!("talk-offline-held"));
             }
             PressState::Denied { words } | PressState::Revoked { words } if press.held => {
-                return face("denied", IconName::No, "Not now", words);
+                return face("denied", IconName::No, t!("talk-denied"), words.clone());
             }
-            PressState::Failed { words } => return face("denied", IconName::No, "That did not work", words),
+            PressState::Failed { words } => return face("denied", IconName::No, t!("talk-failed"), words.clone()),
             PressState::Waiting => {
-                return face(
-                    "offline",
-                    IconName::Offline,
-                    "Recorded",
-                    "It is delivered by itself when the connection is back. Leave this page open until then.",
-                );
+                return face("offline", IconName::Offline, t!("talk-recorded"), t!("talk-recorded-hint"));
             }
             PressState::Kept => {
-                return face(
-                    "denied",
-                    IconName::No,
-                    "Not delivered",
-                    "It stays on this device until this page is closed.",
-                );
+                return face("denied", IconName::No, t!("talk-kept"), t!("talk-kept-hint"));
             }
             PressState::Denied { words } | PressState::Revoked { words } => {
-                return face(
-                    "idle",
-                    IconName::Microphone,
-                    if view.latch { "Tap to talk" } else { "Hold to talk" },
-                    words,
-                );
+                return face("idle", IconName::Microphone, ready(view), words.clone());
             }
-            PressState::Ending => return face("asking", IconName::Dots, "Sending …", "The last of it is on its way."),
+            PressState::Ending => return face("asking", IconName::Dots, t!("talk-ending"), t!("talk-ending-hint")),
             PressState::Starting
             | PressState::Asking
             | PressState::Queued { .. }
@@ -119,45 +88,37 @@ fn face(view: &View) -> Face {
         }
     }
     if room.role.is_none_or(|role| role < Role::Talker) {
-        let hint = "You may listen in this room. An admin of the room can let you talk.";
-        return Face { enabled: false, ..face("idle", IconName::Speaker, "Listening only", hint) };
+        let face = face("idle", IconName::Speaker, t!("talk-listen"), t!("talk-listen-hint"));
+        return Face { enabled: false, ..face };
     }
     if let Some(talker) = room.talker.as_ref().filter(|talker| !talker.own) {
-        let hint = "Hold to get in line.";
+        let name = view.name(talker.user);
         if talker.priority == Priority::Emergency {
-            let words = format!("Emergency: {} is talking", view.name(talker.user));
-            return face(
-                "alarm",
-                IconName::Alarm,
-                &words,
-                "Listen. A dispatcher can talk at once, others get in line.",
-            );
+            let words = t!("talk-other-emergency", name = name);
+            return face("alarm", IconName::Alarm, words, t!("talk-other-emergency-hint"));
         }
-        return face("receiving", IconName::Speaker, &format!("{} is talking", view.name(talker.user)), hint);
+        return face("receiving", IconName::Speaker, t!("talk-other", name = name), t!("talk-other-hint"));
     }
     if view.link != Link::Up {
-        return face(
-            "offline",
-            IconName::Offline,
-            "Offline",
-            "What you say is recorded, and delivered when the connection is back.",
-        );
+        return face("offline", IconName::Offline, t!("talk-offline"), t!("talk-offline-hint"));
     }
     if let Microphone::Failed(words) = &view.microphone {
-        return face("denied", IconName::No, "No microphone", words);
+        return face("denied", IconName::No, t!("talk-no-microphone"), words.clone());
     }
     let press = view.press.as_ref().filter(|press| press.room == room.id && press.state == PressState::Delivered);
-    let ready = if view.latch { "Tap to talk" } else { "Hold to talk" };
     if let Some(press) = press {
         let hint = match press.burst.and_then(|burst| room.reach_of(burst)) {
-            Some(reach) => format!("{}.", reach.words("Heard")),
-            None => "Delivered: the server has every word.".to_owned(),
+            Some(reach) => t!("talk-reached", reach = reach.words(Taken::Heard)),
+            None => t!("talk-delivered"),
         };
-        return face("idle", IconName::Microphone, ready, &hint);
+        return face("idle", IconName::Microphone, ready(view), hint);
     }
-    let hint =
-        if view.latch { "Tap again to end.".to_owned() } else { format!("Or hold {}.", view.settings.key_words()) };
-    face("idle", IconName::Microphone, ready, &hint)
+    let hint = if view.latch { t!("talk-tap-hint") } else { t!("talk-key-hint", key = view.settings.key_words()) };
+    face("idle", IconName::Microphone, ready(view), hint)
+}
+
+fn ready(view: &View) -> String {
+    if view.latch { t!("talk-tap") } else { t!("talk-hold") }
 }
 
 /// The button with all that belongs to it.
@@ -168,7 +129,7 @@ pub fn TalkPanel() -> Element {
     let face = use_memo(move || face(&ui.view.read()));
     let Face { class, icon, words, hint, enabled, until } = face.read().clone();
     rsx! {
-        section { class: "talk {class}", aria_label: "Talk",
+        section { class: "talk {class}", aria_label: t!("talk"),
             div { class: "talk-dial",
                 Meter {}
                 if let Some(until) = until {
@@ -207,7 +168,7 @@ fn Latch() -> Element {
             class: "button quiet latch", r#type: "button", aria_pressed: "{on}",
             onclick: move |_| ui.view.write().latch = !on,
             Icon { name: if on { IconName::Locked } else { IconName::Unlocked } }
-            span { "Hands-free" }
+            span { {t!("talk-latch")} }
         }
     }
 }
@@ -226,7 +187,7 @@ fn Emergency() -> Element {
     if !may || on {
         return rsx! {};
     }
-    let left = hold.map(|since| ((since + EMERGENCY_HOLD_MS - *ui.now.read()) / 1_000.0).ceil().max(0.0));
+    let left = hold.map(|since| seconds(since + EMERGENCY_HOLD_MS - *ui.now.read()));
     let mut begin = move || {
         let now = host.now_ms();
         ui.now.set(now);
@@ -236,7 +197,7 @@ fn Emergency() -> Element {
     rsx! {
         button {
             class: if hold.is_some() { "button emergency-button held" } else { "button emergency-button" }, r#type: "button",
-            aria_label: "Emergency: hold for two seconds",
+            aria_label: t!("emergency-label"),
             onpointerdown: move |event: PointerEvent| {
                 if event.is_primary() {
                     begin();
@@ -251,7 +212,7 @@ fn Emergency() -> Element {
             oncontextmenu: |event: MouseEvent| event.prevent_default(),
             Icon { name: IconName::Alarm }
             span {
-                if let Some(left) = left { "Keep holding: {left}" } else { "Emergency" }
+                if let Some(left) = left { {t!("emergency-holding", seconds = left)} } else { {t!("emergency")} }
             }
         }
     }
@@ -294,11 +255,11 @@ fn Countdown(until: f64) -> Element {
     if left > COUNTDOWN_S {
         return rsx! {};
     }
-    let (share, left) = (left / COUNTDOWN_S * 100.0, left.ceil());
+    let (share, left) = (left / COUNTDOWN_S * 100.0, seconds(left * 1_000.0));
     rsx! {
         svg { class: "countdown", view_box: "-100 -100 200 200", "aria-hidden": "true", "focusable": "false",
             circle { class: "countdown-ring", r: "78", "pathLength": "100", stroke_dasharray: "{share} 100", transform: "rotate(-90)" }
         }
-        span { class: "countdown-words", "{left} s" }
+        span { class: "countdown-words", {t!("talk-seconds", seconds = left)} }
     }
 }

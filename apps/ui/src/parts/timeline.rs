@@ -6,9 +6,9 @@ use holler_core::units::{ClientId, Cursor, FrameMs, RoomId};
 use holler_core::wire::limits::TEXT_CHARS_MAX;
 
 use super::{Icon, IconName};
-use crate::Ui;
 use crate::port::{Ask, Host};
-use crate::state::{BurstEnd, Item, Text, View};
+use crate::state::{BurstEnd, Item, Taken, Text, View};
+use crate::{Ui, t};
 
 /// Items that are drawn at first, and more each time somebody wants earlier ones: a room of 50,000 costs what is looked at.
 const DRAWN: usize = 150;
@@ -38,9 +38,9 @@ pub fn Timeline() -> Element {
     rsx! {
         if any {
             div { class: "tools",
-                label { class: "unseen", r#for: "search", "Search this room" }
+                label { class: "unseen", r#for: "search", {t!("search-label")} }
                 input {
-                    id: "search", r#type: "search", placeholder: "Search", value: "{search}",
+                    id: "search", r#type: "search", placeholder: t!("search"), value: "{search}",
                     oninput: move |event| search.set(event.value()),
                 }
                 if missed > 0 {
@@ -53,24 +53,24 @@ pub fn Timeline() -> Element {
                             }
                         },
                         Icon { name: IconName::Play }
-                        "Play missed ({missed})"
+                        {t!("play-missed", count = missed)}
                     }
                 }
                 if let Some(last) = last {
                     button {
                         class: "button", r#type: "button", onclick: move |_| again.ask(last.clone()),
                         Icon { name: IconName::Again }
-                        "Replay last"
+                        {t!("play-last")}
                     }
                 }
             }
         }
         // Scrolls from the bottom, so that what is new is seen without moving anything.
-        section { class: "timeline", tabindex: "0", aria_label: "What was said and written",
+        section { class: "timeline", tabindex: "0", aria_label: t!("timeline"),
             if !any {
                 div { class: "empty-words",
                     Icon { name: IconName::Microphone }
-                    p { "Nothing was said here yet. Hold the button and say hello: you see here who heard it." }
+                    p { {t!("timeline-empty")} }
                 }
             } else {
                 ol { class: "items",
@@ -85,12 +85,12 @@ pub fn Timeline() -> Element {
                                         host.ask(Ask::Earlier { room, before });
                                     }
                                 },
-                                "Show earlier"
+                                {t!("timeline-earlier")}
                             }
                         }
                     }
                     if items.is_empty() {
-                        li { class: "item note", role: "status", "Nothing of what is here matches." }
+                        li { class: "item note", role: "status", {t!("timeline-no-match")} }
                     }
                     for item in items {
                         Line { key: "{key(&item)}", item }
@@ -136,16 +136,16 @@ fn Line(item: Item) -> Element {
     let host = use_context::<Host>();
     let name = |user| {
         let view = ui.view.peek();
-        if view.me() == Some(user) { "You".to_owned() } else { view.name(user) }
+        if view.me() == Some(user) { t!("you") } else { view.name(user) }
     };
     match item {
         Item::Text(Text { seq, user, at, text, edited, refused, reach, .. }) => {
             let (name, time) = (name(user), host.clock(at));
             let state = match (&refused, seq) {
-                (Some(refused), _) => format!("Not sent: {refused}"),
-                (None, None) => "Waiting to be sent".to_owned(),
-                (None, Some(_)) if edited => "Changed".to_owned(),
-                (None, Some(_)) => reach.map(|reach| reach.words("Read")).unwrap_or_default(),
+                (Some(refused), _) => t!("text-refused", reason = refused.as_str()),
+                (None, None) => t!("text-waiting"),
+                (None, Some(_)) if edited => t!("text-edited"),
+                (None, Some(_)) => reach.map(|reach| reach.words(Taken::Read)).unwrap_or_default(),
             };
             rsx! {
                 li { class: if seq.is_none() { "item waiting" } else { "item" },
@@ -160,7 +160,7 @@ fn Line(item: Item) -> Element {
                     if let Some(text) = text {
                         p { class: "item-text", dir: "auto", "{text}" }
                     } else {
-                        p { class: "item-text soft", "Taken back" }
+                        p { class: "item-text soft", {t!("text-deleted")} }
                     }
                 }
             }
@@ -170,15 +170,16 @@ fn Line(item: Item) -> Element {
             let own = ui.view.peek().me() == Some(user);
             let (name, time) = (name(user), host.clock(at));
             let state = match (end, missed) {
-                (BurstEnd::Live, _) => "Talking now".to_owned(),
-                (BurstEnd::Interrupted, _) => format!("{} so far; the link broke", length(frame_ms, frames)),
-                (BurstEnd::Ended, true) => format!("{}, missed", length(frame_ms, frames)),
+                (BurstEnd::Live, _) => t!("burst-live"),
+                (BurstEnd::Interrupted, _) => t!("burst-interrupted", length = length(frame_ms, frames)),
+                (BurstEnd::Ended, true) => t!("burst-missed", length = length(frame_ms, frames)),
                 (BurstEnd::Ended, false) => length(frame_ms, frames),
             };
             let state = match reach.filter(|_| end != BurstEnd::Live) {
-                Some(reach) => format!("{state} · {}", reach.words("Heard")),
+                Some(reach) => t!("burst-reached", state = state, reach = reach.words(Taken::Heard)),
                 None => state,
             };
+            let state = if priority == Priority::Emergency { t!("burst-emergency", state = state) } else { state };
             rsx! {
                 li { class: match (end, own) { (BurstEnd::Live, true) => "item burst live own", (BurstEnd::Live, false) => "item burst live", _ => "item burst" },
                     if end == BurstEnd::Live {
@@ -192,7 +193,6 @@ fn Line(item: Item) -> Element {
                             time { class: "soft small", "{time}" }
                         }
                         p { class: "small soft",
-                            if priority == Priority::Emergency { "Emergency · " }
                             "{state}"
                         }
                     }
@@ -202,20 +202,20 @@ fn Line(item: Item) -> Element {
         Item::Emergency { user, at, raised, .. } => {
             let (own, name, time) = (ui.view.peek().me() == Some(user), name(user), host.clock(at));
             let words = match (raised, own) {
-                (true, true) => "your emergency".to_owned(),
-                (true, false) => format!("emergency by {name}"),
-                (false, true) => "your emergency was cleared".to_owned(),
-                (false, false) => format!("the emergency of {name} was cleared"),
+                (true, true) => t!("event-emergency-own"),
+                (true, false) => t!("event-emergency", name = name),
+                (false, true) => t!("event-cleared-own"),
+                (false, false) => t!("event-cleared", name = name),
             };
             rsx! {
                 li { class: "item note",
                     Icon { name: IconName::Alarm }
-                    "{time}: {words}"
+                    {t!("event-at", time = time, what = words)}
                 }
             }
         }
         Item::Gap => rsx! {
-            li { class: "item note", "What was before this is no longer kept." }
+            li { class: "item note", {t!("timeline-gap")} }
         },
     }
 }
@@ -229,7 +229,7 @@ fn PlayButton(name: String, time: String, ask: Ask) -> Element {
     rsx! {
         button {
             class: if *playing.read() { "icon-button play playing" } else { "icon-button play" }, r#type: "button",
-            aria_label: "Play what {name} said at {time}",
+            aria_label: t!("play-burst", name = name, time = time),
             onclick: move |_| host.ask(ask.clone()),
             Icon { name: if *playing.read() { IconName::Waves } else { IconName::Play } }
         }
@@ -237,9 +237,10 @@ fn PlayButton(name: String, time: String, ask: Ask) -> Element {
 }
 
 fn length(frame: FrameMs, frames: Option<u16>) -> String {
-    let Some(frames) = frames else { return "Length unknown".to_owned() };
+    let Some(frames) = frames else { return t!("length-unknown") };
     let seconds = f64::from(frames) * f64::from(frame.ms()) / 1_000.0;
-    if seconds < 10.0 { format!("{seconds:.1} s") } else { format!("{:.0} s", seconds.round()) }
+    let seconds = if seconds < 10.0 { format!("{seconds:.1}") } else { format!("{:.0}", seconds.round()) };
+    t!("length", seconds = seconds)
 }
 
 /// A line to write in.
@@ -274,12 +275,12 @@ pub fn Composer() -> Element {
     }
     rsx! {
         form { class: "composer", onsubmit: submit,
-            label { class: "unseen", r#for: "composer", "Message" }
+            label { class: "unseen", r#for: "composer", {t!("message")} }
             input {
-                id: "composer", r#type: "text", autocomplete: "off", placeholder: "Write a message", maxlength: "{TEXT_CHARS_MAX}",
+                id: "composer", r#type: "text", autocomplete: "off", placeholder: t!("message-hint"), maxlength: "{TEXT_CHARS_MAX}",
                 value: "{draft}", oninput: move |event| draft.set(event.value()),
             }
-            button { class: "icon-button", r#type: "submit", aria_label: "Send", Icon { name: IconName::Send } }
+            button { class: "icon-button", r#type: "submit", aria_label: t!("message-send"), Icon { name: IconName::Send } }
         }
     }
 }

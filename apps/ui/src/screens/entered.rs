@@ -3,10 +3,10 @@
 use dioxus::prelude::*;
 use holler_core::wire::limits::{NAME_CHARS_MAX, PASSWORD_BYTES_MAX};
 
-use crate::Ui;
 use crate::parts::{Banner, BannerKind, Icon, IconName, Logo};
 use crate::port::{Ask, Entry, Host};
 use crate::state::{Account, EntryView, is_login, login_of};
+use crate::{Ui, t};
 
 /// The screen of a link.
 #[component]
@@ -18,9 +18,9 @@ pub fn Entered(entry: EntryView) -> Element {
     });
     let invited = matches!(entry.link, Entry::Invite { .. });
     let title = match (&entry.offer, invited) {
-        (Some(Ok(offer)), _) => format!("Join {}", offer.workspace_name),
-        (_, true) => "You are invited".to_owned(),
-        (_, false) => "Set a new password".to_owned(),
+        (Some(Ok(offer)), _) => t!("invite-join", workspace = offer.workspace_name.as_str()),
+        (_, true) => t!("invite-title"),
+        (_, false) => t!("reset-title"),
     };
     let refused = match &entry.offer {
         Some(Err(refused)) => Some(refused.clone()),
@@ -31,12 +31,12 @@ pub fn Entered(entry: EntryView) -> Element {
             header { class: "sign-in-head",
                 Logo {}
                 h1 { "{title}" }
-                p { class: "soft", "Hold a button, speak, and everyone in the room hears it." }
+                p { class: "soft", {t!("slogan")} }
             }
             if let Some(refused) = refused {
                 div { class: "card stack",
-                    Banner { kind: BannerKind::Fault, text: "This invite can\u{2019}t be used: {refused}" }
-                    p { "An invite ends after a while, after so many people, or when it is taken back. Ask whoever sent it for a new one." }
+                    Banner { kind: BannerKind::Fault, text: t!("invite-refused", reason = refused) }
+                    p { {t!("invite-refused-hint")} }
                     Instead { here: here.read().clone() }
                 }
             } else if invited {
@@ -72,18 +72,19 @@ fn Join(entry: EntryView, here: Option<String>) -> Element {
         let (name, login, password) =
             (name.peek().trim().to_owned(), shown_login.peek().clone(), password.peek().clone());
         let wrong = if name.is_empty() {
-            Some("Enter your name, as others are to see it.")
+            Some(t!("invite-name-empty"))
         } else if !is_login(&login) {
-            Some("A sign-in name is made of a-z, 0-9, dot, dash and underscore, and begins with a letter or a digit.")
+            Some(t!("invite-login-wrong"))
         } else if password.is_empty() {
-            Some("Choose a password.")
+            Some(t!("invite-password-empty"))
         } else {
             None
         };
+        let good = wrong.is_none();
         if let Some(entry) = &mut ui.view.write().entry {
-            (entry.busy, entry.reason) = (wrong.is_none(), wrong.map(str::to_owned));
+            (entry.busy, entry.reason) = (good, wrong);
         }
-        if wrong.is_none() {
+        if good {
             host.ask(Ask::Join { token, login, name, password });
         }
     };
@@ -93,32 +94,32 @@ fn Join(entry: EntryView, here: Option<String>) -> Element {
                 Banner { kind: BannerKind::Fault, text: reason }
             }
             if offer.is_none() {
-                p { class: "soft", role: "status", "Looking at the invite \u{2026}" }
+                p { class: "soft", role: "status", {t!("invite-looking")} }
             } else if !rooms.is_empty() {
-                p { class: "offer", Icon { name: IconName::Room } span { "You will be in: " strong { "{rooms}" } } }
+                p { class: "offer", Icon { name: IconName::Room } span { {t!("invite-rooms")} " " strong { "{rooms}" } } }
             }
             label { class: "field",
-                span { "Your name" }
+                span { {t!("invite-name")} }
                 input {
                     r#type: "text", name: "name", autocomplete: "name", maxlength: "{NAME_CHARS_MAX}", required: true,
                     value: "{name}", oninput: move |event| name.set(event.value()),
                 }
             }
             label { class: "field",
-                span { "Sign-in name" }
+                span { {t!("sign-in-name")} }
                 input {
                     r#type: "text", name: "username", autocomplete: "username", autocapitalize: "none", spellcheck: "false",
                     maxlength: "64", required: true, value: "{shown_login}",
                     oninput: move |event| login.set(Some(event.value().trim().to_lowercase())),
                 }
-                small { class: "soft small", "You sign in with it on other devices." }
+                small { class: "soft small", {t!("invite-login-hint")} }
             }
             Password { value: password(), shown: shown(), oninput: move |value| password.set(value), onshow: move |value| shown.set(value) }
             if let Some(here) = &here {
-                p { class: "small", "You are signed in here as " strong { "{here}" } ". Joining makes a new account and signs that one out of this browser." }
+                p { class: "small", {t!("invite-replaces", login = here.as_str())} }
             }
             button { class: "button primary", r#type: "submit", disabled: busy || offer.is_none(),
-                if busy { "Joining \u{2026}" } else { "Join" }
+                if busy { {t!("invite-busy")} } else { {t!("invite-submit")} }
             }
             Instead { here }
         }
@@ -149,10 +150,10 @@ fn Reset(entry: EntryView, here: Option<String>) -> Element {
             if let Some(reason) = reason {
                 Banner { kind: BannerKind::Fault, text: reason }
             }
-            p { "This link works once. It signs you out everywhere else, and in here." }
+            p { {t!("reset-hint")} }
             Password { value: password(), shown: shown(), oninput: move |value| password.set(value), onshow: move |value| shown.set(value) }
             button { class: "button primary", r#type: "submit", disabled: busy,
-                if busy { "Setting it \u{2026}" } else { "Set the password" }
+                if busy { {t!("reset-busy")} } else { {t!("reset-submit")} }
             }
             Instead { here }
         }
@@ -164,17 +165,17 @@ fn Reset(entry: EntryView, here: Option<String>) -> Element {
 fn Password(value: String, shown: bool, oninput: EventHandler<String>, onshow: EventHandler<bool>) -> Element {
     rsx! {
         label { class: "field",
-            span { "New password" }
+            span { {t!("password-new")} }
             input {
                 r#type: if shown { "text" } else { "password" }, name: "new-password", autocomplete: "new-password",
                 autocapitalize: "none", spellcheck: "false", maxlength: "{PASSWORD_BYTES_MAX}", required: true,
                 value, oninput: move |event: FormEvent| oninput.call(event.value()),
             }
-            small { class: "soft small", "At least 10 characters, unless this server asks for more. A few words are good." }
+            small { class: "soft small", {t!("password-hint")} }
         }
         label { class: "check",
             input { r#type: "checkbox", checked: shown, onchange: move |event: FormEvent| onshow.call(event.checked()) }
-            span { "Show it" }
+            span { {t!("password-show")} }
         }
     }
 }
@@ -191,7 +192,7 @@ fn Instead(here: Option<String>) -> Element {
                 ui.view.write().entry = None;
                 host.ask(Ask::LeaveLink);
             },
-            if let Some(here) = here { "Go on as {here}" } else { "I have an account: sign in" }
+            if let Some(here) = here { {t!("entry-go-on", login = here)} } else { {t!("entry-sign-in")} }
         }
     }
 }

@@ -6,8 +6,8 @@ use holler_core::model::PresenceState;
 
 use crate::parts::{Composer, Faults, Icon, IconName, LinkLine, LiveRegion, People, RoomRow, TalkPanel, Timeline};
 use crate::port::{Ask, Host, Microphone};
-use crate::state::{Account, Panel};
-use crate::{Ui, look_at, release};
+use crate::state::{Account, Panel, presence_words};
+use crate::{Ui, look_at, release, t};
 
 /// Everything after the sign-in.
 #[component]
@@ -67,25 +67,22 @@ fn FirstSteps() -> Element {
     rsx! {
         div { class: "empty-words",
             Icon { name: IconName::Room }
-            p { "Choose a room to hear it first and to talk in it." }
-            p { class: "soft small", "You hear all your rooms; where two talk at once, the one you look at plays." }
+            p { {t!("rooms-choose")} }
+            p { class: "soft small", {t!("rooms-hear-all")} }
             match microphone {
                 Microphone::On => rsx! {
-                    p { class: "done", Icon { name: IconName::Check } "The microphone is ready." }
+                    p { class: "done", Icon { name: IconName::Check } {t!("microphone-ready")} }
                 },
                 Microphone::Failed(words) => rsx! {
                     p { class: "wrong", "{words}" }
                 },
                 Microphone::Off | Microphone::Asking => rsx! {
-                    p { class: "soft small",
-                        "To talk, this page needs the microphone. It is open while you hold the button and for two minutes after, so that \
-                         the next word is not clipped; never otherwise."
-                    }
+                    p { class: "soft small", {t!("microphone-why")} }
                     button {
                         class: "button", r#type: "button", disabled: microphone == Microphone::Asking,
                         onclick: move |_| host.ask(Ask::Microphone),
                         Icon { name: IconName::Microphone }
-                        if microphone == Microphone::Asking { "Choose \u{201c}Allow\u{201d} above" } else { "Allow the microphone now" }
+                        if microphone == Microphone::Asking { {t!("microphone-asking")} } else { {t!("microphone-allow")} }
                     }
                 },
             }
@@ -100,19 +97,19 @@ fn Own() -> Element {
     let host = use_context::<Host>();
     let own = use_memo(move || ui.view.read().own.unwrap_or(PresenceState::Available));
     const CHOICES: [(PresenceState, &str); 3] =
-        [(PresenceState::Available, "Available"), (PresenceState::Busy, "Busy"), (PresenceState::Away, "Away")];
+        [(PresenceState::Available, "available"), (PresenceState::Busy, "busy"), (PresenceState::Away, "away")];
     rsx! {
         select {
-            class: "own", aria_label: "What others see of you",
+            class: "own", aria_label: t!("presence-own"),
             onchange: move |event| {
-                let chosen = CHOICES.into_iter().find(|(_, words)| *words == event.value());
+                let chosen = CHOICES.into_iter().find(|(_, word)| *word == event.value());
                 if let Some((state, _)) = chosen {
                     ui.view.write().own = Some(state);
                     host.ask(Ask::Presence(state));
                 }
             },
-            for (state, words) in CHOICES {
-                option { value: words, selected: state == *own.read(), "{words}" }
+            for (state, word) in CHOICES {
+                option { value: word, selected: state == *own.read(), {presence_words(state)} }
             }
         }
     }
@@ -133,7 +130,7 @@ fn Rooms() -> Element {
     });
     let (workspace, ids, loaded, me, login) = head.read().clone();
     rsx! {
-        nav { class: "rooms", aria_label: "Rooms",
+        nav { class: "rooms", aria_label: t!("rooms"),
             header { class: "rooms-head",
                 h1 { class: "workspace", if workspace.is_empty() { "Holler" } else { "{workspace}" } }
                 LinkLine {}
@@ -141,9 +138,9 @@ fn Rooms() -> Element {
             if ids.is_empty() {
                 p { class: "soft pad",
                     if loaded {
-                        "You are in no room yet. Ask an admin to add you to one: you are {login} to them. It then shows here by itself."
+                        {t!("rooms-none", login = login)}
                     } else {
-                        "Fetching your rooms …"
+                        {t!("rooms-fetching")}
                     }
                 }
             }
@@ -156,7 +153,7 @@ fn Rooms() -> Element {
                 span { class: "who", Icon { name: IconName::Person } span { "{me}" } }
                 Own {}
                 button {
-                    class: "icon-button", r#type: "button", aria_label: "Settings",
+                    class: "icon-button", r#type: "button", aria_label: t!("settings"),
                     onclick: move |_| {
                         let leaves = ui.view.write().leave();
                         ui.view.write().settings_open = true;
@@ -181,14 +178,14 @@ fn RoomHead() -> Element {
         view.room().map(|room| {
             let here = view
                 .people()
-                .map(|people| people.iter().filter(|(_, _, seen)| seen.is_here()).count().to_string())
-                .or_else(|| room.counts.map(|counts| (counts.available + counts.busy + counts.solo).to_string()));
+                .map(|people| people.iter().filter(|(_, _, seen)| seen.is_here()).count())
+                .or_else(|| room.counts.map(|counts| (counts.available + counts.busy + counts.solo) as usize));
             let people = match here {
                 Some(here) => {
-                    format!("{here} of {} here", room.people.as_ref().map_or(room.members as usize, Vec::len))
+                    let all = room.people.as_ref().map_or(room.members as usize, Vec::len);
+                    t!("room-here", here = here, all = all)
                 }
-                None if room.members == 1 => "1 person".to_owned(),
-                None => format!("{} people", room.members),
+                None => t!("room-people", count = room.members),
             };
             (room.name.clone(), people, room.refused.clone(), view.panel == Panel::People)
         })
@@ -197,14 +194,14 @@ fn RoomHead() -> Element {
     rsx! {
         header { class: "room-head",
             button {
-                class: "icon-button back", r#type: "button", aria_label: "Back to the rooms",
+                class: "icon-button back", r#type: "button", aria_label: t!("rooms-back"),
                 onclick: move |_| look_at(ui, &host, None),
                 Icon { name: IconName::Back }
             }
             div { class: "room-head-words",
                 h1 { "{name}" }
                 if let Some(refused) = refused {
-                    p { class: "wrong small", "This room can't be followed: {refused}" }
+                    p { class: "wrong small", {t!("room-refused", reason = refused)} }
                 }
             }
             button {

@@ -4,8 +4,9 @@ use dioxus::prelude::*;
 
 use crate::parts::{Faults, Icon, IconName};
 use crate::port::{Ask, Host};
-use crate::state::{Look, Settings as Set};
-use crate::{Ui, look_at};
+use crate::state::{Look, Settings as Set, ago_since};
+use crate::words::Language;
+use crate::{Ui, look_at, t};
 
 /// The settings.
 #[component]
@@ -13,14 +14,14 @@ pub fn Settings() -> Element {
     let mut ui = use_context::<Ui>();
     let host = use_context::<Host>();
     rsx! {
-        main { class: "room settings", aria_label: "Settings",
+        main { class: "room settings", aria_label: t!("settings"),
             header { class: "room-head",
                 button {
-                    class: "icon-button", r#type: "button", aria_label: "Back",
+                    class: "icon-button", r#type: "button", aria_label: t!("back"),
                     onclick: move |_| ui.view.write().settings_open = false,
                     Icon { name: IconName::Back }
                 }
-                h1 { "Settings" }
+                h1 { {t!("settings")} }
             }
             Faults {}
             div { class: "settings-body",
@@ -29,9 +30,9 @@ pub fn Settings() -> Element {
                 Appearance {}
                 Devices {}
                 section { class: "card stack", aria_labelledby: "set-data",
-                    h2 { id: "set-data", "Your data" }
-                    p { class: "soft small", "Everything that this server keeps of you, as lines of JSON." }
-                    button { class: "button", r#type: "button", onclick: move |_| host.ask(Ask::Export), "Save a copy" }
+                    h2 { id: "set-data", {t!("set-data")} }
+                    p { class: "soft small", {t!("set-data-hint")} }
+                    button { class: "button", r#type: "button", onclick: move |_| host.ask(Ask::Export), {t!("set-data-save")} }
                 }
             }
         }
@@ -46,13 +47,13 @@ fn set(mut ui: Ui, host: &Host, change: impl FnOnce(&mut Set)) {
 }
 
 #[component]
-fn Switch(label: &'static str, hint: &'static str, on: bool, onchange: EventHandler<bool>) -> Element {
+fn Switch(label: String, hint: Option<String>, on: bool, onchange: EventHandler<bool>) -> Element {
     rsx! {
         label { class: "check",
             input { r#type: "checkbox", role: "switch", checked: on, onchange: move |event: FormEvent| onchange.call(event.checked()) }
             span {
                 "{label}"
-                if !hint.is_empty() {
+                if let Some(hint) = hint {
                     small { class: "soft small", " {hint}" }
                 }
             }
@@ -73,31 +74,31 @@ fn Sound() -> Element {
     let chosen = settings.microphone.clone().unwrap_or_default();
     rsx! {
         section { class: "card stack", aria_labelledby: "set-sound",
-            h2 { id: "set-sound", "Sound" }
+            h2 { id: "set-sound", {t!("set-sound")} }
             label { class: "field",
-                span { "Microphone" }
+                span { {t!("set-microphone")} }
                 select {
                     onchange: move |event| {
                         let id = event.value();
                         set(ui, &pick, |settings| settings.microphone = Some(id).filter(|id| !id.is_empty()));
                     },
-                    option { value: "", selected: chosen.is_empty(), "The system's choice" }
+                    option { value: "", selected: chosen.is_empty(), {t!("set-microphone-system")} }
                     for (id, name) in microphones {
                         option { key: "{id}", value: "{id}", selected: id == chosen, "{name}" }
                     }
                 }
-                small { class: "soft small", "Names show once the microphone was allowed." }
+                small { class: "soft small", {t!("set-microphone-hint")} }
             }
             Switch {
-                label: "Take out echo", hint: "Off where you wear headphones and want it plain.", on: settings.echo,
+                label: t!("set-echo"), hint: t!("set-echo-hint"), on: settings.echo,
                 onchange: move |on| set(ui, &echo, |settings| settings.echo = on),
             }
             Switch {
-                label: "Take out noise", hint: "Wind, engines, fans.", on: settings.noise,
+                label: t!("set-noise"), hint: t!("set-noise-hint"), on: settings.noise,
                 onchange: move |on| set(ui, &noise, |settings| settings.noise = on),
             }
             Switch {
-                label: "Tones", hint: "An alarm sounds in any case.", on: settings.tones,
+                label: t!("set-tones"), hint: t!("set-tones-hint"), on: settings.tones,
                 onchange: move |on| set(ui, &tones, |settings| settings.tones = on),
             }
         }
@@ -112,7 +113,7 @@ fn Key() -> Element {
     let words = use_memo(move || ui.view.read().settings.key_words());
     rsx! {
         section { class: "card stack", aria_labelledby: "set-key",
-            h2 { id: "set-key", "Key that talks" }
+            h2 { id: "set-key", {t!("set-key")} }
             button {
                 class: "button", r#type: "button", "data-keys": "true",
                 onclick: move |_| asks.set(true),
@@ -128,7 +129,7 @@ fn Key() -> Element {
                         }
                     }
                 },
-                if asks() { "Press the key …" } else { "It is {words}: change it" }
+                if asks() { {t!("set-key-press")} } else { {t!("set-key-is", key = words())} }
             }
         }
     }
@@ -139,13 +140,26 @@ fn Appearance() -> Element {
     let ui = use_context::<Ui>();
     let host = use_context::<Host>();
     let settings = use_memo(move || ui.view.read().settings.clone());
-    let Set { look, contrast, still, .. } = settings.read().clone();
-    let (look_host, contrast_host, still_host) = (host.clone(), host.clone(), host);
+    let Set { look, contrast, still, language, .. } = settings.read().clone();
+    let (speak, look_host, contrast_host, still_host) = (host.clone(), host.clone(), host.clone(), host);
     rsx! {
         section { class: "card stack", aria_labelledby: "set-look",
-            h2 { id: "set-look", "Appearance" }
+            h2 { id: "set-look", {t!("set-look")} }
             label { class: "field",
-                span { "Colours" }
+                span { {t!("set-language")} }
+                select {
+                    onchange: move |event| {
+                        let language = Language::of(&event.value());
+                        set(ui, &speak, |settings| settings.language = language);
+                    },
+                    option { value: "", selected: language.is_none(), {t!("set-language-browser")} }
+                    for each in Language::ALL {
+                        option { value: each.tag(), lang: each.tag(), selected: language == Some(each), {each.name()} }
+                    }
+                }
+            }
+            label { class: "field",
+                span { {t!("set-colours")} }
                 select {
                     onchange: move |event| {
                         let look = Look::ALL.into_iter().find(|(_, word)| *word == event.value());
@@ -155,21 +169,21 @@ fn Appearance() -> Element {
                     },
                     for (each, word) in Look::ALL {
                         option { value: word, selected: each == look,
-                            match each {
-                                Look::System => "As the system",
-                                Look::Light => "Light",
-                                Look::Dark => "Dark",
-                            }
+                            {match each {
+                                Look::System => t!("set-look-system"),
+                                Look::Light => t!("set-look-light"),
+                                Look::Dark => t!("set-look-dark"),
+                            }}
                         }
                     }
                 }
             }
             Switch {
-                label: "High contrast", hint: "", on: contrast,
+                label: t!("set-contrast"), on: contrast,
                 onchange: move |on| set(ui, &contrast_host, |settings| settings.contrast = on),
             }
             Switch {
-                label: "Nothing moves", hint: "", on: still,
+                label: t!("set-still"), on: still,
                 onchange: move |on| set(ui, &still_host, |settings| settings.still = on),
             }
         }
@@ -188,7 +202,7 @@ fn Devices() -> Element {
     let (now, out) = (host.now_ms(), host.clone());
     rsx! {
         section { class: "card stack", aria_labelledby: "set-devices",
-            h2 { id: "set-devices", "Where you are signed in" }
+            h2 { id: "set-devices", {t!("set-devices")} }
             if let Some(devices) = devices {
                 ul {
                     for device in devices.into_iter().filter(|device| !device.revoked) {
@@ -196,24 +210,29 @@ fn Devices() -> Element {
                             span { class: "device-words",
                                 strong { "{device.name}" }
                                 small { class: "soft small",
-                                    if own == Some(device.id) { " This one" } else { " Used {crate::state::ago_since(now, device.last_used_at.0)}" }
+                                    " "
+                                    if own == Some(device.id) {
+                                        {t!("set-device-this")}
+                                    } else {
+                                        {t!("set-device-used", ago = ago_since(now, device.last_used_at.0))}
+                                    }
                                 }
                             }
                             if own != Some(device.id) {
                                 button {
-                                    class: "button", r#type: "button", aria_label: "Sign out {device.name}",
+                                    class: "button", r#type: "button", aria_label: t!("set-device-out", name = device.name.as_str()),
                                     onclick: {
                                         let (host, id) = (host.clone(), device.id);
                                         move |_| host.ask(Ask::Revoke(id))
                                     },
-                                    "Sign out"
+                                    {t!("set-sign-out")}
                                 }
                             }
                         }
                     }
                 }
             } else {
-                p { class: "soft", role: "status", "Fetching the list …" }
+                p { class: "soft", role: "status", {t!("set-devices-fetching")} }
             }
             button {
                 class: "button", r#type: "button",
@@ -221,7 +240,7 @@ fn Devices() -> Element {
                     look_at(ui, &out, None);
                     out.ask(Ask::SignOut);
                 },
-                "Sign out here"
+                {t!("set-sign-out-here")}
             }
         }
     }

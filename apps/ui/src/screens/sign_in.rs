@@ -2,10 +2,10 @@
 
 use dioxus::prelude::*;
 
-use crate::Ui;
 use crate::parts::{Banner, BannerKind, Logo};
 use crate::port::{Ask, Host};
 use crate::state::Account;
+use crate::{Ui, t};
 
 /// Asks for name and password.
 #[component]
@@ -21,7 +21,7 @@ pub fn SignIn(reason: Option<String>, busy: bool) -> Element {
             return;
         }
         if login.is_empty() || password.is_empty() {
-            let reason = Some("Enter your sign-in name and your password.".to_owned());
+            let reason = Some(t!("sign-in-empty"));
             ui.view.write().account = Account::SignedOut { reason, busy: false };
             return;
         }
@@ -33,31 +33,31 @@ pub fn SignIn(reason: Option<String>, busy: bool) -> Element {
             header { class: "sign-in-head",
                 Logo {}
                 h1 { "Holler" }
-                p { class: "soft", "Hold a button, speak, and everyone in the room hears it." }
+                p { class: "soft", {t!("slogan")} }
             }
             form { class: "card stack", onsubmit: submit,
                 if let Some(reason) = reason {
                     Banner { kind: BannerKind::Fault, text: reason }
                 }
                 label { class: "field",
-                    span { "Sign-in name" }
+                    span { {t!("sign-in-name")} }
                     input {
                         r#type: "text", name: "username", autocomplete: "username", autocapitalize: "none", spellcheck: "false",
                         maxlength: "64", required: true, value: "{login}", oninput: move |event| login.set(event.value()),
                     }
                 }
                 label { class: "field",
-                    span { "Password" }
+                    span { {t!("password")} }
                     input {
                         r#type: "password", name: "password", autocomplete: "current-password", maxlength: "256", required: true,
                         value: "{password}", oninput: move |event| password.set(event.value()),
                     }
                 }
                 button { class: "button primary", r#type: "submit", disabled: busy,
-                    if busy { "Signing in …" } else { "Sign in" }
+                    if busy { {t!("sign-in-busy")} } else { {t!("sign-in")} }
                 }
                 p { class: "soft small",
-                    "No account? Ask whoever runs this server for an invite: its link leads to a form like this. Forgot the password? They can send you a link for a new one. You stay signed in on this browser until you sign out."
+                    {t!("sign-in-help")}
                 }
             }
         }

@@ -14,8 +14,9 @@ use holler_core::units::{BurstId, DeviceId, FrameMs, RoomId, UserId};
 use holler_core::wire::rest::Device;
 
 use crate::port::{Ask, Entry, Identity, Microphone, Told, Tone};
+use crate::t;
 pub use entry::{EntryView, is_login, login_of};
-pub use people::{Reach, Seen, ago_since};
+pub use people::{Reach, Seen, Taken, ago_since, presence_class, presence_words};
 pub use press::{Press, PressState};
 pub use room::{BurstEnd, Item, RoomView, Talker, Text};
 pub use settings::{Look, Settings};
@@ -175,7 +176,7 @@ impl View {
 
     /// What somebody is called.
     pub fn name(&self, user: UserId) -> String {
-        self.names.get(&user).cloned().unwrap_or_else(|| "Somebody".to_owned())
+        self.names.get(&user).cloned().unwrap_or_else(|| t!("somebody"))
     }
 
     /// The room that is looked at.
@@ -385,7 +386,7 @@ impl View {
                 self.fault(detail);
             }
             // Not part of the view: they come too often.
-            Told::Level(_) | Told::Key(_) | Told::Gone | Told::Tick => {}
+            Told::Level(_) | Told::Words { .. } | Told::Key(_) | Told::Gone | Told::Tick => {}
         }
         Vec::new()
     }
@@ -394,7 +395,7 @@ impl View {
     fn failed(&mut self, detail: &str) {
         match (detail.strip_prefix("recording: "), self.press.as_mut()) {
             (Some(why), Some(press)) => press.fault = Some(why.to_owned()),
-            _ => self.fault(format!("Something went wrong: {detail}")),
+            _ => self.fault(t!("fault", detail = detail)),
         }
     }
 

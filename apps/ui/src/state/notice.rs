@@ -6,6 +6,7 @@ use holler_core::wire::socket::{CloseCode, FloorState};
 
 use super::{Account, Item, Link, Reach, Seen, Talker, View};
 use crate::port::{Ask, Tone};
+use crate::t;
 
 impl View {
     pub(super) fn notice(&mut self, now: f64, notice: Notice) -> Vec<Ask> {
@@ -55,16 +56,14 @@ impl View {
             Notice::Send { room, client_id, state } => {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     if let SendState::TooMany = state {
-                        self.fault(
-                            "Too many messages wait to be sent: this one was not taken. Send it later.".to_owned(),
-                        );
+                        self.fault(t!("fault-too-many"));
                     } else {
                         room.sent(client_id, state);
                     }
                 }
             }
             Notice::Fault { detail } => self.failed(&detail),
-            Notice::StoreFailed { detail } => self.fault(format!("This device could not keep something: {detail}")),
+            Notice::StoreFailed { detail } => self.fault(t!("fault-keep", detail = detail)),
             Notice::HistoryGap { room, .. } => {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.items.push(Item::Gap);

@@ -5,6 +5,7 @@ use holler_core::model::PresenceState;
 use holler_core::units::UserId;
 
 use super::View;
+use crate::t;
 
 /// How far something got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,16 +19,52 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// In words; `taken` is what people did with it, such as "Heard".
-    pub fn words(self, taken: &str) -> String {
+    /// In words; `how` is what people did with it.
+    pub fn words(self, how: Taken) -> String {
         let Self { of, delivered, taken: count } = self;
-        match (of, count) {
-            (0, _) => "Nobody else is in this room".to_owned(),
-            (1, 1..) => taken.to_owned(),
-            (of, count) if count >= of => format!("{taken} by all {of}"),
-            (of, 0) => format!("Delivered to {delivered} of {of}"),
-            (of, count) => format!("{taken} by {count} of {of}"),
+        match (of, count, how) {
+            (0, ..) => t!("reach-nobody"),
+            (1, 1.., Taken::Heard) => t!("heard"),
+            (1, 1.., Taken::Read) => t!("read"),
+            (of, count, Taken::Heard) if count >= of => t!("heard-all", of = of),
+            (of, count, Taken::Read) if count >= of => t!("read-all", of = of),
+            (of, 0, _) => t!("reach-delivered", count = delivered, of = of),
+            (of, count, Taken::Heard) => t!("heard-some", count = count, of = of),
+            (of, count, Taken::Read) => t!("read-some", count = count, of = of),
         }
+    }
+}
+
+/// What people do with something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// A burst, to its end.
+    Heard,
+    /// A text.
+    Read,
+}
+
+/// A state in words, without its age.
+pub fn presence_words(state: PresenceState) -> String {
+    match state {
+        PresenceState::Available => t!("presence-available"),
+        PresenceState::Busy => t!("presence-busy"),
+        PresenceState::Solo => t!("presence-solo"),
+        PresenceState::Away => t!("presence-away"),
+        PresenceState::Offline => t!("presence-offline"),
+        PresenceState::Unknown => t!("presence-unknown"),
+    }
+}
+
+/// The class of a state's mark: each state has one shape everywhere.
+pub fn presence_class(state: PresenceState) -> &'static str {
+    match state {
+        PresenceState::Available => "available",
+        PresenceState::Busy => "busy",
+        PresenceState::Solo => "solo",
+        PresenceState::Away => "away",
+        PresenceState::Offline => "offline",
+        PresenceState::Unknown => "unknown",
     }
 }
 
@@ -49,27 +86,23 @@ impl Seen {
     pub fn words(self, now: f64) -> String {
         let ago = self.at.map(|at| ago(now - at));
         match (self.state, ago) {
-            (PresenceState::Available, _) => "Available".to_owned(),
-            (PresenceState::Busy, _) => "Busy".to_owned(),
-            (PresenceState::Solo, _) => "Listens to one room".to_owned(),
-            (PresenceState::Away, _) => "Away".to_owned(),
-            (PresenceState::Offline, Some(ago)) => format!("Offline, left {ago}"),
-            (PresenceState::Offline, None) => "Offline".to_owned(),
-            (PresenceState::Unknown, Some(ago)) => format!("Not known; last heard of {ago}"),
-            (PresenceState::Unknown, None) => "Not known; never heard of".to_owned(),
+            (PresenceState::Offline, Some(ago)) => t!("presence-offline-since", ago = ago),
+            (PresenceState::Unknown, Some(ago)) => t!("presence-unknown-since", ago = ago),
+            (PresenceState::Unknown, None) => t!("presence-unknown-ever"),
+            (
+                PresenceState::Available
+                | PresenceState::Busy
+                | PresenceState::Solo
+                | PresenceState::Away
+                | PresenceState::Offline,
+                _,
+            ) => presence_words(self.state),
         }
     }
 
     /// The class of its mark: each state has one shape everywhere.
     pub fn class(self) -> &'static str {
-        match self.state {
-            PresenceState::Available => "available",
-            PresenceState::Busy => "busy",
-            PresenceState::Solo => "solo",
-            PresenceState::Away => "away",
-            PresenceState::Offline => "offline",
-            PresenceState::Unknown => "unknown",
-        }
+        presence_class(self.state)
     }
 
     /// Whether the person can be expected to hear what is said now.
@@ -103,10 +136,10 @@ fn ago(ms: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least zero, and saturating")]
     let seconds = (ms / 1_000.0).max(0.0) as u64;
     match seconds {
-        0..60 => "less than a minute ago".to_owned(),
-        60..7_200 => format!("{} min ago", seconds / 60),
-        7_200..172_800 => format!("{} h ago", seconds / 3_600),
-        _ => format!("{} days ago", seconds / 86_400),
+        0..60 => t!("ago-now"),
+        60..7_200 => t!("ago-minutes", count = seconds / 60),
+        7_200..172_800 => t!("ago-hours", count = seconds / 3_600),
+        _ => t!("ago-days", count = seconds / 86_400),
     }
 }
 

@@ -5,6 +5,7 @@ use holler_core::units::{BurstId, RoomId};
 use holler_core::wire::socket::{DenyReason, RevokeReason};
 
 use crate::port::{Ask, Tone};
+use crate::t;
 
 /// For how long an emergency opens the microphone, ms, from the moment on at which it really runs.
 const EMERGENCY_OPEN_MS: f64 = 10_000.0;
@@ -129,7 +130,7 @@ impl Press {
             }
             TalkState::Denied { reason } => {
                 asks.push(Ask::Tone(Tone::Denied));
-                PressState::Denied { words: denied(reason).to_owned() }
+                PressState::Denied { words: denied(reason) }
             }
             TalkState::Refused { problem } => {
                 asks.push(Ask::Tone(Tone::Denied));
@@ -137,7 +138,7 @@ impl Press {
             }
             TalkState::Revoked { reason } => {
                 asks.push(Ask::Tone(Tone::Denied));
-                PressState::Revoked { words: revoked(reason).to_owned() }
+                PressState::Revoked { words: revoked(reason) }
             }
             TalkState::Offline => PressState::Offline,
             TalkState::Ending | TalkState::Repairing { .. } => {
@@ -168,22 +169,22 @@ impl Press {
     }
 }
 
-fn denied(reason: DenyReason) -> &'static str {
+fn denied(reason: DenyReason) -> String {
     match reason {
-        DenyReason::Busy => "Somebody else is talking. Press again when they are done.",
-        DenyReason::QueueFull => "Too many are waiting to talk here. Press again in a while.",
-        DenyReason::QueueExpired => "Your turn did not come in time. Press again.",
-        DenyReason::NotAllowed => "You may listen in this room, but not talk. An admin of the room can change that.",
-        DenyReason::HomeUnavailable => "The server is restarting. Press again in a moment.",
+        DenyReason::Busy => t!("denied-busy"),
+        DenyReason::QueueFull => t!("denied-queue-full"),
+        DenyReason::QueueExpired => t!("denied-queue-expired"),
+        DenyReason::NotAllowed => t!("denied-not-allowed"),
+        DenyReason::HomeUnavailable => t!("denied-unavailable"),
     }
 }
 
-fn revoked(reason: RevokeReason) -> &'static str {
+fn revoked(reason: RevokeReason) -> String {
     match reason {
-        RevokeReason::Preempted => "Somebody with priority took over. What you said until then is delivered.",
-        RevokeReason::TalkLimit => "The talk limit is reached. Let go, and press again to go on.",
-        RevokeReason::LinkLost => "The connection was lost for too long. What you said is delivered when it is back.",
-        RevokeReason::NotAllowed => "You may no longer talk in this room. An admin of the room can change that.",
-        RevokeReason::HomeUnavailable => "The server is restarting. What you said is delivered when it is back.",
+        RevokeReason::Preempted => t!("revoked-preempted"),
+        RevokeReason::TalkLimit => t!("revoked-limit"),
+        RevokeReason::LinkLost => t!("revoked-link"),
+        RevokeReason::NotAllowed => t!("revoked-not-allowed"),
+        RevokeReason::HomeUnavailable => t!("revoked-unavailable"),
     }
 }

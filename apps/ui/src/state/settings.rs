@@ -1,5 +1,8 @@
 //! What a person sets on this device, and the line in which a host keeps it.
 
+use crate::t;
+use crate::words::Language;
+
 /// How the screens look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Look {
@@ -45,13 +48,15 @@ pub struct Settings {
     pub noise: bool,
     /// Tones are sounded.
     pub tones: bool,
+    /// The language; `None`: the system's, or the browser's.
+    pub language: Option<Language>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let (echo, noise, tones) = (true, true, true);
-        let (look, microphone) = (Look::System, None);
-        Self { look, contrast: false, still: false, key: "Space".to_owned(), microphone, echo, noise, tones }
+        let (look, microphone, language) = (Look::System, None, None);
+        Self { look, contrast: false, still: false, key: "Space".to_owned(), microphone, echo, noise, tones, language }
     }
 }
 
@@ -61,10 +66,12 @@ const WORD_BYTES_MAX: usize = 256;
 impl Settings {
     /// As one line, for a host to keep.
     pub fn line(&self) -> String {
-        let Self { look, contrast, still, key, microphone, echo, noise, tones } = self;
+        let Self { look, contrast, still, key, microphone, echo, noise, tones, language } = self;
+        let language = language.map(Language::tag).unwrap_or_default();
         let microphone = microphone.as_deref().unwrap_or_default();
         format!(
-            "look={} contrast={contrast} still={still} echo={echo} noise={noise} tones={tones} key={key} microphone={microphone}",
+            "look={} contrast={contrast} still={still} echo={echo} noise={noise} tones={tones} language={language} key={key} \
+             microphone={microphone}",
             look.word()
         )
     }
@@ -85,6 +92,7 @@ impl Settings {
                 "echo" => settings.echo = flag(true),
                 "noise" => settings.noise = flag(true),
                 "tones" => settings.tones = flag(true),
+                "language" => settings.language = Language::of(value),
                 "key" => settings.key = word().unwrap_or(settings.key),
                 "microphone" => settings.microphone = word(),
                 _ => {}
@@ -96,7 +104,7 @@ impl Settings {
     /// What is said of the key: its place without the prefix that keyboards give it.
     pub fn key_words(&self) -> String {
         match self.key.as_str() {
-            "Space" => "the space bar".to_owned(),
+            "Space" => t!("key-space"),
             key => key.strip_prefix("Key").or_else(|| key.strip_prefix("Digit")).unwrap_or(key).to_owned(),
         }
     }

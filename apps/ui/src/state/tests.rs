@@ -235,6 +235,7 @@ fn the_past_is_asked_for_as_long_as_there_is_more() {
 #[test]
 fn settings_are_kept_in_a_line_and_outlive_a_sign_out() {
     let settings = Settings {
+        language: Some(crate::words::Language::Arabic),
         look: Look::Dark,
         contrast: true,
         still: true,
@@ -366,7 +367,7 @@ fn what_was_seen_is_told_once_and_only_while_the_screen_can_be_seen() {
 
 #[test]
 fn receipts_are_counted_in_words() {
-    let words = |of, delivered, taken| Reach { of, delivered, taken }.words("Heard");
+    let words = |of, delivered, taken| Reach { of, delivered, taken }.words(Taken::Heard);
     assert_eq!(words(9, 9, 7), "Heard by 7 of 9");
     assert_eq!(words(9, 9, 9), "Heard by all 9");
     assert_eq!(words(9, 5, 0), "Delivered to 5 of 9");

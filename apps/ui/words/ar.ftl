@@ -1,0 +1,271 @@
+# Holler's words in Arabic.
+
+## The product
+slogan = اضغط الزر باستمرار وتكلّم، فيسمعك كل من في الغرفة.
+starting = يبدأ Holler …
+back = رجوع
+close = إخفاء
+
+## Signing in
+sign-in = تسجيل الدخول
+sign-in-busy = جارٍ تسجيل الدخول …
+sign-in-name = اسم الدخول
+sign-in-empty = أدخل اسم الدخول وكلمة المرور.
+sign-in-help = ليس لديك حساب؟ اطلب دعوة ممن يدير هذا الخادم: رابطها يقود إلى نموذج كهذا. نسيت كلمة المرور؟ يمكنه أن يرسل إليك رابطًا لكلمة جديدة. تبقى مسجَّل الدخول في هذا المتصفح حتى تخرج.
+password = كلمة المرور
+password-new = كلمة مرور جديدة
+password-hint = عشرة أحرف على الأقل، ما لم يطلب هذا الخادم أكثر. بضع كلمات خيار جيد.
+password-show = إظهارها
+
+## A link that led here
+invite-title = أنت مدعو
+invite-join = الانضمام إلى { $workspace }
+invite-refused = لا يمكن استعمال هذه الدعوة: { $reason }
+invite-refused-hint = تنتهي الدعوة بعد مدة، أو بعد عدد من الأشخاص، أو حين تُسحب. اطلب دعوة جديدة ممن أرسلها.
+invite-looking = جارٍ النظر في الدعوة …
+invite-rooms = ستكون في:
+invite-name = اسمك
+invite-name-empty = أدخل اسمك كما يراه الآخرون.
+invite-login-hint = به تسجّل الدخول على أجهزة أخرى.
+invite-login-wrong = يتكوّن اسم الدخول من a-z و0-9 والنقطة والشرطة والشرطة السفلية، ويبدأ بحرف أو رقم.
+invite-password-empty = اختر كلمة مرور.
+invite-replaces = أنت مسجَّل الدخول هنا باسم { $login }. الانضمام ينشئ حسابًا جديدًا ويُخرج ذاك من هذا المتصفح.
+invite-submit = انضمام
+invite-busy = جارٍ الانضمام …
+reset-title = تعيين كلمة مرور جديدة
+reset-hint = يعمل هذا الرابط مرة واحدة. يُخرجك من كل مكان آخر ويُدخلك هنا.
+reset-submit = تعيين كلمة المرور
+reset-busy = جارٍ التعيين …
+entry-go-on = المتابعة باسم { $login }
+entry-sign-in = لدي حساب: تسجيل الدخول
+
+## The connection
+link-new = جارٍ الاتصال …
+link-up = متصل
+link-up-in = متصل · { $ms } مث
+link-trying = جارٍ الاتصال من جديد …
+link-down = غير متصل: { $reason }. المحاولة التالية بعد { $seconds } ث.
+link-ended = غير متصل
+link-ended-why = لا يوجد اتصال، ولن تُجرى محاولة: { $reason }.
+link-elsewhere = Holler مفتوح في علامة تبويب أو نافذة أخرى من هذا المتصفح، والاتصال لها.
+link-use-here = استعماله هنا
+link-connect = اتصال
+
+## Rooms
+rooms = الغرف
+rooms-none = لست في أي غرفة بعد. اطلب من مشرف أن يضيفك إلى واحدة: اسمك عنده { $login }. ستظهر هنا من تلقاء نفسها.
+rooms-fetching = جارٍ جلب غرفك …
+rooms-choose = اختر غرفة لتسمعها أولًا وتتكلم فيها.
+rooms-hear-all = تسمع كل غرفك؛ وحين تتكلم غرفتان معًا تُسمع التي تنظر إليها.
+rooms-back = رجوع إلى الغرف
+room-refused = لا يمكن متابعة هذه الغرفة: { $reason }
+room-new = { $count } جديد
+room-here = { $here } من { $all } هنا
+room-people =
+    { $count ->
+        [zero] لا أحد
+        [one] شخص واحد
+        [two] شخصان
+        [few] { $count } أشخاص
+        [many] { $count } شخصًا
+       *[other] { $count } شخص
+    }
+
+## The microphone
+microphone-ready = الميكروفون جاهز.
+microphone-why = لكي تتكلم، تحتاج هذه الصفحة إلى الميكروفون. يُفتح وأنت تضغط الزر ولدقيقتين بعده كي لا تُقطع الكلمة التالية؛ ولا يُفتح في غير ذلك أبدًا.
+microphone-asking = اختر «السماح» في الأعلى
+microphone-allow = السماح بالميكروفون الآن
+
+## The talk button
+talk = الكلام
+talk-wait = انتظر …
+talk-allow = اسمح بالميكروفون كي يسمعك الآخرون.
+talk-starting = جارٍ تشغيل الميكروفون
+talk-asking = جارٍ طلب الكلام
+talk-emergency = طوارئ: تكلّم
+talk-emergency-hint = ميكروفونك مفتوح، وكل من في الغرفة يرى حالة الطوارئ. المس الزر لإنهائها.
+talk-queued = في الدور: { $position } من { $waiting }
+talk-queued-hint = واصل الضغط: دورك حين يصير هذا أحمر.
+talk-now = تكلّم الآن
+talk-now-held = كل من في الغرفة يسمعك. ارفع إصبعك حين تنتهي.
+talk-now-latched = كل من في الغرفة يسمعك. المس مرة أخرى حين تنتهي.
+talk-offline = غير متصل
+talk-offline-held = يُسجَّل، ويُسلَّم من تلقاء نفسه حين يعود الاتصال.
+talk-offline-hint = ما تقوله يُسجَّل، ويُسلَّم حين يعود الاتصال.
+talk-offline-said = غير متصل: يُسجَّل
+talk-denied = ليس الآن
+talk-failed = لم ينجح ذلك
+talk-recorded = سُجِّل
+talk-recorded-hint = يُسلَّم من تلقاء نفسه حين يعود الاتصال. اترك هذه الصفحة مفتوحة حتى ذلك الحين.
+talk-recorded-said = سُجِّل: يُسلَّم حين يعود الاتصال
+talk-kept = لم يُسلَّم
+talk-kept-hint = يبقى على هذا الجهاز حتى تُغلق هذه الصفحة.
+talk-hold = اضغط باستمرار لتتكلم
+talk-tap = المس لتتكلم
+talk-ending = جارٍ الإرسال …
+talk-ending-hint = آخره في الطريق.
+talk-listen = استماع فقط
+talk-listen-hint = لك أن تستمع في هذه الغرفة. يستطيع مشرف الغرفة أن يسمح لك بالكلام.
+talk-other = { $name } يتكلم
+talk-other-hint = اضغط باستمرار لتأخذ دورًا.
+talk-other-emergency = طوارئ: { $name } يتكلم
+talk-other-emergency-hint = استمع. يستطيع المنسّق أن يتكلم فورًا، والآخرون يأخذون دورًا.
+talk-own = أنت تتكلم
+talk-no-microphone = لا ميكروفون
+talk-reached = { $reach }.
+talk-delivered = سُلِّم: كل كلمة عند الخادم.
+talk-delivered-said = سُلِّم
+talk-tap-hint = المس مرة أخرى للإنهاء.
+talk-key-hint = أو اضغط { $key } باستمرار.
+talk-latch = بلا يدين
+talk-seconds = { $seconds } ث
+key-space = مفتاح المسافة
+denied-busy = شخص آخر يتكلم. اضغط مرة أخرى حين ينتهي.
+denied-queue-full = كثيرون ينتظرون الكلام هنا. اضغط مرة أخرى بعد قليل.
+denied-queue-expired = لم يأتِ دورك في حينه. اضغط مرة أخرى.
+denied-not-allowed = لك أن تستمع في هذه الغرفة لا أن تتكلم. يستطيع مشرف الغرفة أن يغيّر ذلك.
+denied-unavailable = الخادم يعيد التشغيل. اضغط مرة أخرى بعد لحظة.
+revoked-preempted = أخذ الدور من له أولوية. ما قلته حتى ذلك الحين مُسلَّم.
+revoked-limit = بلغتَ حد الكلام. ارفع إصبعك، ثم اضغط مرة أخرى للمتابعة.
+revoked-link = انقطع الاتصال طويلًا. ما قلته يُسلَّم حين يعود.
+revoked-not-allowed = لم يعد لك أن تتكلم في هذه الغرفة. يستطيع مشرف الغرفة أن يغيّر ذلك.
+revoked-unavailable = الخادم يعيد التشغيل. ما قلته يُسلَّم حين يعود.
+
+## Emergencies
+emergency = طوارئ
+emergency-label = طوارئ: اضغط ثانيتين
+emergency-holding = واصل الضغط: { $seconds }
+emergency-own = حالة الطوارئ التي أعلنتها قائمة في { $room }. كل من هناك يراها.
+emergency-other = طوارئ: { $name }، في { $room }
+emergency-known = طوارئ { $name }، في { $room }
+emergency-see = رأيتها
+emergency-clear = إنهاؤها
+
+## What was said and written
+timeline = ما قيل وما كُتب
+timeline-empty = لم يُقل هنا شيء بعد. اضغط الزر باستمرار وقل مرحبًا: سترى هنا من سمعك.
+timeline-earlier = إظهار ما قبله
+timeline-no-match = لا شيء مما هنا يطابق.
+timeline-gap = ما كان قبل هذا لم يعد محفوظًا.
+search = بحث
+search-label = البحث في هذه الغرفة
+play-missed = تشغيل ما فات ({ $count })
+play-last = إعادة الأخير
+play-burst = تشغيل ما قاله { $name } في { $time }
+you = أنت
+somebody = شخص ما
+text-refused = لم تُرسل: { $reason }
+text-waiting = تنتظر الإرسال
+text-edited = عُدِّلت
+text-deleted = سُحبت
+burst-live = يتكلم الآن
+burst-interrupted = { $length } حتى الآن؛ انقطع الاتصال
+burst-missed = { $length }، فاتتك
+burst-reached = { $state } · { $reach }
+burst-emergency = طوارئ · { $state }
+length-unknown = الطول غير معروف
+length = { $seconds } ث
+event-at = { $time }: { $what }
+event-emergency-own = أعلنتَ حالة طوارئ
+event-emergency = طوارئ من { $name }
+event-cleared-own = أُنهيت حالة طوارئك
+event-cleared = أُنهيت طوارئ { $name }
+message = رسالة
+message-hint = اكتب رسالة
+message-send = إرسال
+reach-nobody = لا أحد غيرك في هذه الغرفة
+reach-delivered = وصل إلى { $count } من { $of }
+heard = سُمع
+heard-all = سمعه الجميع ({ $of })
+heard-some = سمعه { $count } من { $of }
+read = قُرئت
+read-all = قرأها الجميع ({ $of })
+read-some = قرأها { $count } من { $of }
+
+## People
+people = من في هذه الغرفة
+people-offline = لا اتصال: ما يُعرف عن الناس ينقضي أجله.
+people-counted = هذا العدد يُحصى ولا يُسرد.
+people-asking = جارٍ السؤال عمّن هنا …
+person-you = { $name } (أنت)
+presence-own = ما يراه الآخرون عنك
+presence-available = متاح
+presence-busy = مشغول
+presence-solo = يستمع إلى غرفة واحدة
+presence-away = بعيد
+presence-offline = غير متصل
+presence-offline-since = غير متصل، غادر { $ago }
+presence-unknown = غير معروف
+presence-unknown-since = غير معروف؛ آخر خبر عنه { $ago }
+presence-unknown-ever = غير معروف؛ لم يُسمع عنه قط
+ago-now = قبل أقل من دقيقة
+ago-minutes =
+    { $count ->
+        [zero] قبل أقل من دقيقة
+        [one] قبل دقيقة
+        [two] قبل دقيقتين
+        [few] قبل { $count } دقائق
+        [many] قبل { $count } دقيقة
+       *[other] قبل { $count } دقيقة
+    }
+ago-hours =
+    { $count ->
+        [zero] قبل أقل من ساعة
+        [one] قبل ساعة
+        [two] قبل ساعتين
+        [few] قبل { $count } ساعات
+        [many] قبل { $count } ساعة
+       *[other] قبل { $count } ساعة
+    }
+ago-days =
+    { $count ->
+        [zero] اليوم
+        [one] قبل يوم
+        [two] قبل يومين
+        [few] قبل { $count } أيام
+        [many] قبل { $count } يومًا
+       *[other] قبل { $count } يوم
+    }
+
+## Settings
+settings = الإعدادات
+set-sound = الصوت
+set-microphone = الميكروفون
+set-microphone-system = اختيار النظام
+set-microphone-hint = تظهر الأسماء بعد السماح بالميكروفون.
+set-echo = إزالة الصدى
+set-echo-hint = أوقفها إن كنت تلبس سماعات وتريد الصوت كما هو.
+set-noise = إزالة الضجيج
+set-noise-hint = الريح والمحركات والمراوح.
+set-tones = النغمات
+set-tones-hint = يُسمع الإنذار في كل حال.
+set-key = مفتاح الكلام
+set-key-press = اضغط المفتاح …
+set-key-is = هو { $key }: تغييره
+set-look = المظهر
+set-colours = الألوان
+set-look-system = كالنظام
+set-look-light = فاتح
+set-look-dark = داكن
+set-contrast = تباين عالٍ
+set-still = لا شيء يتحرك
+set-language = اللغة
+set-language-browser = كالمتصفح
+set-devices = أين سجّلت الدخول
+set-device-this = هذا الجهاز
+set-device-used = استُعمل { $ago }
+set-device-out = إخراج { $name }
+set-sign-out = إخراج
+set-devices-fetching = جارٍ جلب القائمة …
+set-sign-out-here = تسجيل الخروج هنا
+set-data = بياناتك
+set-data-hint = كل ما يحفظه هذا الخادم عنك، أسطرًا من JSON.
+set-data-save = حفظ نسخة
+
+## Faults
+sound-off = الصوت متوقف حتى تلمس هذه الصفحة: هكذا تريد المتصفحات.
+sound-on = تشغيل الصوت
+fault = حدث خطأ: { $detail }
+fault-keep = لم يستطع هذا الجهاز حفظ شيء: { $detail }
+fault-too-many = رسائل كثيرة تنتظر الإرسال: لم تُؤخذ هذه. أرسلها لاحقًا.

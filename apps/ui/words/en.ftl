@@ -1,0 +1,250 @@
+# Holler's words in English. Every other language says the same keys with the same arguments.
+#
+# The form is a part of Fluent (projectfluent.org): a message is one line, or one choice by one argument whose cases are
+# one line each. `apps/ui/src/words` says what is read, and its tests compare it with Fluent itself.
+
+## The product
+slogan = Hold a button, speak, and everyone in the room hears it.
+starting = Starting Holler …
+back = Back
+close = Put away
+
+## Signing in
+sign-in = Sign in
+sign-in-busy = Signing in …
+sign-in-name = Sign-in name
+sign-in-empty = Enter your sign-in name and your password.
+sign-in-help = No account? Ask whoever runs this server for an invite: its link leads to a form like this. Forgot the password? They can send you a link for a new one. You stay signed in on this browser until you sign out.
+password = Password
+password-new = New password
+password-hint = At least 10 characters, unless this server asks for more. A few words are good.
+password-show = Show it
+
+## A link that led here
+invite-title = You are invited
+invite-join = Join { $workspace }
+invite-refused = This invite can’t be used: { $reason }
+invite-refused-hint = An invite ends after a while, after so many people, or when it is taken back. Ask whoever sent it for a new one.
+invite-looking = Looking at the invite …
+invite-rooms = You will be in:
+invite-name = Your name
+invite-name-empty = Enter your name, as others are to see it.
+invite-login-hint = You sign in with it on other devices.
+invite-login-wrong = A sign-in name is made of a-z, 0-9, dot, dash and underscore, and begins with a letter or a digit.
+invite-password-empty = Choose a password.
+invite-replaces = You are signed in here as { $login }. Joining makes a new account and signs that one out of this browser.
+invite-submit = Join
+invite-busy = Joining …
+reset-title = Set a new password
+reset-hint = This link works once. It signs you out everywhere else, and in here.
+reset-submit = Set the password
+reset-busy = Setting it …
+entry-go-on = Go on as { $login }
+entry-sign-in = I have an account: sign in
+
+## The connection
+link-new = Connecting …
+link-up = Connected
+link-up-in = Connected · { $ms } ms
+link-trying = Connecting again …
+link-down = Offline: { $reason }. Next try in { $seconds } s.
+link-ended = Not connected
+link-ended-why = There is no connection, and none will be tried: { $reason }.
+link-elsewhere = Holler is open in another tab or window of this browser, which has the connection.
+link-use-here = Use it here
+link-connect = Connect
+
+## Rooms
+rooms = Rooms
+rooms-none = You are in no room yet. Ask an admin to add you to one: you are { $login } to them. It then shows here by itself.
+rooms-fetching = Fetching your rooms …
+rooms-choose = Choose a room to hear it first and to talk in it.
+rooms-hear-all = You hear all your rooms; where two talk at once, the one you look at plays.
+rooms-back = Back to the rooms
+room-refused = This room can’t be followed: { $reason }
+room-new = { $count } new
+room-here = { $here } of { $all } here
+room-people =
+    { $count ->
+        [one] { $count } person
+       *[other] { $count } people
+    }
+
+## The microphone
+microphone-ready = The microphone is ready.
+microphone-why = To talk, this page needs the microphone. It is open while you hold the button and for two minutes after, so that the next word is not clipped; never otherwise.
+microphone-asking = Choose “Allow” above
+microphone-allow = Allow the microphone now
+
+## The talk button
+talk = Talk
+talk-wait = Wait …
+talk-allow = Allow the microphone, so that others can hear you.
+talk-starting = Starting the microphone
+talk-asking = Asking to talk
+talk-emergency = Emergency: speak
+talk-emergency-hint = Your microphone is open, and everyone in the room sees the emergency. Tap the button to end it.
+talk-queued = In line: { $position } of { $waiting }
+talk-queued-hint = Keep holding: it is your turn when this turns red.
+talk-now = Speak now
+talk-now-held = Everyone in the room hears you. Let go when done.
+talk-now-latched = Everyone in the room hears you. Tap again when done.
+talk-offline = Offline
+talk-offline-held = It is recorded, and delivered by itself when the connection is back.
+talk-offline-hint = What you say is recorded, and delivered when the connection is back.
+talk-offline-said = Offline: it is recorded
+talk-denied = Not now
+talk-failed = That did not work
+talk-recorded = Recorded
+talk-recorded-hint = It is delivered by itself when the connection is back. Leave this page open until then.
+talk-recorded-said = Recorded: it is delivered when the connection is back
+talk-kept = Not delivered
+talk-kept-hint = It stays on this device until this page is closed.
+talk-hold = Hold to talk
+talk-tap = Tap to talk
+talk-ending = Sending …
+talk-ending-hint = The last of it is on its way.
+talk-listen = Listening only
+talk-listen-hint = You may listen in this room. An admin of the room can let you talk.
+talk-other = { $name } is talking
+talk-other-hint = Hold to get in line.
+talk-other-emergency = Emergency: { $name } is talking
+talk-other-emergency-hint = Listen. A dispatcher can talk at once, others get in line.
+talk-own = You are talking
+talk-no-microphone = No microphone
+talk-reached = { $reach }.
+talk-delivered = Delivered: the server has every word.
+talk-delivered-said = Delivered
+talk-tap-hint = Tap again to end.
+talk-key-hint = Or hold { $key }.
+talk-latch = Hands-free
+talk-seconds = { $seconds } s
+key-space = the space bar
+denied-busy = Somebody else is talking. Press again when they are done.
+denied-queue-full = Too many are waiting to talk here. Press again in a while.
+denied-queue-expired = Your turn did not come in time. Press again.
+denied-not-allowed = You may listen in this room, but not talk. An admin of the room can change that.
+denied-unavailable = The server is restarting. Press again in a moment.
+revoked-preempted = Somebody with priority took over. What you said until then is delivered.
+revoked-limit = The talk limit is reached. Let go, and press again to go on.
+revoked-link = The connection was lost for too long. What you said is delivered when it is back.
+revoked-not-allowed = You may no longer talk in this room. An admin of the room can change that.
+revoked-unavailable = The server is restarting. What you said is delivered when it is back.
+
+## Emergencies
+emergency = Emergency
+emergency-label = Emergency: hold for two seconds
+emergency-holding = Keep holding: { $seconds }
+emergency-own = Your emergency is on, in { $room }. Everyone there sees it.
+emergency-other = Emergency: { $name }, in { $room }
+emergency-known = Emergency of { $name }, in { $room }
+emergency-see = I see it
+emergency-clear = Clear it
+
+## What was said and written
+timeline = What was said and written
+timeline-empty = Nothing was said here yet. Hold the button and say hello: you see here who heard it.
+timeline-earlier = Show earlier
+timeline-no-match = Nothing of what is here matches.
+timeline-gap = What was before this is no longer kept.
+search = Search
+search-label = Search this room
+play-missed = Play missed ({ $count })
+play-last = Replay last
+play-burst = Play what { $name } said at { $time }
+you = You
+somebody = Somebody
+text-refused = Not sent: { $reason }
+text-waiting = Waiting to be sent
+text-edited = Changed
+text-deleted = Taken back
+burst-live = Talking now
+burst-interrupted = { $length } so far; the link broke
+burst-missed = { $length }, missed
+burst-reached = { $state } · { $reach }
+burst-emergency = Emergency · { $state }
+length-unknown = Length unknown
+length = { $seconds } s
+event-at = { $time }: { $what }
+event-emergency-own = your emergency
+event-emergency = emergency by { $name }
+event-cleared-own = your emergency was cleared
+event-cleared = the emergency of { $name } was cleared
+message = Message
+message-hint = Write a message
+message-send = Send
+reach-nobody = Nobody else is in this room
+reach-delivered = Delivered to { $count } of { $of }
+heard = Heard
+heard-all = Heard by all { $of }
+heard-some = Heard by { $count } of { $of }
+read = Read
+read-all = Read by all { $of }
+read-some = Read by { $count } of { $of }
+
+## People
+people = People in this room
+people-offline = No connection: what is known of people runs out.
+people-counted = So many people are counted, not listed.
+people-asking = Asking who is here …
+person-you = { $name } (you)
+presence-own = What others see of you
+presence-available = Available
+presence-busy = Busy
+presence-solo = Listens to one room
+presence-away = Away
+presence-offline = Offline
+presence-offline-since = Offline, left { $ago }
+presence-unknown = Not known
+presence-unknown-since = Not known; last heard of { $ago }
+presence-unknown-ever = Not known; never heard of
+ago-now = less than a minute ago
+ago-minutes = { $count } min ago
+ago-hours = { $count } h ago
+ago-days =
+    { $count ->
+        [one] { $count } day ago
+       *[other] { $count } days ago
+    }
+
+## Settings
+settings = Settings
+set-sound = Sound
+set-microphone = Microphone
+set-microphone-system = The system’s choice
+set-microphone-hint = Names show once the microphone was allowed.
+set-echo = Take out echo
+set-echo-hint = Off where you wear headphones and want it plain.
+set-noise = Take out noise
+set-noise-hint = Wind, engines, fans.
+set-tones = Tones
+set-tones-hint = An alarm sounds in any case.
+set-key = Key that talks
+set-key-press = Press the key …
+set-key-is = It is { $key }: change it
+set-look = Appearance
+set-colours = Colours
+set-look-system = As the system
+set-look-light = Light
+set-look-dark = Dark
+set-contrast = High contrast
+set-still = Nothing moves
+set-language = Language
+set-language-browser = As the browser
+set-devices = Where you are signed in
+set-device-this = This one
+set-device-used = Used { $ago }
+set-device-out = Sign out { $name }
+set-sign-out = Sign out
+set-devices-fetching = Fetching the list …
+set-sign-out-here = Sign out here
+set-data = Your data
+set-data-hint = Everything that this server keeps of you, as lines of JSON.
+set-data-save = Save a copy
+
+## Faults
+sound-off = Sound is off until you touch this page: browsers want it so.
+sound-on = Turn sound on
+fault = Something went wrong: { $detail }
+fault-keep = This device could not keep something: { $detail }
+fault-too-many = Too many messages wait to be sent: this one was not taken. Send it later.
