@@ -8,7 +8,7 @@
 mod verdict;
 
 use std::io::{Write, stderr, stdout};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -45,11 +45,8 @@ pub struct Options {
 /// Runs the demo and prints its table. `true` when every listener heard everything.
 pub fn run(options: &Options) -> Result<bool> {
     let programs = programs::folder(options.programs.as_deref())?;
-    let speech = if options.speech.is_empty() {
-        SPEECH.map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)).to_vec()
-    } else {
-        options.speech.clone()
-    };
+    let speech =
+        if options.speech.is_empty() { SPEECH.map(programs::fixture).to_vec() } else { options.speech.clone() };
     let scratch = tempfile::tempdir().context("a scratch folder")?;
     tell("starting a server and signing four people in");
     let server = Server::start(&programs, scratch.path())?;

@@ -33,6 +33,28 @@ pub fn folder(named: Option<&Path>) -> Result<PathBuf> {
     own.parent().map(Path::to_owned).context("this program lies in no folder")
 }
 
+/// Builds `hollerd` and `holler` into the folder of the test that calls it, and gives that folder.
+///
+/// The tests of a crate are built after that crate's own programs, not after those of other crates.
+pub fn build() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("where this test is")?;
+    // target/debug/deps/cli-…
+    let folder = own.ancestors().nth(2).context("a test lies in a target folder")?;
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--locked", "-p", "holler-server", "-p", "holler-cli", "--target-dir"]);
+    build.arg(folder.parent().context("a target folder")?).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    ensure!(build.status().context("cargo")?.success(), "hollerd and holler could not be built");
+    Ok(folder.to_owned())
+}
+
+/// A recording that comes with Holler.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
 /// A path as an argument.
 pub fn text(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{} is no UTF-8", path.display()))
@@ -146,12 +168,12 @@ impl Running {
         Ok(Some(self.seen.len() - 1))
     }
 
-    /// Waits for a line; those before it are kept too.
-    pub fn wait_for(&mut self, patience: Duration, wanted: impl Fn(&Value) -> bool) -> Result<()> {
+    /// Waits for a line and gives it; those before it are kept too.
+    pub fn wait_for(&mut self, patience: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let deadline = Instant::now() + patience;
         while let Some(at) = self.read(deadline)? {
             if wanted(&self.seen[at]) {
-                return Ok(());
+                return Ok(self.seen[at].clone());
             }
         }
         let _ = self.process.child.wait();

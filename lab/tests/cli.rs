@@ -3,35 +3,22 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use holler_lab::programs::{Ended, PASSWORD, Server};
+use holler_lab::programs::{self, Ended, PASSWORD, Server};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ROOM: &str = "Everyone";
 
-/// Builds the programs, once, into the folder in which this test lies, and gives that folder: what runs is what the sources say.
+/// The programs, built once: what runs is what the sources say.
 fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let own = std::env::current_exe().unwrap();
-        // target/debug/deps/cli-…
-        let folder = own.parent().unwrap().parent().unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--locked", "-p", "holler-server", "-p", "holler-cli", "--target-dir"]);
-        build.arg(folder.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "building hollerd and holler");
-        folder.to_owned()
-    })
+    FOLDER.get_or_init(|| programs::build().unwrap())
 }
 
 fn fixture(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name).to_str().unwrap().to_owned()
+    programs::fixture(name).to_str().unwrap().to_owned()
 }
 
 struct World {

@@ -4,32 +4,23 @@
 
 use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use holler_client::audio::wav;
-use holler_lab::programs::{Ended, Running, Server};
+use holler_lab::programs::{self, Ended, Running, Server};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const ROOM: &str = "Everyone";
 
-/// Builds the programs, once, into the folder in which this test lies, and gives that folder.
+/// The programs, built once.
 fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let own = std::env::current_exe().unwrap();
-        let folder = own.parent().unwrap().parent().unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--locked", "-p", "holler-server", "-p", "holler-cli", "--target-dir"]);
-        build.arg(folder.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
-        assert!(build.status().unwrap().success(), "building hollerd and holler");
-        folder.to_owned()
-    })
+    FOLDER.get_or_init(|| programs::build().unwrap())
 }
 
 fn fixture(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name).to_str().unwrap().to_owned()
+    programs::fixture(name).to_str().unwrap().to_owned()
 }
 
 /// Speech of this many seconds, made of the fixture over and over.
@@ -77,15 +68,20 @@ fn a_long_burst_over_a_cut_link_arrives_whole_and_in_order_though_another_talked
     std::thread::sleep(Duration::from_secs(10).saturating_sub(cut.elapsed()));
     link.mend();
     let mended = Instant::now();
-    let said = |ended: &Ended| ended.line("delivered").unwrap()["burst"].as_str().unwrap().to_owned();
-    let alice = end(alice, 0);
-    let (first, second) = (said(&alice), said(&ben));
-    let frames = alice.line("delivered").unwrap()["frames"].as_u64().unwrap();
-    let mut slowest = Duration::ZERO;
-    for mut listener in listeners {
-        let burst = first.clone();
-        listener.wait_for(PATIENCE, move |line| line["type"] == "complete" && line["burst"] == burst.as_str()).unwrap();
-        slowest = slowest.max(mended.elapsed());
+    let said = |delivered: &serde_json::Value| delivered["burst"].as_str().unwrap().to_owned();
+    let delivered = alice.wait_for(PATIENCE, |line| line["type"] == "delivered").unwrap();
+    let (first, second) = (said(&delivered), said(ben.line("delivered").unwrap()));
+    let frames = delivered["frames"].as_u64().unwrap();
+    let whole = |line: &serde_json::Value| {
+        line["type"] == "complete" && line["burst"] == first.as_str() && line["frames"] == frames
+    };
+    for listener in &mut listeners {
+        listener.wait_for(PATIENCE, whole).unwrap();
+    }
+    let slowest = mended.elapsed();
+    // The talker stays for a while to learn who heard it.
+    end(alice, 0);
+    for listener in listeners {
         let heard = end(listener, 0);
         let whole = |burst: &str| heard.lines.iter().find(|line| line["type"] == "complete" && line["burst"] == burst);
         let complete = whole(&first).unwrap();

@@ -68,6 +68,16 @@ pub enum Line {
         /// Which.
         entry: Entry,
     },
+    /// A text that was written without a connection is on its disk.
+    KeptText {
+        /// Which.
+        client_id: ClientId,
+    },
+    /// A burst was spoken to its end, and is on its disk.
+    KeptBurst {
+        /// Which.
+        burst: BurstId,
+    },
     /// A burst of its own is at the server.
     Delivered {
         /// Which.
@@ -147,6 +157,15 @@ pub fn run(orders: &str) -> Result<()> {
     result
 }
 
+/// Says it once all that was handed to the store is on disk. From then on no kill may lose it.
+fn kept(store: &Store, line: Line) {
+    let store = store.clone();
+    tokio::task::spawn_blocking(move || {
+        store.flush();
+        say(&line);
+    });
+}
+
 async fn live(orders: &Orders) -> Result<()> {
     let Orders { room, seed, .. } = *orders;
     let store = Store::open(&orders.folder, &crate::programs::unlock(), |fault| say(&Line::Trouble { detail: fault }))?;
@@ -185,7 +204,7 @@ async fn live(orders: &Orders) -> Result<()> {
                     waiting.insert(client.send(room, EventBody::MessagePosted { text, reply_to: None })?);
                 }
                 if talking.is_none() && chance.one_in(60) {
-                    client.key_down(room, Talk { queue: true, ..Talk::default() })?;
+                    client.key_down(room, Talk { queue: true, when_free: true, ..Talk::default() })?;
                     talking = Some(now);
                 }
             }
@@ -210,6 +229,12 @@ async fn live(orders: &Orders) -> Result<()> {
                 }
                 Told::Notice(Notice::Send { state: SendState::Refused { problem }, .. }) => {
                     say(&Line::Trouble { detail: format!("a text was refused: {problem}") });
+                }
+                Told::Notice(Notice::Send { client_id, state: SendState::Waiting, .. }) => {
+                    kept(&store, Line::KeptText { client_id });
+                }
+                Told::Notice(Notice::Talk { burst, state: TalkState::Ending, .. }) => {
+                    kept(&store, Line::KeptBurst { burst });
                 }
                 Told::Notice(Notice::Talk { burst, state: TalkState::Delivered, .. }) => say(&Line::Delivered { burst }),
                 Told::Notice(Notice::HistoryGap { first_seq, .. }) => {

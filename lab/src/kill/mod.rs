@@ -55,6 +55,8 @@ pub struct Report {
     pub seen: usize,
     /// Bursts that were delivered.
     pub bursts: usize,
+    /// Texts and bursts that a client had said it keeps, delivered in the end.
+    pub kept: usize,
     /// Events in the log at the end.
     pub log: usize,
     /// What must not be.
@@ -106,6 +108,10 @@ struct Lab {
     /// The same when the client last began to ask for the log's end.
     asked: BTreeMap<usize, u64>,
     delivered: BTreeSet<BurstId>,
+    /// Texts that were on the disk of their client before there was a connection.
+    kept_texts: BTreeSet<history::Key>,
+    /// Bursts that were spoken, and on the disk of their client.
+    kept_bursts: BTreeSet<BurstId>,
     /// What was acked, by whom, in which order.
     acked: Vec<(usize, ClientId)>,
     gaps: Vec<String>,
@@ -197,6 +203,8 @@ async fn prepare(programs: &Path, scratch: &Path, seed: u64) -> Result<(Rest, La
         own: BTreeMap::new(),
         asked: BTreeMap::new(),
         delivered: BTreeSet::new(),
+        kept_texts: BTreeSet::new(),
+        kept_bursts: BTreeSet::new(),
         acked: Vec::new(),
         gaps: Vec::new(),
         report: Report::default(),
@@ -312,6 +320,12 @@ impl Lab {
                 self.heads.insert(client, entry.seq);
                 self.records.push(Record::Seen { reader, entry });
             }
+            Line::KeptText { client_id } => {
+                self.kept_texts.insert((self.devices[client], *client_id.bytes()));
+            }
+            Line::KeptBurst { burst } => {
+                self.kept_bursts.insert(burst);
+            }
             Line::Delivered { burst } => {
                 self.delivered.insert(burst);
             }
@@ -358,11 +372,16 @@ impl Lab {
             }
             let head = log.last().map_or(0, |entry| entry.seq);
             let all = (0..CLIENTS).all(|client| self.heads.get(&client) == Some(&head));
+            let there: BTreeSet<history::Key> = log.iter().map(|entry| entry.key).collect();
+            let all = all && self.kept_texts.is_subset(&there);
             if all && quiet_since.elapsed() > Duration::from_secs(2) {
                 break;
             }
             if Instant::now() > deadline {
                 self.report.faults.push(format!("hang: the log ends at {head}; clients are at {:?}", self.heads));
+                for (_, text) in self.kept_texts.difference(&there) {
+                    self.report.faults.push(format!("{} was kept and is not in the log", ClientId::from_bytes(*text)));
+                }
                 break;
             }
         }
@@ -370,33 +389,45 @@ impl Lab {
         Ok(log)
     }
 
-    /// What was delivered is there, every frame of it.
+    /// What was delivered, or kept to be, is there, every frame of it.
     async fn bursts(&mut self, rest: &Rest) -> Result<()> {
-        for burst in &self.delivered {
-            let (from, to) = (FrameNo(1), FrameNo(15_000));
-            let (stored, known) = loop {
-                let both = async {
-                    anyhow::Ok((rest.frames(self.room, *burst, from, to).await?, rest.burst(self.room, *burst).await?))
+        let mut deadline = Instant::now() + PATIENCE;
+        for burst in self.delivered.union(&self.kept_bursts) {
+            let told = self.delivered.contains(burst);
+            loop {
+                let fault = match self.whole(rest, *burst).await {
+                    Ok(None) => break,
+                    Ok(Some(fault)) => fault,
+                    Err(error) if error.is(ProblemKind::NotFound) => "is not there".into(),
+                    Err(error) if error.is(ProblemKind::RateLimited) => {
+                        deadline += quota(&error).await;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
                 };
-                match both.await {
-                    Ok(both) => break both,
-                    Err(error) => match error.downcast_ref::<RestError>() {
-                        Some(refused) if refused.is(ProblemKind::RateLimited) => {
-                            quota(refused).await;
-                        }
-                        Some(_) | None => return Err(error),
-                    },
+                // One that a client keeps may still be on its way.
+                if told || Instant::now() > deadline {
+                    let word = if told { "delivered" } else { "kept" };
+                    self.report.faults.push(format!("{burst} was {word} and {fault}"));
+                    break;
                 }
-            };
-            let right = stored.iter().zip(1..).all(|((number, payload), expected)| {
-                number.0 == expected && *payload == client::payload(*burst, number.0)
-            });
-            if !known.complete || !right || stored.is_empty() {
-                let count = stored.len();
-                self.report.faults.push(format!("{burst} was delivered and has {count} frames, right: {right}"));
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
         self.report.bursts = self.delivered.len();
+        self.report.kept = self.kept_texts.len() + self.kept_bursts.len();
         Ok(())
+    }
+
+    /// What a burst lacks.
+    async fn whole(&self, rest: &Rest, burst: BurstId) -> Result<Option<String>, RestError> {
+        let stored = rest.frames(self.room, burst, FrameNo(1), FrameNo(15_000)).await?;
+        let known = rest.burst(self.room, burst).await?;
+        let right = stored
+            .iter()
+            .zip(1..)
+            .all(|((number, payload), expected)| number.0 == expected && *payload == client::payload(burst, number.0));
+        let fault = || format!("has {} frames, right: {right}, complete: {}", stored.len(), known.complete);
+        Ok((!known.complete || !right || stored.is_empty()).then(fault))
     }
 }

@@ -178,17 +178,19 @@ impl Server {
         let mut replaced = None;
         if socket.session.is_none() {
             let (user, device) = (person.user, person.device);
-            let connection = Arc::new(Connection::new(number, user, device, Arc::clone(&socket.out), now));
+            let id = self.next_connection;
+            self.next_connection += 1;
+            let connection = Arc::new(Connection::new(id, user, device, Arc::clone(&socket.out), now));
             self.board.opened(&connection, presence);
             self.heard.insert(device, now);
             socket.session = Some(Session { connection, rooms: BTreeSet::new(), bursts: VecDeque::new() });
-            replaced = self.devices.insert(device, number);
+            replaced = self.devices.insert(device, (id, number));
         } else if let Some((session, state)) = socket.session.as_ref().zip(presence) {
             self.board.set(&session.connection, state);
         }
         socket.out.floor(encode(&welcome), None);
         self.wake_board(now);
-        if let Some(older) = replaced.and_then(|older| self.sockets.get_mut(&older)) {
+        if let Some(older) = replaced.and_then(|(_, older)| self.sockets.get_mut(&older)) {
             older.out.close(CloseCode::Replaced);
             older.closing = true;
         }
@@ -237,7 +239,7 @@ impl Server {
             ClientMessage::Unsubscribe { room } => {
                 let followed = session.rooms.remove(&room);
                 if followed {
-                    self.command(room, Command::Leave { device, connection: number });
+                    self.command(room, Command::Leave { device, connection: connection.id });
                 }
             }
             ClientMessage::Send { room, client_id, epoch, body, .. } => {

@@ -68,8 +68,11 @@ pub(super) struct Server {
     pub(super) people: Vec<Person>,
     pub(super) homes: BTreeMap<RoomId, Home>,
     pub(super) sockets: BTreeMap<u64, Socket>,
-    pub(super) devices: BTreeMap<DeviceId, u64>,
+    /// The newest connection of each device, and its socket.
+    pub(super) devices: BTreeMap<DeviceId, (u64, u64)>,
     next_socket: u64,
+    /// Connections are numbered as their devices sign in: of two sockets of one device the one that signed in last counts.
+    pub(super) next_connection: u64,
     pub(super) next_ticket: u64,
     fanned_until: BTreeMap<RoomId, Mono>,
     pub(super) plant: Option<Plant>,
@@ -125,6 +128,7 @@ impl Server {
             sockets: BTreeMap::new(),
             devices: BTreeMap::new(),
             next_socket: 1,
+            next_connection: 1,
             next_ticket: 1,
             fanned_until: BTreeMap::new(),
             plant,
@@ -475,7 +479,7 @@ impl Server {
             self.board.closed(&session.connection, ending);
             self.wake_board(self.clock.now());
         }
-        if self.devices.get(&device) == Some(&id) {
+        if self.devices.get(&device).is_some_and(|(newest, _)| *newest == id) {
             self.devices.remove(&device);
         }
         for room in session.rooms {

@@ -1,10 +1,11 @@
 //! `./x lab kill`: see [`crate::kill`].
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::say;
+use crate::programs;
 
 /// What `kill` takes.
 #[derive(Debug, clap::Args)]
@@ -22,13 +23,7 @@ pub struct Options {
 
 /// Runs it and prints its report.
 pub(super) fn run(options: &Options) -> Result<bool> {
-    let programs = match &options.programs {
-        Some(folder) => folder.clone(),
-        None => {
-            let own = std::env::current_exe().context("where this program is")?;
-            own.parent().map(Path::to_owned).context("this program lies in no folder")?
-        }
-    };
+    let programs = programs::folder(options.programs.as_deref())?;
     let report = crate::kill::run(&programs, options.times, options.seed)?;
     for fault in &report.faults {
         say(&format!("VIOLATION {fault}"));
@@ -37,7 +32,7 @@ pub(super) fn run(options: &Options) -> Result<bool> {
     let rate = f64::from(u32::try_from(kills).unwrap_or(u32::MAX)) / report.took.as_secs_f64();
     say(&format!(
         "{kills} kills ({} of the server, {} of clients) in {:.0} s, {rate:.1} a second: {} acks, {} events shown, {} events \
-         in the log, {} bursts delivered; {} faults",
+         in the log, {} bursts delivered, {} texts and bursts kept over kills; {} faults",
         report.server_kills,
         report.client_kills,
         report.took.as_secs_f64(),
@@ -45,6 +40,7 @@ pub(super) fn run(options: &Options) -> Result<bool> {
         report.seen,
         report.log,
         report.bursts,
+        report.kept,
         report.faults.len()
     ));
     Ok(report.faults.is_empty())
