@@ -5,6 +5,8 @@
 //! burst is made. What did not come live is fetched over REST once the sender ended the burst, so that in the end a listener
 //! has every frame, whatever the link did meanwhile.
 
+mod choice;
+mod figures;
 mod incoming;
 
 use core::time::Duration;
@@ -17,9 +19,12 @@ use super::backoff::backoff;
 use super::jitter::{Entry, History, Jitter, Playout, Stretch};
 use super::notice::HeardState;
 use super::ports::{FetchError, Output, ServerTime, Store};
+use choice::Choice;
+pub use choice::Hearing;
+pub use figures::Heard;
 use incoming::{Begun, End, Fetch, Incoming, Play};
 
-use crate::model::{BurstDigest, Event, EventBody, FrameRange, Priority};
+use crate::model::{BurstDigest, Event, EventBody, FrameRange};
 use crate::units::{BurstId, FloorToken, FrameNo, Mono, RoomId, UnixMs};
 use crate::wire::limits::REPAIR_WAIT;
 use crate::wire::socket::FloorState;
@@ -96,7 +101,8 @@ pub(super) struct Listen {
     /// The highest token accepted in each room.
     accepted: BTreeMap<RoomId, FloorToken>,
     early: VecDeque<(Mono, VoiceFrame)>,
-    primary: Option<RoomId>,
+    choice: Choice,
+    heard: Option<Heard>,
     play_all: bool,
     reach: u16,
     history: History,
@@ -109,15 +115,12 @@ impl Listen {
             bursts: VecDeque::new(),
             accepted: BTreeMap::new(),
             early: VecDeque::new(),
-            primary: None,
+            choice: Choice::default(),
+            heard: None,
             play_all,
             reach,
             history: History::default(),
         }
-    }
-
-    pub(super) fn set_primary(&mut self, room: Option<RoomId>) {
-        self.primary = room;
     }
 
     /// What became of bursts; `None` when all was told.
@@ -184,29 +187,12 @@ impl Listen {
         self.take_early(cx, half_rtt, header.burst);
     }
 
-    /// Decides which plays: an emergency always, otherwise the primary room before others, otherwise who began first.
+    /// Begins to play it, unless something else has precedence.
     fn begin(&mut self, cx: &mut Cx<'_>, at: usize) {
-        let (room, emergency) = (self.bursts[at].room, self.bursts[at].priority == Priority::Emergency);
-        let primary = self.primary == Some(room);
-        let mut plays = true;
-        if !self.play_all {
-            for other in &mut self.bursts {
-                // In one room one talks after the other: the end of the last may still be playing.
-                if !other.is_audible(cx.now) || other.room == room {
-                    continue;
-                }
-                let other_emergency = other.priority == Priority::Emergency;
-                if (emergency || primary && Some(other.room) != self.primary) && !other_emergency {
-                    cx.push(Output::StopPlayback { burst: other.id() });
-                    other.play = Play::Held;
-                    other.tell(cx, HeardState::Missed);
-                } else if !emergency {
-                    plays = false;
-                }
-            }
-        }
+        let plays = self.gives_way(cx, at);
         let (now, reach, history) = (cx.now, self.reach, self.history.clone());
         let burst = &mut self.bursts[at];
+        let room = burst.room;
         if !plays {
             burst.play = Play::Held;
             return burst.tell(cx, HeardState::Missed);
@@ -216,6 +202,8 @@ impl Listen {
         burst.play = Play::Playing { jitter, pulled_at: now };
         cx.push(Output::StartPlayback { burst: burst.id(), room, header: burst.header, user: burst.user });
         burst.tell(cx, HeardState::Playing { late: burst.late.is_some() });
+        let id = burst.id();
+        self.note_begin(id);
     }
 
     /// A frame came.
@@ -235,7 +223,12 @@ impl Listen {
                 return;
             }
             *accepted = frame.token;
+            let id = burst.id();
+            self.note_came(id, half_rtt, &frame);
         }
+        let Some(burst) = self.bursts.iter_mut().find(|burst| burst.id().tag() == frame.tag && !burst.settled) else {
+            return;
+        };
         burst.insert(cx.now, half_rtt, frame);
         if matches!(burst.play, Play::Playing { .. }) && !matches!(cx.out.back(), Some(Output::FramesCame)) {
             cx.push(Output::FramesCame);
@@ -344,7 +337,9 @@ impl Listen {
                 {
                     burst.begun = Begun::Handed { number, captured };
                 }
-                match burst.frames.frame(number).cloned() {
+                let payload = burst.frames.frame(number).cloned();
+                self.note_handed(cx.now, at, number);
+                match payload {
                     Some(payload) => Pull::Frame { number, payload, stretch },
                     None => Pull::Conceal { lost: number },
                 }
@@ -376,6 +371,8 @@ impl Listen {
         let Some(at) = self.position(id) else { return };
         let burst = &mut self.bursts[at];
         burst.played_to = burst.played_to.max(Some(number));
+        self.note_played(id, number, heard_at);
+        let burst = &mut self.bursts[at];
         if let Begun::Handed { number: first, captured } = burst.begun
             && first == number
         {

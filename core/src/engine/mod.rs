@@ -41,7 +41,7 @@ mod talk;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-pub use listen::Pull;
+pub use listen::{Heard, Hearing, Pull};
 pub use notice::{HeardState, LinkReason, LinkState, Notice, PresenceFeed, SendState, TalkState};
 pub use ports::{
     Command, ConnectFailure, FetchError, Input, Lane, LinkNo, Output, Received, Restored, ServerTime, Spoken, Store,
@@ -217,6 +217,11 @@ impl Engine {
         let pull = self.listen.pull(&mut cx!(self, now), burst);
         self.ends(now);
         pull
+    }
+
+    /// The burst that plays, or played last, in figures.
+    pub fn heard(&self) -> Option<Heard> {
+        self.listen.heard()
     }
 
     /// The round trip to the server, smoothed; `None` before it was measured.
@@ -396,7 +401,9 @@ impl Engine {
         match command {
             Command::Follow { room, cursor, voice } => self.rooms.follow(&mut cx, room, cursor, voice),
             Command::Unfollow { room } => self.rooms.unfollow(&mut cx, room),
-            Command::SetPrimary { room } => self.listen.set_primary(room),
+            Command::SetPrimary { room } => self.listen.set_primary(&mut cx, room),
+            Command::SetHearing { hearing } => self.listen.set_hearing(&mut cx, hearing),
+            Command::Mute { room, muted } => self.listen.mute(&mut cx, room, muted),
             Command::KeepRoster => self.roster.keep(&mut cx),
             Command::Read { room, cursor } => self.receipts.read(&mut cx, room, cursor),
             Command::Heard { room, burst } => self.receipts.heard(&mut cx, room, burst),

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use storage::{Restored, ServerTime, Spoken, Store};
 
+use super::listen::Hearing;
 use super::notice::Notice;
 use crate::model::{BurstHeader, EventBody, PresenceState, Priority};
 use crate::units::{Bitrate, BurstId, ClientId, Cursor, DeviceId, FrameMs, FrameNo, Incarnation, Mono, RoomId, UserId};
@@ -91,6 +92,18 @@ pub enum Command {
     SetPrimary {
         /// The room; `None`: the one that began first goes on.
         room: Option<RoomId>,
+    },
+    /// Which of the rooms that are followed may be heard. An emergency always may.
+    SetHearing {
+        /// Which.
+        hearing: Hearing,
+    },
+    /// A room is silent from now on, but for emergencies; or no longer.
+    Mute {
+        /// The room.
+        room: RoomId,
+        /// Whether it is silent.
+        muted: bool,
     },
     /// The talk button went down.
     KeyDown {

@@ -354,6 +354,80 @@ fn when_two_rooms_talk_the_primary_plays_and_an_emergency_always() {
     assert_eq!(plays(&mut bench), [(burst(2), false), (burst(4), true)]);
 }
 
+/// Rooms 3 and 4: somebody talks in each.
+fn two_talk(bench: &mut Bench) {
+    bench.say(&ServerMessage::Floor { room: id(3), floor: taken(1, 60, 1) });
+    bench.say(&ServerMessage::Floor { room: id(4), floor: taken(1, 61, 2) });
+}
+
+fn emergency(number: u8, user: u8, burst: u8) -> FloorState {
+    let mut floor = taken(number.into(), user, burst);
+    if let FloorState::Taken { priority, .. } = &mut floor {
+        *priority = crate::model::Priority::Emergency;
+    }
+    floor
+}
+
+#[test]
+fn whoever_is_not_to_be_disturbed_hears_emergencies_only() {
+    let mut bench = two_rooms();
+    bench.input(Input::Command(Command::SetHearing { hearing: Hearing::Nothing }));
+    two_talk(&mut bench);
+    assert_eq!(plays(&mut bench), []);
+    bench.say(&ServerMessage::Floor { room: id(3), floor: emergency(2, 62, 3) });
+    assert_eq!(plays(&mut bench), [(burst(3), true)]);
+    // Whoever may be disturbed again hears who is talking, from here on; not above the emergency.
+    bench.input(Input::Command(Command::SetHearing { hearing: Hearing::All }));
+    assert_eq!(plays(&mut bench), []);
+}
+
+#[test]
+fn solo_is_the_primary_room_and_follows_it() {
+    let mut bench = two_rooms();
+    bench.input(Input::Command(Command::SetPrimary { room: Some(id(4)) }));
+    bench.input(Input::Command(Command::SetHearing { hearing: Hearing::Primary }));
+    two_talk(&mut bench);
+    assert_eq!(plays(&mut bench), [(burst(2), true)]);
+    bench.input(Input::Command(Command::SetPrimary { room: Some(id(3)) }));
+    assert_eq!(plays(&mut bench), [(burst(2), false), (burst(1), true)]);
+    bench.input(Input::Command(Command::SetPrimary { room: None }));
+    assert_eq!(plays(&mut bench), [(burst(1), false)]);
+}
+
+#[test]
+fn a_room_that_is_silenced_stops_at_once_is_missed_and_goes_on_where_it_is() {
+    let mut bench = two_rooms();
+    two_talk(&mut bench);
+    assert_eq!(plays(&mut bench), [(burst(1), true)], "who began first");
+    bench.input(Input::Command(Command::Mute { room: id(3), muted: true }));
+    let missed = Notice::Heard { room: id(3), burst: burst(1), user: id(60), state: HeardState::Missed };
+    assert!(bench.outputs.contains(&Output::Notice(missed)));
+    assert_eq!(plays(&mut bench), [(burst(1), false), (burst(2), true)], "the other room is heard instead");
+    bench.input(Input::Command(Command::Mute { room: id(3), muted: false }));
+    assert_eq!(plays(&mut bench), [], "it does not interrupt what plays");
+    bench.say(&ServerMessage::Floor { room: id(3), floor: emergency(2, 62, 3) });
+    assert_eq!(plays(&mut bench), [(burst(2), false), (burst(3), true)]);
+}
+
+#[test]
+fn what_is_heard_late_begins_at_the_live_edge() {
+    let mut bench = two_rooms();
+    bench.input(Input::Command(Command::Mute { room: id(3), muted: true }));
+    bench.say(&ServerMessage::Floor { room: id(3), floor: taken(1, 60, 1) });
+    for number in 1..=50 {
+        bench.input(Input::Binary { link: bench.link, bytes: live(1, number, 1) });
+    }
+    bench.input(Input::Command(Command::Mute { room: id(3), muted: false }));
+    for number in 51..=56 {
+        bench.input(Input::Binary { link: bench.link, bytes: live(1, number, 1) });
+    }
+    bench.now = bench.now + ms(200);
+    let pulled = bench.engine.pull(bench.now, burst(1));
+    assert!(matches!(pulled, Pull::Frame { number, .. } if number.0 > 50), "{pulled:?}");
+    let heard = bench.engine.heard().expect("figures");
+    assert_eq!((heard.burst, heard.came), (burst(1), 6));
+}
+
 #[test]
 fn frames_that_come_before_their_floor_message_are_played() {
     let mut bench = two_rooms();
