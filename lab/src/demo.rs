@@ -1,26 +1,32 @@
 //! The demo: recorded speech goes in at one client, through a real server over TLS, and comes out at three others, measured.
 //!
 //! Everything is real and runs as its own process: `hollerd` with a fresh data folder on a port that the system chose, and
-//! `holler` for the talker and each listener. One listener joins while the first burst is being spoken. What each heard is
-//! written into a folder; the figures come from the JSON lines of the clients, whose clock (`CLOCK_BOOTTIME`) all processes of
+//! `holler` for the talkers and each listener. One listener joins while the first burst is being spoken. The last burst is said
+//! by somebody whose link dies in the middle of it and comes back after its end, and at the end somebody who was offline all the
+//! time plays what they missed. What each heard is written into a folder; the figures come from the JSON lines of the clients, whose clock (`CLOCK_BOOTTIME`) all processes of
 //! a machine share, and from the comparison of what was heard with what was said.
 
 mod verdict;
 
 use std::io::{Write, stderr, stdout};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
-use self::verdict::{Burst, Hearing};
+use self::verdict::{Burst, Hearing, Recovery};
 use crate::programs::{self, Running, Server, text};
+use crate::proxy::Proxy;
 
 /// What is said.
 const SPEECH: [&str; 2] = ["speech-a.wav", "speech-b.wav"];
 /// The talker and those who listen; the last joins late.
 const TALKER: &str = "alice";
 const LISTENERS: [&str; 3] = ["ben", "cleo", "dora"];
+/// Whose link dies mid-sentence, and who is offline until everything was said.
+const CUT_TALKER: &str = "emil";
+const ABSENT: &str = "finn";
 const ROOM: &str = "Everyone";
 /// After this frame of the first burst the last listener joins.
 const JOIN_AFTER: u64 = 100;
@@ -48,14 +54,16 @@ pub fn run(options: &Options) -> Result<bool> {
     let speech =
         if options.speech.is_empty() { SPEECH.map(programs::fixture).to_vec() } else { options.speech.clone() };
     let scratch = tempfile::tempdir().context("a scratch folder")?;
-    tell("starting a server and signing four people in");
+    tell("starting a server and signing six people in");
     let server = Server::start(&programs, scratch.path())?;
-    for name in [TALKER].iter().chain(&LISTENERS) {
+    for name in [TALKER, ABSENT].iter().chain(&LISTENERS) {
         server.add_user(name, ROOM)?;
     }
+    let link = server.add_user_behind(CUT_TALKER, ROOM)?;
+    let count = speech.len() + 1;
     let mut listeners = Vec::new();
     for name in &LISTENERS[..LISTENERS.len() - 1] {
-        listeners.push(listen(&server, options, name, speech.len())?);
+        listeners.push(listen(&server, options, name, count)?);
     }
     let mut bursts = Vec::new();
     for (at, file) in speech.iter().enumerate() {
@@ -66,11 +74,13 @@ pub fn run(options: &Options) -> Result<bool> {
                 .context("the talker's first two seconds")?;
             let late = LISTENERS[LISTENERS.len() - 1];
             tell(&format!("{late} joins while {TALKER} talks"));
-            listeners.push(listen(&server, options, late, speech.len())?);
+            listeners.push(listen(&server, options, late, count)?);
         }
         let lines = talk.finish(PATIENCE).context("the talker")?;
         bursts.push(Burst::said(file, &lines)?);
     }
+    let last = speech.last().context("nothing to say")?;
+    let recovery = cut_off(&server, &link, last, &mut bursts, &mut listeners)?;
     let mut hearings = Vec::new();
     for (name, running) in LISTENERS.iter().zip(listeners) {
         let lines = running.finish(PATIENCE).with_context(|| format!("the listener {name}"))?;
@@ -78,22 +88,64 @@ pub fn run(options: &Options) -> Result<bool> {
             hearings.push(Hearing::of(name, burst, &lines).with_context(|| format!("what {name} heard"))?);
         }
     }
+    tell(&format!("{ABSENT} comes back and plays what was missed"));
+    let folder = empty(options, ABSENT)?;
+    let lines = server.client(ABSENT, &["play", ROOM, "--missed", "--out", text(&folder)?])?.finish(PATIENCE)?;
+    let missed = verdict::missed(ABSENT, &bursts, &lines)?;
     server.stop()?;
     ensure!(!hearings.is_empty(), "nobody heard anything");
     let mut page = verdict::table(&bursts, &hearings);
-    let good = hearings.iter().all(|hearing| hearing.faults.is_empty());
+    page.push_str(&format!("\n{recovery}\n{missed}\n"));
+    let good = hearings.iter().all(|hearing| hearing.faults.is_empty()) && missed.faults.is_empty();
     page.push_str(&format!("\nWhat each heard is in {}\n", options.out.display()));
     stdout().write_all(page.as_bytes()).context("standard output")?;
     Ok(good)
 }
 
-/// Starts a listener and waits until the server has let it into the room.
-fn listen(server: &Server, options: &Options, name: &str, bursts: usize) -> Result<Running> {
+/// Somebody's link dies in the middle of a sentence and comes back when it was said: every listener gets all of it.
+fn cut_off(
+    server: &Server,
+    link: &Proxy,
+    file: &Path,
+    bursts: &mut Vec<Burst>,
+    listeners: &mut [Running],
+) -> Result<Recovery> {
+    let half = verdict::frames(file)? / 2;
+    tell(&format!("{CUT_TALKER} says {}; the link dies in the middle", file.display()));
+    let mut talk = server.client(CUT_TALKER, &["talk", ROOM, text(file)?, "--frames"])?;
+    talk.wait_for(PATIENCE, |line| line["type"] == "captured" && line["number"].as_u64() >= Some(half))
+        .context("the first half of the sentence")?;
+    link.cut();
+    let cut = Instant::now();
+    talk.wait_for(PATIENCE, |line| line["type"] == "ending").context("the end of the sentence")?;
+    link.mend();
+    let mended = Instant::now();
+    let delivered = talk.wait_for(PATIENCE, |line| line["type"] == "delivered").context("the delivery")?;
+    let whole = |line: &Value| line["type"] == "complete" && line["burst"] == delivered["burst"];
+    for listener in listeners {
+        listener.wait_for(PATIENCE, whole).context("the whole of a sentence that was cut")?;
+    }
+    let recovery = Recovery { who: CUT_TALKER, away: mended - cut, complete: mended.elapsed() };
+    let lines = talk.finish(PATIENCE).context("the talker whose link died")?;
+    let mut burst = Burst::said(file, &lines)?;
+    burst.cut = true;
+    bursts.push(burst);
+    Ok(recovery)
+}
+
+/// A folder of this name for what somebody heard, with nothing in it.
+fn empty(options: &Options, name: &str) -> Result<PathBuf> {
     let folder = options.out.join(name);
     if folder.exists() {
         std::fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;
     }
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Starts a listener and waits until the server has let it into the room.
+fn listen(server: &Server, options: &Options, name: &str, bursts: usize) -> Result<Running> {
+    let folder = empty(options, name)?;
     let count = bursts.to_string();
     let seconds = PATIENCE.as_secs().to_string();
     let arguments = ["listen", ROOM, "--out", text(&folder)?, "--bursts", &count, "--timeout", &seconds, "--frames"];

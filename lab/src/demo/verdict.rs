@@ -1,8 +1,9 @@
 //! What was said against what was heard.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Formatter, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use holler_client::audio::wav;
@@ -27,6 +28,13 @@ pub(super) struct Burst {
     access_ms: f64,
     /// When each frame's first sample was captured, µs.
     captured: BTreeMap<u64, u64>,
+    /// The link died in the middle of it: what was heard live ends there.
+    pub(super) cut: bool,
+}
+
+/// Frames of a recording.
+pub(super) fn frames(file: &Path) -> Result<u64> {
+    Ok(u64::try_from(wav::read(file)?.len() / FRAME)?)
 }
 
 impl Burst {
@@ -49,7 +57,67 @@ impl Burst {
             sound,
             access_ms: millis(granted["access_us"].as_u64().context("the access time")?),
             captured,
+            cut: false,
         })
+    }
+}
+
+/// A sentence whose talker lost the link.
+pub(super) struct Recovery {
+    pub(super) who: &'static str,
+    /// How long the link was away.
+    pub(super) away: Duration,
+    /// From the link's return until every listener had all of it.
+    pub(super) complete: Duration,
+}
+
+impl Display for Recovery {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { who, away, complete } = self;
+        write!(
+            f,
+            "{who}'s link was away for {:.1} s in mid-sentence: complete at every listener {} ms after its return.",
+            away.as_secs_f64(),
+            complete.as_millis()
+        )
+    }
+}
+
+/// What one who was offline played afterwards.
+pub(super) struct Missed {
+    who: &'static str,
+    likeness: Vec<f64>,
+    /// What was not as it should be, in words.
+    pub(super) faults: Vec<String>,
+}
+
+/// Reads the lines and files of `play --missed`: every burst, in the order in which they were said.
+pub(super) fn missed(who: &'static str, bursts: &[Burst], lines: &[Value]) -> Result<Missed> {
+    let played: Vec<&Value> = lines.iter().filter(|line| line["type"] == "playing").collect();
+    let order: Vec<&str> = played.iter().filter_map(|line| line["burst"].as_str()).collect();
+    let mut faults = Vec::new();
+    if order != bursts.iter().map(|burst| burst.id.as_str()).collect::<Vec<_>>() {
+        faults.push(format!("{} bursts were said; played were {order:?}", bursts.len()));
+    }
+    let mut likeness = Vec::new();
+    for (burst, line) in bursts.iter().zip(played) {
+        let found = compare(&burst.sound, &wav::read(&file(line)?)?);
+        judge(&mut faults, &burst.name, &found, COMPLETE_LIKENESS_MIN);
+        likeness.push(found.similarity);
+    }
+    Ok(Missed { who, likeness, faults })
+}
+
+impl Display for Missed {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let likeness: Vec<String> = self.likeness.iter().map(|likeness| format!("{likeness:.3}")).collect();
+        let (who, count) = (self.who, self.likeness.len());
+        write!(
+            f,
+            "{who}, offline until then, played the {count} missed bursts in order: likeness {}.",
+            likeness.join(", ")
+        )?;
+        self.faults.iter().try_for_each(|fault| write!(f, "\n{who}: {fault}"))
     }
 }
 
@@ -63,7 +131,8 @@ pub(super) struct Hearing {
     late_entry_ms: Option<f64>,
     frames_heard: usize,
     frames_expected: usize,
-    live: Comparison,
+    /// `None` where the link died: what could be heard live ends there.
+    live: Option<Comparison>,
     complete: Comparison,
     /// What was missed or lost, in words; empty when nothing was.
     pub(super) faults: Vec<String>,
@@ -92,7 +161,7 @@ impl Hearing {
         let whole: BTreeSet<u64> =
             heard.iter().filter(|(_, (_, how))| how == "whole").map(|(number, _)| *number).collect();
         let lost = expected.difference(&whole).count();
-        if lost > 0 {
+        if lost > 0 && !burst.cut {
             faults.push(format!("{lost} frames were not heard as they were said"));
         }
         let mut delays: Vec<f64> = heard
@@ -111,13 +180,15 @@ impl Hearing {
         }
         let begins = usize::try_from(first - 1).unwrap_or(0) * FRAME;
         let said = burst.sound.get(begins..).unwrap_or_default();
-        let live = compare(said, &wav::read(&file(played)?)?);
+        let live = if burst.cut { None } else { Some(compare(said, &wav::read(&file(played)?)?)) };
         let complete = compare(&burst.sound, &wav::read(&file(complete_line)?)?);
-        judge(&mut faults, "live", &live, LIVE_LIKENESS_MIN);
+        if let Some(live) = &live {
+            judge(&mut faults, "live", live, LIVE_LIKENESS_MIN);
+        }
         judge(&mut faults, "complete", &complete, COMPLETE_LIKENESS_MIN);
         Ok(Self {
             who: who.to_owned(),
-            burst: burst.name.clone(),
+            burst: if burst.cut { "cut".to_owned() } else { burst.name.clone() },
             late,
             mouth_to_ear: [at(50), at(95), at(100)],
             late_entry_ms: of("began").and_then(|line| line["late_entry_us"].as_u64()).map(millis),
@@ -158,8 +229,12 @@ pub(super) fn table(bursts: &[Burst], hearings: &[Hearing]) -> String {
     let mut page = String::new();
     for burst in bursts {
         let seconds = burst.sound.len() as f64 / 48_000.0;
-        let _ =
-            writeln!(page, "{}: {seconds:.1} s, floor granted {:.1} ms after key-down", burst.name, burst.access_ms);
+        let cut = if burst.cut { " (cut)" } else { "" };
+        let _ = writeln!(
+            page,
+            "{}{cut}: {seconds:.1} s, floor granted {:.1} ms after key-down",
+            burst.name, burst.access_ms
+        );
     }
     let _ = writeln!(
         page,
@@ -173,16 +248,19 @@ pub(super) fn table(bursts: &[Burst], hearings: &[Hearing]) -> String {
     );
     for hearing in hearings {
         let [median, p95, most] = hearing.mouth_to_ear;
+        let live = |digits: usize, of: fn(&Comparison) -> f64| {
+            hearing.live.as_ref().map_or_else(|| "—".to_owned(), |live| format!("{:.digits$}", of(live)))
+        };
         let _ = writeln!(
             page,
-            "{:<10} {:<8} {median:>8.1}{p95:>8.1}{most:>8.1} {:>10} {:>11} {:>10.0} {:>11.0} {:>9.3} {:>11.3}",
+            "{:<10} {:<8} {median:>8.1}{p95:>8.1}{most:>8.1} {:>10} {:>11} {:>10} {:>11} {:>9} {:>11.3}",
             hearing.burst,
             hearing.who,
             hearing.late_entry_ms.map_or("—".to_owned(), |ms| format!("{ms:.1}")),
             format!("{}/{}", hearing.frames_heard, hearing.frames_expected),
-            hearing.live.clipped_start_ms + hearing.live.clipped_end_ms,
-            hearing.live.missing_total_ms(),
-            hearing.live.similarity,
+            live(0, |live| live.clipped_start_ms + live.clipped_end_ms),
+            live(0, Comparison::missing_total_ms),
+            live(3, |live| live.similarity),
             hearing.complete.similarity,
         );
     }
