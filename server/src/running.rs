@@ -129,6 +129,7 @@ impl Running {
         tasks.push(tokio::spawn(space::watch(store.clone(), data, least, stop.clone())));
         tasks.push(tokio::spawn(retention::run(Arc::clone(&app), stop.clone())));
         tasks.push(tokio::spawn(home::follow_talk_limits(Arc::clone(&app), stop.clone())));
+        tasks.push(tokio::spawn(home::retire_idle(Arc::clone(&app), stop.clone())));
         tasks.extend(private.map(|listener| {
             let serving = private::serve(listener, Arc::clone(&app), measures, stop.clone());
             tokio::spawn(serving)

@@ -337,6 +337,27 @@ async fn a_revoked_device_and_a_lost_membership_end_at_once() {
 }
 
 #[tokio::test]
+async fn a_deleted_room_ends_its_subscriptions_by_name() {
+    let (site, [admin, ann, _]) = Site::new("off").await;
+    let (mut phone, _) = site.follower(&ann).await;
+    let room = site.room.id;
+    let url = format!("{}/api/v1/rooms/{room}", site.server.url);
+    let deleted = site.client.delete(url).bearer_auth(&admin.access_token).send().await.unwrap();
+    assert_eq!(deleted.status(), 200);
+    let refused = phone.until("refused").await;
+    assert_eq!((&refused["room"], &refused["problem"]["status"]), (&json!(room), &json!(404)));
+    assert!(refused["problem"]["detail"].as_str().unwrap().contains("deleted"), "{refused}");
+    assert!(phone.until("role").await["role"].is_null());
+    let text =
+        json!({"type": "send", "room": room, "client_id": cid('1'), "body": {"kind": "message.posted", "text": "x"}});
+    phone.say(text).await;
+    assert_eq!(phone.until("refused").await["problem"]["status"], 404);
+    phone.say(json!({"type": "subscribe", "request": 9, "room": room, "voice": false})).await;
+    let refused = phone.until("refused").await;
+    assert_eq!((&refused["request"], &refused["problem"]["status"]), (&json!(9), &json!(404)));
+}
+
+#[tokio::test]
 async fn a_newer_socket_of_the_same_device_replaces_the_older() {
     let (site, [_, ann, _]) = Site::new("off").await;
     let mut first = site.socket(&ann).await;

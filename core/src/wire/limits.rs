@@ -23,6 +23,14 @@ pub const TALK_LIMIT_S: core::ops::RangeInclusive<u32> = 10..=600;
 pub const INVITE_DAYS: core::ops::RangeInclusive<u32> = 1..=90;
 /// How long rooms may keep their events, days.
 pub const RETENTION_DAYS: core::ops::RangeInclusive<u32> = 1..=3_650;
+/// Users of a workspace, suspended ones too.
+pub const USERS_MAX: u32 = 10_000;
+/// Rooms of a workspace.
+pub const ROOMS_MAX: u32 = 5_000;
+/// Members of one room; a direct room has two.
+pub const ROOM_MEMBERS_MAX: u32 = 5_000;
+/// Tokens for scripts that one user has at one time.
+pub const TOKENS_MAX: u32 = 32;
 /// Rooms that one invite leads into.
 pub const INVITE_ROOMS_MAX: usize = 64;
 /// How long an invite is good, s: a minute to 90 days.

@@ -184,6 +184,24 @@ bodies! {
         first_seq: Seq,
     }
 
+    /// What was deleted with a room: for whoever must show it.
+    pub struct ShredReceipt {
+        /// The room.
+        room: RoomId,
+        /// When its key was deleted.
+        shredded_at: UnixMs,
+        /// SHA-256 of the wrapped key, in hexadecimal: a backup that holds the key shows the same.
+        key_sha256: String,
+        /// Events that can't be read any more.
+        events: u64,
+        /// Bursts that can't be heard any more.
+        bursts: u64,
+        /// Bytes of their frames.
+        burst_bytes: u64,
+        /// The number of the audit log's entry.
+        audit_entry: u64,
+    }
+
     /// A member of a room.
     pub struct Member {
         /// Who.

@@ -18,10 +18,21 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::ProblemResponse;
+use super::extract::Json;
 use crate::storage::accounts::AccountError;
 
 /// Changes that compare `If-Match`.
-pub const CONDITIONAL: &[(Method, &str)] = &[(Method::PUT, "/api/v1/policy"), (Method::PATCH, "/api/v1/rooms/{room}")];
+pub const CONDITIONAL: &[(Method, &str)] = &[
+    (Method::PUT, "/api/v1/policy"),
+    (Method::PATCH, "/api/v1/rooms/{room}"),
+    (Method::DELETE, "/api/v1/rooms/{room}"),
+    (Method::PUT, "/api/v1/rooms/{room}/members/{user}"),
+    (Method::DELETE, "/api/v1/rooms/{room}/members/{user}"),
+    (Method::PATCH, "/api/v1/users/{user}"),
+    (Method::DELETE, "/api/v1/users/{user}"),
+    (Method::PATCH, "/api/v1/devices/{device}"),
+    (Method::DELETE, "/api/v1/devices/{device}"),
+];
 
 /// Answers up to this size get a tag, bytes; larger ones are not gathered for it.
 const TAGGED_BYTES_MAX: u64 = 1024 * 1024;
@@ -36,8 +47,17 @@ fn tag_of(bytes: &[u8]) -> String {
     format!("\"{}\"", hash(bytes))
 }
 
-/// The part of a tag that stands for `value`, for a tag of several parts.
-pub fn hash_of(value: &impl Serialize) -> String {
+/// The tag of what also changes by itself: a part for what people can change, which [`IfMatch::check_part`] compares, and one for all.
+pub fn tag_of_parts(changeable: &impl Serialize, all: &impl Serialize) -> String {
+    format!("\"{}.{}\"", hash_of(changeable), hash_of(all))
+}
+
+/// An answer with its tag of two parts.
+pub fn tagged_in_parts<T: Serialize>(changeable: &impl Serialize, all: T) -> Response {
+    ([(header::ETAG, tag_of_parts(changeable, &all))], Json(all)).into_response()
+}
+
+fn hash_of(value: &impl Serialize) -> String {
     hash(&serde_json::to_vec(value).unwrap_or_default())
 }
 
@@ -55,8 +75,19 @@ impl IfMatch {
         self.check_with(|tag| tag == current)
     }
 
+    /// The same of what has a tag of two parts: only the first counts.
+    pub fn check_part(&self, changeable: &impl Serialize) -> Result<(), AccountError> {
+        let part = format!("\"{}.", hash_of(changeable));
+        self.check_with(|tag| tag.starts_with(&part))
+    }
+
+    /// Refuses where the caller expects anything at all: there is nothing yet.
+    pub fn check_absent(&self) -> Result<(), AccountError> {
+        if self.0.is_some() { Err(AccountError::Stale) } else { Ok(()) }
+    }
+
     /// Refuses unless the caller expects nothing, or a tag that `fits`. What exists has the tag `*` too.
-    pub fn check_with(&self, fits: impl Fn(&str) -> bool) -> Result<(), AccountError> {
+    fn check_with(&self, fits: impl Fn(&str) -> bool) -> Result<(), AccountError> {
         let Some(expected) = &self.0 else { return Ok(()) };
         if expected.trim() == "*" || list(expected).any(fits) { Ok(()) } else { Err(AccountError::Stale) }
     }

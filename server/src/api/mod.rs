@@ -17,6 +17,7 @@ pub mod health;
 pub mod idempotency;
 pub mod invites;
 mod layers;
+mod leftover;
 pub mod me;
 pub mod openapi;
 pub mod page;
@@ -84,12 +85,12 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(tokens::revoke::handler))
         .routes(routes!(presence::handler))
         .routes(routes!(devices::list::handler))
-        .routes(routes!(devices::change::handler, devices::revoke::handler))
+        .routes(routes!(devices::get::handler, devices::change::handler, devices::revoke::handler))
         .routes(routes!(rooms::list::handler, rooms::create::handler))
-        .routes(routes!(rooms::get::handler, rooms::change::handler))
+        .routes(routes!(rooms::get::handler, rooms::change::handler, rooms::delete::handler))
         .routes(routes!(rooms::retention::get::handler, rooms::retention::set::handler))
         .routes(routes!(rooms::members::list::handler))
-        .routes(routes!(rooms::members::set::handler, rooms::members::remove::handler))
+        .routes(routes!(rooms::members::get::handler, rooms::members::set::handler, rooms::members::remove::handler))
         .routes(routes!(rooms::events::list::handler, rooms::events::append::handler))
         .routes(routes!(rooms::events::receipts::handler))
         .routes(routes!(rooms::bursts::get::handler))
@@ -118,6 +119,7 @@ fn layered(app: App, endpoints: Router<App>, longest: Duration) -> Router {
         .layer(from_fn_with_state(longest, layers::limit_time))
         .layer(from_fn(layers::measure))
         .layer(from_fn_with_state(app.clone(), layers::secure))
+        .layer(from_fn_with_state(leftover::TIME_MAX, leftover::take))
         .with_state(app)
 }
 

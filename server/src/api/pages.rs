@@ -6,6 +6,7 @@
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use holler_core::units::UnixMs;
 use holler_core::wire::limits::{CURSOR_CHARS_MAX, PAGE_ITEMS_MAX};
 use holler_core::wire::problem::{Problem, ProblemKind};
 use serde::Serialize;
@@ -64,6 +65,11 @@ impl PageQuery {
 pub fn by_name(name: &str, id: &[u8; 16]) -> Vec<u8> {
     // No name has a zero byte: one that begins another comes first.
     [name.as_bytes(), &[0], id].concat()
+}
+
+/// A sort key by which what was made last comes first.
+pub fn newest(made_at: UnixMs, id: &[u8; 16]) -> Vec<u8> {
+    [(!made_at.0).to_be_bytes().as_slice(), id].concat()
 }
 
 /// Some of a list.

@@ -30,6 +30,7 @@ use crate::storage::audit::Actor;
 use crate::storage::{Append, NoHooks, Store};
 use crate::{first_start, serve};
 
+mod deleting;
 mod lists;
 mod matrix;
 mod rules;
@@ -87,19 +88,22 @@ async fn start() -> Server {
     Server { app, client, url, admin, scripts: std::sync::Mutex::default(), stop, running, _dir: dir }
 }
 
-/// A client that trusts the local CA and nothing else.
-fn client(keys: &Path) -> reqwest::Client {
+/// TLS that trusts the local CA and nothing else.
+fn tls(keys: &Path) -> rustls::ClientConfig {
     use rustls_pki_types::{CertificateDer, pem::PemObject as _};
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(keys.join(pki::CA_CERTIFICATE)).unwrap()).unwrap();
-    let tls = rustls::ClientConfig::builder_with_provider(pki::provider())
+    rustls::ClientConfig::builder_with_provider(pki::provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_no_client_auth()
+}
+
+fn client(keys: &Path) -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(tls(keys))
         .resolve("localhost", "127.0.0.1:0".parse().unwrap())
         .build()
         .unwrap()
@@ -573,6 +577,41 @@ async fn a_body_has_a_largest_size() {
         .unwrap();
     let answer = super::router(Arc::clone(&server.app)).oneshot(request).await.unwrap();
     assert_eq!(answer.status().as_u16(), ProblemKind::TooLarge.status());
+    server.end().await;
+}
+
+/// Over real TLS: who is refused at the head while the body is on its way reads why, on a connection that goes on.
+#[tokio::test]
+async fn who_is_refused_before_the_body_came_reads_the_answer() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let server = start().await;
+    let address = server.url.strip_prefix("https://localhost:").unwrap().parse::<u16>().unwrap();
+    let tcp = tokio::net::TcpStream::connect(("127.0.0.1", address)).await.unwrap();
+    let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
+    let tls = tokio_rustls::TlsConnector::from(Arc::new(tls(&server.app.config().keys)));
+    let mut stream = tls.connect(name, tcp).await.unwrap();
+    let body = vec![b' '; REST_BODY_BYTES_MAX];
+    for path in ["/api/v1/rooms", "/api/v1/nowhere"] {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        // A client that first sends all, slower than the server decides.
+        for part in body.chunks(16 * 1024) {
+            tokio::task::yield_now().await;
+            stream.write_all(part).await.unwrap();
+            stream.flush().await.unwrap();
+        }
+        let (mut answer, mut part) = (Vec::new(), [0; 4096]);
+        while !answer.ends_with(b"}") {
+            let read = stream.read(&mut part).await.unwrap();
+            assert!(read > 0, "the connection ended after {:?}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&part[..read]);
+        }
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 4") && answer.contains(TYPE_PREFIX), "{answer}");
+    }
+    drop(stream);
     server.end().await;
 }
 

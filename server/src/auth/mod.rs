@@ -123,7 +123,7 @@ struct Inner {
     clock: Clock,
     lifetimes: Lifetimes,
     keys: ArcSwap<TokenKeys>,
-    resume: ResumeKeys,
+    resume: ArcSwap<ResumeKeys>,
     passwords: Passwords,
     limits: GuessLimits,
     roster: RwLock<Roster>,
@@ -195,9 +195,7 @@ impl Auth {
         lifetimes: Lifetimes,
     ) -> Result<Self, AuthError> {
         let (vault, now) = (store.vault().clone(), clock.unix());
-        let fresh = tokens::generate()?;
-        let (mut key_id, mut key) = ([0; 8], Zeroizing::new([0; 32]));
-        getrandom::fill(&mut key_id).and_then(|()| getrandom::fill(&mut *key)).map_err(StoreError::from)?;
+        let (fresh, fresh_resume) = (tokens::generate()?, resume::generate()?);
         let (keys, resume) = store
             .write(move |db| {
                 let accounts = Accounts::open(db, &vault, workspace)?.acting(Actor::Server, now);
@@ -205,14 +203,14 @@ impl Auth {
                     accounts.add_signing_key(&fresh.0, &fresh.1, now)?;
                 }
                 if accounts.resume_keys()?.is_empty() {
-                    accounts.add_resume_key(key_id, &*key, now)?;
+                    accounts.add_resume_key(fresh_resume.0, &fresh_resume.1, now)?;
                 }
                 Ok::<_, StoreError>((accounts.signing_keys()?, accounts.resume_keys()?))
             })
             .await?;
         let auth = Self(Arc::new(Inner {
             keys: ArcSwap::from_pointee(TokenKeys::new(workspace, &keys)?),
-            resume: ResumeKeys::new(workspace, resume),
+            resume: ArcSwap::from_pointee(ResumeKeys::new(workspace, resume)),
             passwords: Passwords::new().map_err(AuthError::Password)?,
             store,
             workspace,
@@ -264,7 +262,7 @@ impl Auth {
 
     /// Whose session a resume token continues. Needs no database either.
     pub fn resume(&self, token: &str) -> Result<Principal, CloseCode> {
-        let said = self.0.resume.verify(token, self.0.clock.unix()).ok_or(CloseCode::ResumeRefused)?;
+        let said = self.0.resume.load().verify(token, self.0.clock.unix()).ok_or(CloseCode::ResumeRefused)?;
         let roster = self.roster();
         let principal = Principal {
             workspace: self.0.workspace,
@@ -281,7 +279,7 @@ impl Auth {
 
     /// A token with which this session can be continued on another socket, until it ends.
     pub fn resume_token(&self, principal: &Principal) -> Option<String> {
-        self.0.resume.sign(principal)
+        self.0.resume.load().sign(principal)
     }
 
     /// Whether a token that is refused now was good at some time, and so need only be refreshed.
@@ -416,9 +414,10 @@ impl Auth {
         let (vault, workspace) = (self.0.store.vault().clone(), self.0.workspace);
         let read = move |db: &rusqlite::Connection| {
             let accounts = Accounts::open(db, &vault, workspace)?;
-            Ok::<_, StoreError>((accounts.rights()?, accounts.signing_keys()?))
+            Ok::<_, StoreError>((accounts.rights()?, accounts.signing_keys()?, accounts.resume_keys()?))
         };
-        let (rights, keys) = self.0.store.read(read).await?;
+        let (rights, keys, resume) = self.0.store.read(read).await?;
+        self.0.resume.store(Arc::new(ResumeKeys::new(workspace, resume)));
         if !self.0.keys.load().are(&keys) {
             // Another process has rotated them. One that can't be read leaves those that were.
             match TokenKeys::new(workspace, &keys) {
@@ -485,7 +484,7 @@ impl From<AccountError> for Problem {
             AccountError::SyncTokenExpired => Self::new(ProblemKind::SyncTokenExpired, detail).field("since"),
             AccountError::SyncTokenMalformed => Self::new(ProblemKind::Malformed, detail).field("since"),
             AccountError::NoInvite => Self::new(ProblemKind::NotFound, detail).field("invite"),
-            AccountError::TooManyInvites | AccountError::LastAdmin => Self::new(ProblemKind::Conflict, detail),
+            AccountError::Full { .. } | AccountError::LastAdmin => Self::new(ProblemKind::Conflict, detail),
             AccountError::InviteOver => Purpose::Invite.over(),
             AccountError::LinkOver => Purpose::Reset.over(),
             AccountError::Store(error) => Self::from(error),

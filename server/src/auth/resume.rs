@@ -15,8 +15,10 @@ use holler_core::model::Scope;
 use holler_core::seal::{KEY_BYTES, Key};
 use holler_core::units::{DeviceId, FamilyId, UnixMs, UserId, WorkspaceId};
 use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
 
 use super::Principal;
+use crate::storage::StoreError;
 use crate::storage::accounts::ResumeKeyRow;
 
 const PREFIX: &str = "hs1.";
@@ -48,6 +50,13 @@ pub struct ResumeKeys {
 /// Whether a client shows a resume token rather than an access token.
 pub fn is_resume_token(text: &str) -> bool {
     text.starts_with(PREFIX)
+}
+
+/// A new key.
+pub fn generate() -> Result<ResumeKeyRow, StoreError> {
+    let (mut id, mut key) = ([0; 8], Zeroizing::new(vec![0; KEY_BYTES]));
+    getrandom::fill(&mut id).and_then(|()| getrandom::fill(&mut key))?;
+    Ok((id, key))
 }
 
 impl ResumeKeys {
@@ -128,8 +137,6 @@ fn scopes(bits: u16) -> Vec<Scope> {
 
 #[cfg(test)]
 mod tests {
-    use zeroize::Zeroizing;
-
     use super::*;
 
     const NOW: UnixMs = UnixMs(1_795_305_600_000);

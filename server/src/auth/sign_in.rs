@@ -262,6 +262,8 @@ impl Auth {
         let told: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let (told, allowed) = (told.join(" "), scopes.clone());
         self.change(actor, move |accounts, now| {
+            // Before the device, which might take the place of another.
+            accounts.spare_a_token(user, now)?;
             accounts.add_device(device, user, &name, now)?;
             let expires_at = UnixMs(now.0.saturating_add(u64::from(days) * 86_400_000));
             accounts.add_token(device, &allowed, expires_at)?;

@@ -31,7 +31,7 @@ async fn bench() -> Bench {
     auth.change(Actor::Cli, move |accounts, now| {
         let sam = UserRow { id: SAM, login: "sam".into(), name: "Sam".into(), role: UserRole::Member };
         accounts.add_user(&sam, &password, now)?;
-        Ok(accounts.add_room(ROOM, holler_core::model::RoomKind::Group, "Room", now)?)
+        accounts.add_room(ROOM, holler_core::model::RoomKind::Group, "Room", now)
     })
     .await
     .unwrap();
@@ -55,6 +55,46 @@ impl Auth {
         let subject = tokens::Subject { user, device, sign_in: None, scopes };
         self.0.keys.load().sign(subject, UnixMs(self.0.clock.unix().0 - 3_660_000), 60)
     }
+}
+
+#[tokio::test]
+async fn keys_of_tokens_are_replaced_with_an_overlap_until_they_are_pruned() {
+    let bench = bench().await;
+    let tokens = sign_in(&bench.auth, "right password", None).await.unwrap();
+    let principal = bench.auth.verify(&tokens.access_token).unwrap();
+    let earlier = bench.auth.resume_token(&principal).unwrap();
+    let (signing, resume) = (tokens::generate().unwrap(), resume::generate().unwrap());
+    // As another process does it; this one notices.
+    let (vault, now) = (bench.store.vault().clone(), UnixMs(Clock::default().unix().0 + 5));
+    let rotate = move |db: &rusqlite::Connection| {
+        let accounts = Accounts::open(db, &vault, WORKSPACE)?.acting(Actor::Cli, now);
+        accounts.add_signing_key(&signing.0, &signing.1, now)?;
+        accounts.add_resume_key(resume.0, &resume.1, now)?;
+        accounts.changed()
+    };
+    bench.store.write(rotate).await.unwrap();
+    bench.auth.look().await.unwrap();
+    let later = bench.auth.resume_token(&principal).unwrap();
+    // The name of the key stands behind prefix and workspace.
+    assert_ne!(earlier.get(26..36), later.get(26..36), "made with the new key");
+    for token in [&earlier, &later] {
+        assert_eq!(bench.auth.resume(token).unwrap(), principal);
+    }
+    assert!(bench.auth.verify(&tokens.access_token).is_ok());
+    let prune = async |before: u64| {
+        let prune = move |accounts: &Accounts<'_>, _| {
+            let before = UnixMs(before);
+            assert_eq!(accounts.prune_signing_keys(before)?, accounts.prune_resume_keys(before)?);
+            Ok(accounts.changed()?)
+        };
+        bench.auth.change(Actor::Cli, prune).await.unwrap();
+    };
+    prune(now.0).await;
+    assert!(bench.auth.resume(&earlier).is_ok(), "it was replaced at that moment, not before");
+    prune(now.0 + 1).await;
+    assert_eq!(bench.auth.resume(&earlier), Err(CloseCode::ResumeRefused));
+    assert_eq!(bench.auth.resume(&later).unwrap(), principal, "the newest stays");
+    assert!(bench.auth.verify(&tokens.access_token).is_err());
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::storage::audit::Actor;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum DeviceCommand {
-    /// List a user's devices and tokens for scripts, the one that was used last first
+    /// List a user's devices and tokens for scripts, newest first
     List {
         /// Whose
         login: String,

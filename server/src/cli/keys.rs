@@ -6,7 +6,7 @@ use anyhow::ensure;
 use holler_core::units::UnixMs;
 
 use super::{beside, say};
-use crate::auth::tokens;
+use crate::auth::{resume, tokens};
 use crate::config::Config;
 use crate::keys::KeyRing;
 use crate::storage::audit::{Action, Actor, Entry, Target};
@@ -23,13 +23,13 @@ pub(super) enum KeysCommand {
     Status,
     /// Add a key to the ring and wrap every data key with it, also while the server runs; or a new key for access tokens
     Rotate {
-        /// The key that signs access tokens instead; tokens of the earlier key stay good
+        /// The keys of access tokens and of resume tokens instead; tokens of the earlier keys stay good
         #[arg(long)]
         signing: bool,
     },
     /// Remove keys that nothing needs any more; backups that were made before still need them
     Prune {
-        /// Also the replaced keys of access tokens: tokens for scripts that they signed end
+        /// Also the replaced keys of access tokens and resume tokens: tokens for scripts that they signed end
         #[arg(long)]
         signing: bool,
     },
@@ -39,16 +39,17 @@ pub(super) fn run(config: &Config, command: &KeysCommand) -> anyhow::Result<Exit
     match command {
         KeysCommand::Status => status(config)?,
         KeysCommand::Rotate { signing: true } => {
-            let (id, private) = tokens::generate()?;
+            let ((id, private), (resume_id, resume)) = (tokens::generate()?, resume::generate()?);
             beside(config, async |desk| {
                 let name = id.clone();
                 desk.change(move |accounts, now| {
                     accounts.add_signing_key(&id, &private, now)?;
+                    accounts.add_resume_key(resume_id, &resume, now)?;
                     Ok(accounts.changed()?)
                 })
                 .await?;
                 say(format_args!(
-                    "access tokens are signed with {name} from now on; those of the earlier key stay good"
+                    "access tokens are signed with {name} from now on, and resume tokens with a new key too; those of the earlier keys stay good"
                 ))
             })?;
         }
@@ -77,6 +78,8 @@ fn status(config: &Config) -> anyhow::Result<()> {
         for (at, (id, _)) in desk.auth.read(|accounts| Ok(accounts.signing_keys()?)).await?.iter().enumerate() {
             say(format_args!("signing key {id}{}", if at == 0 { ": signs access tokens" } else { ": replaced" }))?;
         }
+        let resume = desk.auth.read(|accounts| Ok(accounts.resume_keys()?)).await?;
+        say(format_args!("keys of resume tokens: {}, the newest makes new ones", resume.len()))?;
         Ok(())
     })
 }
@@ -131,10 +134,11 @@ fn prune(config: &Config, signing: bool) -> anyhow::Result<()> {
         let before = UnixMs((now.0 + 1).saturating_sub(kept));
         let (told, count) = std::sync::mpsc::channel();
         desk.change(move |accounts, _| {
-            let _ = told.send(accounts.prune_signing_keys(before)?);
+            let _ = told.send((accounts.prune_signing_keys(before)?, accounts.prune_resume_keys(before)?));
             Ok(accounts.changed()?)
         })
         .await?;
-        say(format_args!("{pruned} ring keys and {} signing keys were removed", count.recv()?))
+        let (signing, resume) = count.recv()?;
+        say(format_args!("{pruned} ring keys, {signing} signing keys and {resume} keys of resume tokens were removed"))
     })
 }

@@ -74,7 +74,7 @@ pub(super) fn run(config: &Config, command: RoomCommand) -> anyhow::Result<ExitC
             bounds::name("name", &name)?;
             let room = RoomId::from_bytes(random()?);
             beside(config, async |desk| {
-                desk.change(move |accounts, now| Ok(accounts.add_room(room, kind, &name, now)?)).await?;
+                desk.change(move |accounts, now| accounts.add_room(room, kind, &name, now)).await?;
                 say(format_args!("added {room}"))
             })?;
         }

@@ -278,6 +278,11 @@ impl Session {
                     home.send(self.leave()).await;
                 }
             }
+            if role.is_none() && !self.app.auth.has_room(room) {
+                let detail = "the room was deleted, and everything that was said there with it";
+                let problem = Problem::new(ProblemKind::NotFound, detail).field("room");
+                self.answer(&ServerMessage::Refused { room, client_id: None, request: None, burst: None, problem });
+            }
             self.answer(&ServerMessage::Role { room, role });
         }
         Ok(())

@@ -9,6 +9,8 @@
 //! is slower than the log, events are dropped from the fan-out and only the log's new head is passed on, and every follower
 //! reads them from the log.
 //!
+//! A home without followers ends after a minute or two ([`Homes::retire`]), and starts again when somebody follows its room.
+//!
 //! The term of a home's floor tokens is taken durably when the home starts, so that the tokens of a restarted server are above
 //! those that it granted before.
 
@@ -24,7 +26,7 @@ pub use journal::{Entry, Outcome};
 pub use load::{Load, Loaded, Offer, Stored};
 pub use room::{Draw, Opening, Room, interruption};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +46,9 @@ use crate::storage::{AppendError, Store};
 const COMMANDS_MAX: usize = 1_024;
 /// Events that may wait for a home before only the head is kept.
 const EVENTS_MAX: usize = 1_024;
+
+/// How often homes without use are looked for. One ends that was without use at two looks, so after one to two minutes.
+const IDLE_LOOK: Duration = Duration::from_secs(60);
 
 /// How long homes may take to write what they hold once the server is going down.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -109,7 +114,7 @@ pub enum Command {
     Receipts(Vec<Reach>),
     /// A burst was read from storage.
     Loaded(Box<Loaded>),
-    /// The server is going down: write what is held, then end.
+    /// Write what is held, then end: the server is going down, or nobody uses the room.
     Drain,
 }
 
@@ -247,6 +252,34 @@ impl Homes {
         lock(&self.rooms).get(&room).cloned()
     }
 
+    /// Ends the homes that nobody holds now nor held at the last look, when `before` was found. Gives those that nobody holds now.
+    ///
+    /// Whoever follows a room, or is about to ask its home for something, holds its [`Home`], and gets it from the map: what only
+    /// the map and its own task hold can't be asked for anything while the map is locked. No home starts until the ended ones have
+    /// written what they had, so that a room never has two.
+    pub async fn retire(&self, before: &HashSet<RoomId>) -> HashSet<RoomId> {
+        let _alone = self.starting.lock().await;
+        let (mut idle, mut ending) = (HashSet::new(), Vec::new());
+        lock(&self.rooms).retain(|room, home| {
+            let is_idle = Arc::strong_count(&home.committed) == 2;
+            if is_idle && before.contains(room) {
+                ending.push(home.clone());
+                return false;
+            }
+            if is_idle {
+                idle.insert(*room);
+            }
+            true
+        });
+        for home in ending {
+            home.send(Command::Drain).await;
+            if tokio::time::timeout(DRAIN_MAX, home.commands.closed()).await.is_err() {
+                tracing::warn!(room = %home.room, "a home without use could not write all it holds within 10 s; it goes on trying");
+            }
+        }
+        idle
+    }
+
     /// Starts no more homes, has the running ones write what they hold, and waits for them.
     pub async fn drain(&self) {
         *self.starting.lock().await = false;
@@ -266,6 +299,14 @@ impl Homes {
 
 fn talk_limit(limit: &TalkLimit, room: RoomId) -> Command {
     Command::Floor(floor::Input::TalkLimit { limit: limit(room) })
+}
+
+/// Ends homes without use, until `stop`.
+pub async fn retire_idle(app: crate::app::App, stop: CancellationToken) {
+    let mut idle = HashSet::new();
+    while stop.run_until_cancelled(tokio::time::sleep(IDLE_LOOK)).await.is_some() {
+        idle = app.homes.retire(&idle).await;
+    }
 }
 
 /// Tells the homes of `app` when talk limits change, until `stop`.

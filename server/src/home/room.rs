@@ -120,7 +120,7 @@ impl Room {
         self.clock
     }
 
-    /// Whether the server drains and nothing is left to write.
+    /// Whether it is to end and nothing is left to write.
     pub fn is_done(&self) -> bool {
         self.draining && self.journal.is_empty() && self.bursts.nothing_unsaved()
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "tests look for one message among all")]
 
 mod offers;
+mod store;
 
 use std::path::Path;
 use std::time::Duration;

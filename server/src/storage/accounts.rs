@@ -20,12 +20,9 @@ mod shred;
 mod tokens;
 mod users;
 
-pub use shred::Receipt;
-
 use holler_core::model::{Role, RoomKind, UserRole};
 use holler_core::seal::Place;
 use holler_core::units::{DeviceId, FamilyId, RoomId, UnixMs, UserId, WorkspaceId};
-use holler_core::wire::limits::INVITES_MAX;
 use holler_core::wire::policy::Policy;
 use rusqlite::{Connection, Row, params};
 use zeroize::Zeroizing;
@@ -92,9 +89,16 @@ pub enum AccountError {
     /// No such invite, or it was taken back already.
     #[error("there is no such invite")]
     NoInvite,
-    /// There are as many good invites as there may be.
-    #[error("there are {INVITES_MAX} invites that are good: take back those that nobody needs")]
-    TooManyInvites,
+    /// There are as many as there may be.
+    #[error("there are {most} {what}, which is the most: {remedy}")]
+    Full {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        most: u32,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// The link of an invite leads nowhere.
     #[error("this invite is not good")]
     InviteOver,
@@ -330,6 +334,19 @@ impl<'a> Accounts<'a> {
         self.workspace
     }
 
+    /// Refuses where `count`, a statement on the workspace ?1 and `of` ?2, finds as many as there may be.
+    fn spare_room(
+        &self,
+        count: &str,
+        of: &[u8; 16],
+        what: &'static str,
+        most: u32,
+        remedy: &'static str,
+    ) -> Result<(), AccountError> {
+        let found: u32 = self.db.prepare_cached(count)?.query_row(params![self.ws(), of], |row| row.get(0))?;
+        if found >= most { Err(AccountError::Full { what, most, remedy }) } else { Ok(()) }
+    }
+
     fn ws(&self) -> &[u8; 16] {
         self.workspace.bytes()
     }
@@ -428,22 +445,13 @@ impl<'a> Accounts<'a> {
 
     /// Removes the signing keys that were replaced before `before`; tokens that they signed are refused from then on. Gives how many.
     pub fn prune_signing_keys(&self, before: UnixMs) -> Result<usize, StoreError> {
-        let mut select = self.db.prepare_cached(
-            "SELECT key_id, created_at FROM signing_keys WHERE workspace_id = ?1 ORDER BY created_at DESC, key_id",
-        )?;
-        let keys: Vec<(String, i64)> =
-            select.query_map([self.ws()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-        // A key was replaced when the next newer one was made.
-        let replaced = keys.windows(2).filter(|pair| matches!(pair, [newer, _] if newer.1 < ms(before)));
-        let mut pruned = 0;
-        for (id, _) in replaced.filter_map(|pair| pair.get(1)) {
-            self.db
-                .prepare_cached("DELETE FROM signing_keys WHERE workspace_id = ?1 AND key_id = ?2")?
-                .execute(params![self.ws(), id])?;
+        let mut delete = self.db.prepare_cached(&replaced_before("signing_keys"))?;
+        let pruned: Vec<String> =
+            delete.query_map(params![self.ws(), ms(before)], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for id in &pruned {
             self.record(Action::SigningKeyPruned, |entry| entry.target(Target::named("signing_key", id)))?;
-            pruned += 1;
         }
-        Ok(pruned)
+        Ok(pruned.len())
     }
 
     /// Adds a signing key.
@@ -457,6 +465,15 @@ impl<'a> Accounts<'a> {
             .execute(params![self.ws(), id, sealed, ms(now)])?;
         self.record(Action::SigningKeyRotated, |entry| entry.target(Target::named("signing_key", id)))
     }
+}
+
+/// Deletes the keys of a workspace ?1 in this table that were replaced before ?2, which is when the next newer one was made.
+fn replaced_before(table: &str) -> String {
+    format!(
+        "DELETE FROM {table} WHERE workspace_id = ?1 AND key_id IN (SELECT key_id FROM (SELECT key_id, lag(created_at) OVER \
+         (ORDER BY created_at DESC, key_id) AS replaced_at FROM {table} WHERE workspace_id = ?1) WHERE replaced_at < ?2) \
+         RETURNING key_id"
+    )
 }
 
 /// SQLite's integers are signed; our times stay far below 2^63.

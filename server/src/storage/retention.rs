@@ -102,7 +102,7 @@ pub async fn run(app: App, stop: CancellationToken) {
 }
 
 /// Looks at every room once. Gives how many events were removed.
-pub(super) async fn round(
+pub(crate) async fn round(
     store: &Store,
     workspace: WorkspaceId,
     policy_days: Option<u32>,
@@ -226,7 +226,7 @@ async fn shredded(store: &Store) -> Result<(), StoreError> {
         let more = store
             .write(|db| -> Result<bool, StoreError> {
                 let room: Option<[u8; 16]> = db
-                    .prepare_cached("SELECT room_id FROM shredded_rooms LIMIT 1")?
+                    .prepare_cached("SELECT room_id FROM shredded_rooms WHERE cleared = 0 LIMIT 1")?
                     .query_row([], |row| row.get(0))
                     .optional()?;
                 let Some(room) = room else { return Ok(false) };
@@ -243,7 +243,7 @@ async fn shredded(store: &Store) -> Result<(), StoreError> {
                         return Ok(true);
                     }
                 }
-                db.prepare_cached("DELETE FROM shredded_rooms WHERE room_id = ?1")?.execute([room])?;
+                db.prepare_cached("UPDATE shredded_rooms SET cleared = 1 WHERE room_id = ?1")?.execute([room])?;
                 Ok(true)
             })
             .await?;

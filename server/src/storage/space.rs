@@ -27,7 +27,7 @@ impl Store {
     }
 
     /// Looks once: `free` bytes are left on the disk, and at least `least` must be.
-    async fn look(&self, free: u64, least: u64) {
+    pub(crate) async fn look(&self, free: u64, least: u64) {
         let closed = self.closed_for();
         let failures = self.context().failures.swap(0, std::sync::atomic::Ordering::Relaxed);
         let was_full = matches!(closed, Some(StoreError::StorageFull { .. }));

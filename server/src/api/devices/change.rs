@@ -1,9 +1,11 @@
 //! `PATCH /api/v1/devices/{device}`
 
 use axum::extract::State;
+use axum::response::Response;
 use holler_core::wire::rest::{ChangeDevice, Device};
 
-use super::{DevicePath, visible};
+use super::{DevicePath, answer, changeable, visible};
+use crate::api::conditional::IfMatch;
 use crate::api::extract::{Json, Path};
 use crate::api::{ProblemResponse, bounds};
 use crate::app::App;
@@ -19,24 +21,26 @@ use crate::storage::accounts::AccountError;
     responses(
         (status = 200, description = "The device as it is now", body = Device),
         (status = 404, description = "not-found: no such device, or it is revoked"),
+        (status = 412, description = "precondition-failed: it was renamed or revoked meanwhile"),
         (status = 422, description = "out-of-bounds: the name is outside its bounds"),
     ),
 )]
 pub async fn handler(
     State(app): State<App>,
     principal: Principal,
+    if_match: IfMatch,
     Path(DevicePath { device }): Path<DevicePath>,
     Json(ChangeDevice { name }): Json<ChangeDevice>,
-) -> Result<Json<Device>, ProblemResponse> {
+) -> Result<Response, ProblemResponse> {
     bounds::name("name", &name)?;
     let caller = principal.clone();
     let row = app
         .auth
         .write(&principal, move |accounts, _| {
-            visible(accounts, &caller, device)?;
+            if_match.check_part(&changeable(&visible(accounts, &caller, device)?))?;
             accounts.name_device(device, &name)?;
             accounts.device(device)?.ok_or(AccountError::NoDevice)
         })
         .await?;
-    Ok(Json(super::told(row)))
+    Ok(answer(row))
 }

@@ -3,8 +3,9 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::{DevicePath, visible};
+use super::{DevicePath, changeable, visible};
 use crate::api::ProblemResponse;
+use crate::api::conditional::IfMatch;
 use crate::api::extract::Path;
 use crate::app::App;
 use crate::auth::Principal;
@@ -18,16 +19,18 @@ use crate::auth::Principal;
     responses(
         (status = 204, description = "Revoked"),
         (status = 404, description = "not-found: no such device, or it is revoked already"),
+        (status = 412, description = "precondition-failed: it was renamed meanwhile"),
     ),
 )]
 pub async fn handler(
     State(app): State<App>,
     principal: Principal,
+    if_match: IfMatch,
     Path(DevicePath { device }): Path<DevicePath>,
 ) -> Result<StatusCode, ProblemResponse> {
     app.auth
         .change(&principal.clone(), move |accounts, now| {
-            visible(accounts, &principal, device)?;
+            if_match.check_part(&changeable(&visible(accounts, &principal, device)?))?;
             accounts.revoke_device(device, now)
         })
         .await?;

@@ -45,7 +45,7 @@ pub async fn handler(
     app.auth
         .change(&principal, move |accounts, _| {
             let mut row = accounts.room(room)?.ok_or(AccountError::NoRoom)?;
-            if_match.check_with(|tag| tag.trim_start_matches('"').starts_with(&changeable(&row)))?;
+            if_match.check_part(&changeable(&row))?;
             row.name = change.name.unwrap_or(row.name);
             row.kind = change.kind.unwrap_or(row.kind);
             row.talk_limit_s = change.talk_limit_s.unwrap_or(row.talk_limit_s);

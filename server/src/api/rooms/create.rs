@@ -20,6 +20,7 @@ use crate::auth::Principal;
     request_body = NewRoom,
     responses(
         (status = 201, description = "The new room", body = Room),
+        (status = 409, description = "conflict: there are 5,000 rooms already"),
         (status = 422, description = "out-of-bounds: a field is outside its bounds"),
     ),
 )]

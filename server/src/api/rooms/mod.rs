@@ -3,20 +3,20 @@
 pub mod bursts;
 pub mod change;
 pub mod create;
+pub mod delete;
 pub mod events;
 pub mod get;
 pub mod list;
 pub mod members;
 pub mod retention;
 
-use axum::http::header;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use holler_core::model::Role;
 use holler_core::units::{Cursor, RoomId};
 use holler_core::wire::problem::{Problem, ProblemKind};
 use holler_core::wire::rest::Room;
+use serde::Serialize;
 
-use super::extract::Json;
 use super::{ProblemResponse, conditional, problem};
 use crate::app::App;
 use crate::auth::Principal;
@@ -81,9 +81,9 @@ async fn manages(app: &App, principal: &Principal, room: RoomId) -> Result<(), P
     Err(Problem::new(ProblemKind::Forbidden, "this needs the role admin in the room, or an admin of the workspace"))
 }
 
-/// What of a room's entity tag stands for all that `PATCH` can change.
-fn changeable(row: &RoomRow) -> String {
-    format!("{}.", conditional::hash_of(&(&row.name, row.kind, row.talk_limit_s)))
+/// What people can change of a room, which its tag has a part for.
+fn changeable(row: &RoomRow) -> impl Serialize + use<> {
+    (row.name.clone(), row.kind, row.talk_limit_s)
 }
 
 /// A room as the caller sees it, with its entity tag: a part for what `PATCH` can change, and one for all.
@@ -91,8 +91,7 @@ async fn answer(app: &App, principal: &Principal, room: RoomId) -> Result<Respon
     let row = app.auth.read(move |accounts| Ok(accounts.room(room)?)).await?.ok_or_else(|| no_room(room))?;
     let changeable = changeable(&row);
     let seen = seen_by(app, principal, row).await?;
-    let tag = format!("\"{changeable}{}\"", conditional::hash_of(&seen));
-    Ok(([(header::ETAG, tag)], Json(seen)).into_response())
+    Ok(conditional::tagged_in_parts(&changeable, seen))
 }
 
 /// A room as the caller sees it.

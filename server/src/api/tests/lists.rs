@@ -65,6 +65,34 @@ async fn a_list_is_read_page_by_page_and_what_comes_meanwhile_shifts_nothing() {
 }
 
 #[tokio::test]
+async fn every_list_comes_in_pages() {
+    let server = start().await;
+    let admin = &server.admin.access_token;
+    for n in 0..3 {
+        let name = format!("t{n}");
+        assert_eq!(server.add_user(&name).await.expires_in_s, 600);
+        server.post("/api/v1/tokens", admin, json!({"name": name, "scopes": [], "days": 1})).await;
+        server.post("/api/v1/invites", admin, json!({"role": "member", "rooms": []})).await;
+    }
+    let room = server.room("Everyone").await;
+    for user in server.get::<Vec<User>>("/api/v1/users", admin).await {
+        let path = format!("/api/v1/rooms/{room}/members/{}", user.id);
+        server.send(Method::PUT, &path, Some(admin), Some(&json!({"role": "talker"}))).await;
+    }
+    let own = format!("/api/v1/users/{}/devices", server.admin.user);
+    let members = format!("/api/v1/rooms/{room}/members");
+    for path in
+        ["/api/v1/invites", "/api/v1/devices", &own, "/api/v1/tokens", "/api/v1/users", &members, "/api/v1/audit"]
+    {
+        let whole: Vec<Value> = server.get(path, admin).await;
+        let (items, pages) = server.pages::<Value>(path, admin, "?limit=2").await;
+        assert!(whole.len() >= 3 && pages == whole.len().div_ceil(2), "{path}: {pages}");
+        assert_eq!(items, whole, "{path}");
+    }
+    server.end().await;
+}
+
+#[tokio::test]
 async fn a_token_allows_at_most_what_its_maker_may_and_ends_when_it_is_revoked() {
     let server = start().await;
     let sam = server.add_user("sam").await;

@@ -125,9 +125,48 @@ async fn a_change_made_from_an_old_state_is_refused() {
     assert_ne!(read(&path).await, known);
     assert_eq!(change("room", &known, 5).await.status(), StatusCode::OK);
     // What compares no tag says so.
-    let member = format!("{path}/members/{}", server.admin.user);
-    let refused = server.conditional(Method::PUT, &member, ("If-Match", "*"), Some(&json!({"role": "admin"}))).await;
+    let retention = json!({"days": 3, "held": false});
+    let refused =
+        server.conditional(Method::PUT, &format!("{path}/retention"), ("If-Match", "*"), Some(&retention)).await;
     assert!(problem(refused).await.is(ProblemKind::PreconditionFailed));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn users_devices_and_members_are_not_changed_from_an_old_state() {
+    let server = start().await;
+    let admin = &server.admin.access_token;
+    let (sam, room) = (server.add_user("sam").await, server.room("Everyone").await);
+    let member = format!("/api/v1/rooms/{room}/members/{}", sam.user);
+    let absent = server.conditional(Method::PUT, &member, ("If-Match", "*"), Some(&json!({"role": "talker"}))).await;
+    assert!(problem(absent).await.is(ProblemKind::PreconditionFailed), "there is nothing that could match");
+    server.send(Method::PUT, &member, Some(admin), Some(&json!({"role": "talker"}))).await;
+    let user = format!("/api/v1/users/{}", sam.user);
+    let device = format!("/api/v1/devices/{}", sam.device);
+    let read = async |path: &str| tag(&server.send(Method::GET, path, Some(admin), None).await);
+    for (path, method, bodies) in [
+        (&user, Method::PATCH, [json!({"name": "Sam"}), json!({"name": "Samuel"})]),
+        (&device, Method::PATCH, [json!({"name": "van"}), json!({"name": "boat"})]),
+        (&member, Method::PUT, [json!({"role": "listener"}), json!({"role": "dispatcher"})]),
+    ] {
+        let old = read(path).await;
+        let change = async |tag: &str, body: &Value| {
+            server.conditional(method.clone(), path, ("If-Match", tag), Some(body)).await
+        };
+        assert!(change(&old, &bodies[0]).await.status().is_success(), "{path}");
+        let refused = problem(change(&old, &bodies[1]).await).await;
+        assert!(refused.is(ProblemKind::PreconditionFailed), "{path}: {refused}");
+        let refused = problem(server.conditional(Method::DELETE, path, ("If-Match", &old), None).await).await;
+        assert!(refused.is(ProblemKind::PreconditionFailed), "{path}: {refused}");
+        assert!(change(&read(path).await, &bodies[1]).await.status().is_success(), "{path}");
+    }
+    // A device that was used, or a member who connected, did not change.
+    let (known, refresh) = (read(&device).await, json!({"refresh_token": sam.refresh_token}));
+    assert_eq!(server.send(Method::POST, "/api/v1/auth/refresh", None, Some(&refresh)).await.status(), 200);
+    for (path, known) in [(&device, known), (&member, read(&member).await), (&user, read(&user).await)] {
+        let gone = server.conditional(Method::DELETE, path, ("If-Match", &known), None).await;
+        assert_eq!(gone.status(), StatusCode::NO_CONTENT, "{path}");
+    }
     server.end().await;
 }
 

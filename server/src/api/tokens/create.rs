@@ -20,6 +20,7 @@ use crate::auth::Principal;
     request_body = NewToken,
     responses(
         (status = 201, description = "The token, which is kept nowhere", body = MadeToken),
+        (status = 409, description = "conflict: you have 32 tokens that are good already"),
         (status = 422, description = "out-of-bounds: a field is outside its bounds"),
     ),
 )]

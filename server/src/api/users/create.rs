@@ -18,7 +18,7 @@ use crate::storage::accounts::UserRow;
     request_body = NewUser,
     responses(
         (status = 201, description = "The new user", body = User),
-        (status = 409, description = "conflict: the login is taken"),
+        (status = 409, description = "conflict: the login is taken, or there are 10,000 users"),
         (status = 422, description = "out-of-bounds: a field is outside its bounds"),
     ),
 )]

@@ -8,10 +8,12 @@ use holler_core::units::{ClientId, RoomId, Seq, UserId};
 use holler_core::wire::problem::Problem;
 
 use super::UserPath;
+use crate::api::conditional::{IfMatch, tag};
 use crate::api::extract::{Path, Query};
 use crate::api::{ProblemResponse, append_problem, problem, random};
 use crate::app::App;
 use crate::auth::Principal;
+use crate::storage::accounts::Accounts;
 use crate::storage::{Append, log};
 
 /// Messages that are taken back at once.
@@ -52,21 +54,32 @@ pub struct EraseQuery {
         (status = 204, description = "Erased"),
         (status = 404, description = "not-found: there is no such user"),
         (status = 409, description = "conflict: this is the last admin"),
+        (status = 412, description = "precondition-failed: they were changed meanwhile"),
     ),
 )]
 pub async fn handler(
     State(app): State<App>,
     principal: Principal,
+    if_match: IfMatch,
     Path(UserPath { user }): Path<UserPath>,
     Query(EraseQuery { messages }): Query<EraseQuery>,
 ) -> Result<StatusCode, ProblemResponse> {
+    let caller = principal.clone();
+    let check = move |accounts: &Accounts<'_>| if_match.check(&tag(&super::seen(accounts, &caller, user)?));
     if messages == Messages::Delete {
+        // What was taken back stays so: nothing is begun for a caller who expects another state.
+        app.auth.read(check.clone()).await?;
         let rooms = app.auth.read(move |accounts| Ok(accounts.rooms()?)).await?;
         for room in rooms {
             take_back(&app, &principal, user, room.id).await?;
         }
     }
-    app.auth.change(&principal, move |accounts, now| accounts.erase_user(user, now)).await?;
+    app.auth
+        .change(&principal, move |accounts, now| {
+            check(accounts)?;
+            accounts.erase_user(user, now)
+        })
+        .await?;
     tracing::info!(%user, "user erased");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -23,5 +23,5 @@ pub async fn handler(
     principal: Principal,
     Path(UserPath { user }): Path<UserPath>,
 ) -> Result<Json<User>, ProblemResponse> {
-    Ok(Json(super::seen(&app, &principal, user).await?))
+    Ok(Json(app.auth.read(move |accounts| super::seen(accounts, &principal, user)).await?))
 }

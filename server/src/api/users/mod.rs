@@ -15,7 +15,7 @@ use holler_core::wire::rest::User;
 
 use crate::app::App;
 use crate::auth::Principal;
-use crate::storage::accounts::{AccountError, View};
+use crate::storage::accounts::{AccountError, Accounts, View};
 
 /// Which user.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
@@ -26,16 +26,13 @@ pub struct UserPath {
 }
 
 /// A user as the caller sees them.
-async fn seen(app: &App, principal: &Principal, user: UserId) -> Result<User, Problem> {
-    let view = View { user: principal.user, all: principal.admin };
-    let read = move |accounts: &crate::storage::accounts::Accounts<'_>| {
-        // Somebody whom the caller shares no room with looks like nobody.
-        if !accounts.sees(view, user)? {
-            return Err(AccountError::NoUser);
-        }
-        Ok((accounts.user(user)?.ok_or(AccountError::NoUser)?, accounts.suspended_at(user)?))
-    };
-    let (row, suspended_at) = app.auth.read(read).await?;
+fn seen(accounts: &Accounts<'_>, principal: &Principal, user: UserId) -> Result<User, AccountError> {
+    // Somebody whom the caller shares no room with looks like nobody.
+    if !accounts.sees(View { user: principal.user, all: principal.admin }, user)? {
+        return Err(AccountError::NoUser);
+    }
+    let row = accounts.user(user)?.ok_or(AccountError::NoUser)?;
+    let suspended_at = accounts.suspended_at(user)?;
     let own = principal.admin || user == principal.user;
     Ok(User {
         id: row.id,

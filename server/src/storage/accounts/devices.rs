@@ -86,9 +86,9 @@ impl Accounts<'_> {
         })?)
     }
 
-    /// A user's devices, the one that was used last first.
+    /// A user's devices, newest first.
     pub fn devices(&self, user: UserId) -> Result<Vec<DeviceRow>, StoreError> {
-        self.devices_where("user_id = ?2 ORDER BY last_used_at DESC, device_id", user.bytes())
+        self.devices_where("user_id = ?2 ORDER BY created_at DESC, device_id", user.bytes())
     }
 
     /// The device with this identifier.

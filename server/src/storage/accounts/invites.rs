@@ -72,7 +72,8 @@ impl Accounts<'_> {
             )?
             .query_row(params![self.ws(), ms(now)], |row| row.get(0))?;
         if good >= INVITES_MAX {
-            return Err(AccountError::TooManyInvites);
+            let remedy = "take back those that nobody needs";
+            return Err(AccountError::Full { what: "invites that are good", most: INVITES_MAX, remedy });
         }
         // Those that are over are listed as long as there is room for them.
         self.db

@@ -5,8 +5,10 @@ use holler_core::units::UnixMs;
 use rusqlite::params;
 use zeroize::Zeroizing;
 
-use super::{Accounts, ms};
+use super::{Accounts, ms, replaced_before};
 use crate::storage::StoreError;
+use crate::storage::audit::chain::hex;
+use crate::storage::audit::{Action, Target};
 
 /// A key as stored: its name, and 32 bytes.
 pub type ResumeKeyRow = ([u8; 8], Zeroizing<Vec<u8>>);
@@ -27,6 +29,17 @@ impl Accounts<'_> {
         .collect()
     }
 
+    /// Removes the keys that were replaced before `before`; sessions whose tokens they made are continued with access tokens.
+    pub fn prune_resume_keys(&self, before: UnixMs) -> Result<usize, StoreError> {
+        let mut delete = self.db.prepare_cached(&replaced_before("resume_keys"))?;
+        let pruned: Vec<[u8; 8]> =
+            delete.query_map(params![self.ws(), ms(before)], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for id in &pruned {
+            self.record(Action::ResumeKeyPruned, |entry| entry.target(Target::named("resume_key", hex(id))))?;
+        }
+        Ok(pruned.len())
+    }
+
     /// Adds a key.
     pub fn add_resume_key(&self, id: [u8; 8], key: &[u8], now: UnixMs) -> Result<(), StoreError> {
         let place = Place { table: "resume_keys", column: "key", row: &[self.ws(), &id] };
@@ -34,6 +47,6 @@ impl Accounts<'_> {
         self.db
             .prepare_cached("INSERT INTO resume_keys (workspace_id, key_id, key, created_at) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![self.ws(), id, sealed, ms(now)])?;
-        Ok(())
+        self.record(Action::ResumeKeyRotated, |entry| entry.target(Target::named("resume_key", hex(&id))))
     }
 }

@@ -2,6 +2,7 @@
 
 use holler_core::model::{Role, RoomKind};
 use holler_core::units::{RoomId, UnixMs, UserId};
+use holler_core::wire::limits::{ROOM_MEMBERS_MAX, ROOMS_MAX};
 use rusqlite::params;
 
 use super::{AccountError, Accounts, DIRECT_MEMBERS_MAX, MemberRow, RoomRow, ms, word};
@@ -10,7 +11,9 @@ use crate::storage::{StoreError, log};
 
 impl Accounts<'_> {
     /// Adds a room with its log.
-    pub fn add_room(&self, room: RoomId, kind: RoomKind, name: &str, now: UnixMs) -> Result<u64, StoreError> {
+    pub fn add_room(&self, room: RoomId, kind: RoomKind, name: &str, now: UnixMs) -> Result<u64, AccountError> {
+        let count = "SELECT count(*) FROM rooms WHERE workspace_id = ?1 AND ?2 IS NOT NULL";
+        self.spare_room(count, room.bytes(), "rooms", ROOMS_MAX, "delete those that nobody uses")?;
         self.db
             .prepare_cached(
                 "INSERT INTO rooms (workspace_id, room_id, kind, name, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -24,7 +27,7 @@ impl Accounts<'_> {
             ])?;
         log::create(self.db, &self.vault, room)?;
         self.record(Action::RoomAdded, |entry| entry.target(room).detail("kind", kind.as_str()))?;
-        self.changed()
+        Ok(self.changed()?)
     }
 
     /// Changes a room to what `room` says, apart from its members.
@@ -93,6 +96,12 @@ impl Accounts<'_> {
         .collect()
     }
 
+    /// A member of a room.
+    pub fn member(&self, room: RoomId, user: UserId) -> Result<Option<MemberRow>, StoreError> {
+        let Some(role) = self.role_in(room, user)? else { return Ok(None) };
+        Ok(self.user(user)?.map(|found| MemberRow { user, name: found.name, role }))
+    }
+
     /// The members of a room, by name.
     pub fn members(&self, room: RoomId) -> Result<Vec<MemberRow>, StoreError> {
         let mut statement = self.db.prepare_cached(
@@ -123,6 +132,10 @@ impl Accounts<'_> {
             .query_row(params![self.ws(), room.bytes(), user.bytes()], |row| row.get(0))?;
         if !present && found.kind == RoomKind::Direct && found.members as usize >= DIRECT_MEMBERS_MAX {
             return Err(AccountError::DirectFull);
+        }
+        if !present && found.members >= ROOM_MEMBERS_MAX {
+            let remedy = "take out those who left, or make another room";
+            return Err(AccountError::Full { what: "members in this room", most: ROOM_MEMBERS_MAX, remedy });
         }
         self.db
             .prepare_cached(

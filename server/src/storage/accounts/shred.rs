@@ -2,34 +2,15 @@
 //! whose key ring does not hold the key in another way.
 
 use holler_core::units::{RoomId, UnixMs};
+use holler_core::wire::rest::ShredReceipt;
 use rusqlite::{OptionalExtension as _, params};
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{AccountError, Accounts, ms, whole};
+use super::{AccountError, Accounts, whole};
 use crate::storage::StoreError;
 use crate::storage::audit::chain::hex;
 use crate::storage::audit::{Action, Target};
 use crate::storage::retention;
-
-/// What was shredded: for whoever must show it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Receipt {
-    /// The room.
-    pub room: RoomId,
-    /// When its key was deleted.
-    pub shredded_at: UnixMs,
-    /// SHA-256 of the wrapped key, in hexadecimal: a backup that holds the key shows the same.
-    pub key_sha256: String,
-    /// Events that can't be read any more.
-    pub events: u64,
-    /// Bursts that can't be heard any more.
-    pub bursts: u64,
-    /// Bytes of their frames.
-    pub burst_bytes: u64,
-    /// The number of the audit log's entry.
-    pub audit_entry: u64,
-}
 
 impl Accounts<'_> {
     /// Shreds a room: its key, its log's head, its members and itself go in this transaction. The rows of its events and frames, which
@@ -37,7 +18,7 @@ impl Accounts<'_> {
     ///
     /// The deleted key is overwritten in the database. Until the write-ahead log was moved (`hollerd room shred` does that at once, a
     /// server within minutes) its wrapped form is still in there; backups hold it for as long as they are kept.
-    pub fn shred_room(&self, room: RoomId, now: UnixMs) -> Result<(u64, Receipt), AccountError> {
+    pub fn shred_room(&self, room: RoomId, now: UnixMs) -> Result<(u64, ShredReceipt), AccountError> {
         self.room(room)?.ok_or(AccountError::NoRoom)?;
         if retention::find(self.db, self.workspace, room)?.held_at.is_some() {
             return Err(AccountError::Held);
@@ -57,7 +38,7 @@ impl Accounts<'_> {
             .query_row([room.bytes()], |row| Ok((whole(row, 0)?, whole(row, 1)?, whole(row, 2)?)))?;
         // What is deleted while this is on is overwritten with zeros.
         self.db.pragma_update(None, "secure_delete", "ON")?;
-        let deleted = self.delete_room(room, now);
+        let deleted = self.delete_room(room);
         self.db.pragma_update(None, "secure_delete", "OFF")?;
         deleted?;
         self.record(Action::RoomShredded, |entry| {
@@ -65,21 +46,33 @@ impl Accounts<'_> {
             entry.detail("events", events).detail("bursts", bursts).detail("burst_bytes", burst_bytes)
         })?;
         let audit_entry = crate::storage::audit::head(self.db, self.workspace)?.number;
-        let receipt = Receipt { room, shredded_at: now, key_sha256, events, bursts, burst_bytes, audit_entry };
+        let receipt = ShredReceipt { room, shredded_at: now, key_sha256, events, bursts, burst_bytes, audit_entry };
+        let text = serde_json::to_string(&receipt).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        self.db
+            .prepare_cached("INSERT INTO shredded_rooms (workspace_id, room_id, receipt) VALUES (?1, ?2, ?3)")?
+            .execute(params![self.ws(), room.bytes(), text])?;
         Ok((self.changed()?, receipt))
     }
 
-    fn delete_room(&self, room: RoomId, now: UnixMs) -> Result<(), StoreError> {
+    /// The receipt of a room that was shredded; `None`: it was not.
+    pub fn shredded(&self, room: RoomId) -> Result<Option<ShredReceipt>, StoreError> {
+        let text: Option<String> = self
+            .db
+            .prepare_cached("SELECT receipt FROM shredded_rooms WHERE workspace_id = ?1 AND room_id = ?2")?
+            .query_row(params![self.ws(), room.bytes()], |row| row.get(0))
+            .optional()?;
+        let read = |text: String| serde_json::from_str(&text);
+        text.map(read).transpose().map_err(|error| StoreError::Damaged(format!("the receipt of {room}: {error}")))
+    }
+
+    fn delete_room(&self, room: RoomId) -> Result<(), StoreError> {
         for sql in ["DELETE FROM room_keys WHERE room_id = ?1", "DELETE FROM room_heads WHERE room_id = ?1"] {
             self.db.prepare_cached(sql)?.execute([room.bytes()])?;
         }
-        for table in ["room_retention", "members", "rooms"] {
+        for table in ["room_retention", "members", "invite_rooms", "rooms"] {
             let sql = format!("DELETE FROM {table} WHERE workspace_id = ?1 AND room_id = ?2");
             self.db.prepare_cached(&sql)?.execute(params![self.ws(), room.bytes()])?;
         }
-        self.db
-            .prepare_cached("INSERT INTO shredded_rooms (room_id, shredded_at) VALUES (?1, ?2)")?
-            .execute(params![room.bytes(), ms(now)])?;
         Ok(())
     }
 }

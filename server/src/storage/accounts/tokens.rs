@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use holler_core::model::Scope;
 use holler_core::units::{DeviceId, UnixMs, UserId};
+use holler_core::wire::limits::TOKENS_MAX;
 use rusqlite::params;
 
-use super::{Accounts, DeviceRow, ms, time};
+use super::{AccountError, Accounts, DeviceRow, ms, time};
 use crate::storage::StoreError;
 
 /// A token for a script as stored; never the token itself.
@@ -21,6 +22,16 @@ pub struct TokenRow {
 }
 
 impl Accounts<'_> {
+    /// Refuses where the user has as many good tokens as they may.
+    pub fn spare_a_token(&self, user: UserId, now: UnixMs) -> Result<(), AccountError> {
+        let good = self.tokens(user)?.iter().filter(|token| !token.device.revoked && token.expires_at > now).count();
+        if good >= TOKENS_MAX as usize {
+            let remedy = "revoke those that no script uses";
+            return Err(AccountError::Full { what: "tokens of this user that are good", most: TOKENS_MAX, remedy });
+        }
+        Ok(())
+    }
+
     /// Notes what the token allows that belongs to a device.
     pub fn add_token(&self, device: DeviceId, scopes: &[Scope], expires_at: UnixMs) -> Result<(), StoreError> {
         let words: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use holler_core::model::UserRole;
 use holler_core::units::{DeviceId, UnixMs, UserId};
+use holler_core::wire::limits::USERS_MAX;
 use rusqlite::{OptionalExtension as _, params};
 use zeroize::Zeroizing;
 
@@ -19,6 +20,8 @@ impl Accounts<'_> {
     /// Adds a user. `password` is a PHC string.
     pub fn add_user(&self, user: &UserRow, password: &str, now: UnixMs) -> Result<u64, AccountError> {
         let id = user.id.bytes();
+        let count = "SELECT count(*) FROM users WHERE workspace_id = ?1 AND ?2 IS NOT NULL";
+        self.spare_room(count, id, "users", USERS_MAX, "erase those who are gone for good")?;
         let added = self
             .db
             .prepare_cached(

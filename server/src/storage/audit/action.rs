@@ -96,6 +96,10 @@ actions! {
     SigningKeyRotated = "signing_key.rotated",
     /// A key that no token needs any more was removed.
     SigningKeyPruned = "signing_key.pruned",
+    /// Resume tokens are made with a new key.
+    ResumeKeyRotated = "resume_key.rotated",
+    /// A key of resume tokens was removed.
+    ResumeKeyPruned = "resume_key.pruned",
     /// A backup was made.
     BackupMade = "backup.made",
     /// This data was restored from a backup; every log has a new incarnation.

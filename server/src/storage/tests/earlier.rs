@@ -65,6 +65,10 @@ fn dump(db: &Connection) -> Vec<String> {
 
 #[tokio::test]
 async fn data_of_every_earlier_version_opens_is_read_whole_and_goes_on() {
+    for earlier in 1..VERSION {
+        let name = format!("schema-{earlier}");
+        assert!(stored().iter().any(|path| path.ends_with(&name)), "no data of version {earlier} is stored");
+    }
     for path in stored() {
         let folders = copied(&path);
         let told: Value = serde_json::from_slice(&fs::read(path.join("told.json")).unwrap()).unwrap();

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use holler_core::wire::rest::Member;
 
+use super::told;
 use crate::api::ProblemResponse;
 use crate::api::extract::{Path, Query};
 use crate::api::pages::{Page, PageQuery, by_name};
@@ -32,14 +33,5 @@ pub async fn handler(
     });
     let rows = rows.await?;
     let (connected, now) = (app.connections.of_users(), app.clock.now());
-    Ok(rows.map(|row| {
-        let sockets = connected.get(&row.user);
-        Member {
-            user: row.user,
-            name: row.name,
-            role: row.role,
-            connections: sockets.map_or(0, |(count, _)| *count),
-            last_heard_ms: sockets.map(|(_, heard)| u64::try_from(now.since(*heard).as_millis()).unwrap_or(u64::MAX)),
-        }
-    }))
+    Ok(rows.map(|row| told(row, &connected, now)))
 }

@@ -3,21 +3,21 @@
 use axum::extract::State;
 use holler_core::wire::rest::Device;
 
-use crate::api::ProblemResponse;
-use crate::api::devices::told;
-use crate::api::extract::{Json, Path};
+use crate::api::extract::{Path, Query};
+use crate::api::pages::{Page, PageQuery};
 use crate::api::users::{UserPath, own};
+use crate::api::{ProblemResponse, devices};
 use crate::app::App;
 use crate::auth::Principal;
 
-/// A user's devices, the one that was used last first.
+/// A user's devices, newest first.
 ///
 /// Your own; an admin's token lists anybody's.
 #[utoipa::path(
     get, path = "/api/v1/users/{user}/devices", tag = "devices", operation_id = "list_user_devices",
-    params(UserPath),
+    params(UserPath, PageQuery),
     responses(
-        (status = 200, description = "Their devices", body = [Device]),
+        (status = 200, description = "Their devices; `Link` leads to the next page", body = [Device]),
         (status = 404, description = "not-found: there is no such user, or they are somebody else"),
     ),
 )]
@@ -25,8 +25,8 @@ pub async fn handler(
     State(app): State<App>,
     principal: Principal,
     Path(UserPath { user }): Path<UserPath>,
-) -> Result<Json<Vec<Device>>, ProblemResponse> {
+    Query(query): Query<PageQuery>,
+) -> Result<Page<Device>, ProblemResponse> {
     own(&app, &principal, user).await?;
-    let devices = app.auth.read(move |accounts| Ok(accounts.devices(user)?)).await?;
-    Ok(Json(devices.into_iter().map(told).collect()))
+    Ok(devices::page(&app, user, query).await?)
 }

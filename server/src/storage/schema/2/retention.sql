@@ -10,8 +10,13 @@ CREATE TABLE room_retention (
     PRIMARY KEY (workspace_id, room_id)
 ) STRICT, WITHOUT ROWID;
 
--- Rooms whose key is deleted and whose rows, which nobody can read any more, are being removed bit by bit.
+-- Rooms whose key is deleted. Their rows, which nobody can read any more, are removed bit by bit; the receipt stays.
 CREATE TABLE shredded_rooms (
-    room_id     BLOB    NOT NULL PRIMARY KEY,
-    shredded_at INTEGER NOT NULL
+    workspace_id BLOB    NOT NULL,
+    room_id      BLOB    NOT NULL,
+    -- As JSON (core::wire::rest::ShredReceipt).
+    receipt      TEXT    NOT NULL,
+    -- 1: no row of the room is left.
+    cleared      INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (workspace_id, room_id)
 ) STRICT, WITHOUT ROWID;
