@@ -343,7 +343,7 @@ pub enum EventBody {
     },
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+#[cfg_attr(target_pointer_width = "64", expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so"))]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }

@@ -132,6 +132,10 @@ fn take(mut ui: Ui, host: &Host, told: Told) {
         | Told::Settings(_)
         | Told::Microphones(_)
         | Told::Devices(_)
+        | Told::Trial(_)
+        | Told::Quality { .. }
+        | Told::Outdated
+        | Told::ClockOff(_)
         | Told::SignedIn(_)
         | Told::SignInFailed(_)
         | Told::Directory { .. }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use holler_core::engine::Notice;
+use holler_core::engine::{Heard, Hearing, Notice, SpokenFigures};
 use holler_core::model::{Event, PresenceState};
 use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, FrameMs, RoomId, UserId};
 use holler_core::wire::rest::{Device, InviteOffer, Person, Room};
@@ -109,6 +109,21 @@ pub enum Ask {
     Revoke(DeviceId),
     /// Save everything that the server keeps of the person as a file.
     Export,
+    /// Which of the rooms may be heard.
+    Hear(Hearing),
+    /// A room is silent from now on, or no longer.
+    Mute {
+        /// The room.
+        room: RoomId,
+        /// Whether it is silent.
+        muted: bool,
+    },
+    /// Record a few seconds and play them, as others would hear them.
+    TryMicrophone,
+    /// Whether to tell how it goes, once a second.
+    Watch(bool),
+    /// Load the page anew.
+    Reload,
     /// Open the microphone now, so that the first press need not wait for it.
     Microphone,
     /// Connect now.
@@ -176,6 +191,18 @@ pub enum Microphone {
     Failed(String),
 }
 
+/// How a trial of the microphone goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trial {
+    /// There is none.
+    #[default]
+    Over,
+    /// It records.
+    Recording,
+    /// It plays what it recorded.
+    Playing,
+}
+
 /// What the host tells.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
@@ -227,6 +254,19 @@ pub enum Told {
     Devices(Vec<Device>),
     /// How loud it is, 0 to 1.
     Level(f32),
+    /// How the trial of the microphone goes.
+    Trial(Trial),
+    /// How it goes with what is spoken and heard.
+    Quality {
+        /// The burst that was spoken last.
+        spoken: Option<SpokenFigures>,
+        /// The burst that was heard last.
+        heard: Option<Heard>,
+    },
+    /// The server has another version of this client.
+    Outdated,
+    /// By so many ms this device's clock is ahead of the server's (behind it: below zero).
+    ClockOff(f64),
     /// Whether a burst of the past plays.
     Replaying(Option<BurstId>),
     /// The microphone.

@@ -240,6 +240,8 @@ set-noise = إزالة الضجيج
 set-noise-hint = الريح والمحركات والمراوح.
 set-tones = النغمات
 set-tones-hint = يُسمع الإنذار في كل حال.
+set-awake = إبقاء الشاشة مضاءة
+set-awake-hint = ما دمت مسجَّل الدخول وتنظر إلى هذه الصفحة.
 set-key = مفتاح الكلام
 set-key-press = اضغط المفتاح …
 set-key-is = هو { $key }: تغييره
@@ -269,3 +271,68 @@ sound-on = تشغيل الصوت
 fault = حدث خطأ: { $detail }
 fault-keep = لم يستطع هذا الجهاز حفظ شيء: { $detail }
 fault-too-many = رسائل كثيرة تنتظر الإرسال: لم تُؤخذ هذه. أرسلها لاحقًا.
+fault-cut = توقف الميكروفون في الوسط: { $why } ما قلته حتى ذلك الحين يُسلَّم.
+outdated = لدى الخادم نسخة أحدث من هذه الصفحة. أعد تحميلها حين لا يتكلم أحد.
+reload = إعادة التحميل
+clock-off =
+    { $count ->
+        [zero] ساعة هذا الجهاز غير مضبوطة. قد تكون الأوقات المعروضة خاطئة؛ أما ترتيب ما يقال فمحفوظ.
+        [one] ساعة هذا الجهاز مخطئة بدقيقة. قد تكون الأوقات المعروضة خاطئة؛ أما ترتيب ما يقال فمحفوظ.
+        [two] ساعة هذا الجهاز مخطئة بدقيقتين. قد تكون الأوقات المعروضة خاطئة؛ أما ترتيب ما يقال فمحفوظ.
+        [few] ساعة هذا الجهاز مخطئة بـ{ $count } دقائق. قد تكون الأوقات المعروضة خاطئة؛ أما ترتيب ما يقال فمحفوظ.
+        [many] ساعة هذا الجهاز مخطئة بـ{ $count } دقيقة. قد تكون الأوقات المعروضة خاطئة؛ أما ترتيب ما يقال فمحفوظ.
+       *[other] ساعة هذا الجهاز مخطئة بـ{ $count } دقيقة. قد تكون الأوقات المعروضة خاطئة؛ أما ترتيب ما يقال فمحفوظ.
+    }
+
+## Listening
+room-mute = إسكات { $room }
+room-muted = صامتة إلا للطوارئ
+room-heard = مسموعة
+room-volume = صوت هذه الغرفة
+person-volume = صوت { $name }
+percent = { $percent } %
+own-busy = عدم الإزعاج: الطوارئ فقط
+own-solo = منفرد: الغرفة التي تنظر إليها فقط
+trial = اسمع نفسك
+trial-recording = جارٍ التسجيل …
+trial-playing = جارٍ التشغيل …
+trial-hint = يسجّل أربع ثوانٍ ويشغّلها كما يسمعك الآخرون. لا شيء يغادر هذا الجهاز.
+trial-speak = تكلّم ثم استمع.
+
+## How it goes
+quality = الاتصال والصوت
+quality-connection = الاتصال
+quality-link = الوصلة
+quality-route = المسار
+quality-route-socket = WebSocket عبر TLS
+quality-round-trip = ذهابًا وإيابًا
+quality-codec = الترميز
+quality-none = لم يُقس بعد
+quality-nothing = لا شيء بعد.
+quality-heard = آخر ما سُمع
+quality-mouth-to-ear = من الفم إلى الأذن، تقديرًا
+quality-stage-sender = التقاط وترميز وإرسال وتمرير
+quality-stage-network = الشبكة إلى هنا
+quality-stage-buffer = مخزن التذبذب
+quality-stage-play = فك الترميز والسماعة
+quality-jitter = التذبذب: التأخير المقصود
+quality-loss = الفقد
+quality-frames-came = إطارات وصلت مباشرة
+quality-frames-played = إطارات شُغّلت
+quality-frames-concealed = إطارات عُوّضت أو تُجووزت
+quality-bridges = فجوات جُسرت
+quality-spoken = آخر ما قيل
+quality-stage-capture = الميكروفون وإطار واحد
+quality-stage-encode = الترميز
+quality-stage-send = انتظار الإرسال
+quality-first-sent = من الزر إلى أول إطار مُرسل
+quality-captured = صوت التُقط
+quality-skipped = لم يُلتقط في حينه
+quality-silent = لا شيء من الميكروفون في الأثناء
+quality-frames-in = إطارات للترميز
+quality-frames-out = إطارات رُمّزت
+quality-frames-sent = إطارات أُرسلت مباشرة
+quality-frames-stale = إطارات أقدم من أن تُرسل مباشرة
+figure-ms = { $ms } مث
+figure-share = { $share } %
+figure-count = { $count }

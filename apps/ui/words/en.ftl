@@ -219,6 +219,8 @@ set-noise = Take out noise
 set-noise-hint = Wind, engines, fans.
 set-tones = Tones
 set-tones-hint = An alarm sounds in any case.
+set-awake = Keep the screen on
+set-awake-hint = While you are signed in here and look at this page.
 set-key = Key that talks
 set-key-press = Press the key …
 set-key-is = It is { $key }: change it
@@ -248,3 +250,64 @@ sound-on = Turn sound on
 fault = Something went wrong: { $detail }
 fault-keep = This device could not keep something: { $detail }
 fault-too-many = Too many messages wait to be sent: this one was not taken. Send it later.
+fault-cut = The microphone stopped in the middle: { $why } What you said until then is delivered.
+outdated = The server has a newer version of this page. Reload it when nobody is talking.
+reload = Reload
+clock-off =
+    { $count ->
+        [one] This device’s clock is { $count } minute off. Ages and times shown here may be wrong; what is said keeps its order.
+       *[other] This device’s clock is { $count } minutes off. Ages and times shown here may be wrong; what is said keeps its order.
+    }
+
+## Listening
+room-mute = Silence { $room }
+room-muted = Silent, but for emergencies
+room-heard = Heard
+room-volume = Volume of this room
+person-volume = Volume of { $name }
+percent = { $percent } %
+own-busy = Do not disturb: only emergencies
+own-solo = Solo: only the room you look at
+trial = Hear yourself
+trial-recording = Recording …
+trial-playing = Playing …
+trial-hint = Records four seconds and plays them as others would hear you. Nothing leaves this device.
+trial-speak = Speak, then listen.
+
+## How it goes
+quality = Connection and sound
+quality-connection = Connection
+quality-link = Link
+quality-route = Route
+quality-route-socket = WebSocket over TLS
+quality-round-trip = Round trip
+quality-codec = Codec
+quality-none = Not measured yet
+quality-nothing = Nothing yet.
+quality-heard = Heard last
+quality-mouth-to-ear = Mouth to ear, estimated
+quality-stage-sender = Captured, encoded, sent, forwarded
+quality-stage-network = Network to here
+quality-stage-buffer = Jitter buffer
+quality-stage-play = Decoding and loudspeaker
+quality-jitter = Jitter: delay aimed at
+quality-loss = Loss
+quality-frames-came = Frames that came live
+quality-frames-played = Frames played
+quality-frames-concealed = Frames filled in or passed over
+quality-bridges = Gaps bridged
+quality-spoken = Spoken last
+quality-stage-capture = Microphone and one frame
+quality-stage-encode = Encoding
+quality-stage-send = Waiting to be sent
+quality-first-sent = Button to first frame sent
+quality-captured = Sound captured
+quality-skipped = Not captured in time
+quality-silent = Nothing from the microphone in between
+quality-frames-in = Frames to encode
+quality-frames-out = Frames encoded
+quality-frames-sent = Frames sent live
+quality-frames-stale = Frames too old to send live
+figure-ms = { $ms } ms
+figure-share = { $share } %
+figure-count = { $count }

@@ -4,23 +4,27 @@
 //! worker can't be of different versions.
 #![cfg(target_arch = "wasm32")]
 
+mod awake;
 mod keep;
 mod keys;
+mod server;
 mod told;
 mod words;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use awake::Awake;
 use dioxus_web::Config;
 use futures_channel::mpsc::unbounded;
-use holler_client_web::message::ToWorker;
+use holler_client_web::message::{ToPage, ToWorker, Trial};
 use holler_client_web::page::{Choice, Engine, Sound, Tone};
 use holler_core::engine::Command;
 use holler_core::model::{EventBody, Priority};
 use holler_core::units::{Bitrate, BurstId, FrameMs};
 use holler_ui::port::{self, Ask, Entry, Host, Told};
 use holler_ui::state::Settings;
+use server::Server;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use words::Words;
@@ -39,9 +43,18 @@ pub fn page(base: &str) -> Result<(), JsValue> {
     if let Some(entry) = entry() {
         send(Told::Opened(entry));
     }
+    let trial_sound: Rc<RefCell<Option<Rc<Sound>>>> = Rc::default();
     let engine = Engine::start(base, {
         let send = send.clone();
+        let look = Server::new(base, send.clone());
+        let sound = Rc::clone(&trial_sound);
         move |message| {
+            look.heard(&message);
+            if matches!(message, ToPage::Trying(Trial::Playing | Trial::Over))
+                && let Some(sound) = sound.borrow().as_ref()
+            {
+                sound.release();
+            }
             if let Some(told) = told::told(message) {
                 send(told);
             }
@@ -62,19 +75,22 @@ pub fn page(base: &str) -> Result<(), JsValue> {
             move |audible| send(Told::Audible(audible))
         },
     );
+    *trial_sound.borrow_mut() = Some(Rc::clone(&sound));
     let settings = keep::settings();
     let key = Rc::new(RefCell::new(String::new()));
-    go_by(&settings, &sound, &key);
+    let awake = Awake::new();
+    go_by(&settings, &sound, &engine, &awake, &key);
     let words = Words::new(base, send.clone());
     let language = settings.language;
     send(Told::Settings(settings));
     keys::listen(&sound, &engine, &key, send.clone())?;
     sound.wake();
     let to_speak = Rc::clone(&words);
+    #[expect(clippy::wildcard_enum_match_arm, reason = "`perform` names all the others")]
     let ask = move |ask| match ask {
         Ask::Set(settings) => {
             keep::keep(&settings);
-            go_by(&settings, &sound, &key);
+            go_by(&settings, &sound, &engine, &awake, &key);
             let words = Rc::clone(&to_speak);
             wasm_bindgen_futures::spawn_local(async move { words.speak(settings.language).await });
         }
@@ -100,11 +116,14 @@ pub fn worker() {
 }
 
 /// Goes by what is set.
-fn go_by(settings: &Settings, sound: &Sound, key: &RefCell<String>) {
+fn go_by(settings: &Settings, sound: &Sound, engine: &Engine, awake: &Awake, key: &RefCell<String>) {
     keep::look(settings);
+    awake.set(settings.awake);
+    let (rooms, people) = (settings.room_volumes.clone(), settings.people_volumes.clone());
+    engine.tell(&ToWorker::Volumes { rooms, people });
     settings.key.clone_into(&mut key.borrow_mut());
     let Settings { microphone, echo, noise, .. } = settings;
-    sound.choose(Choice { microphone: microphone.clone(), echo: *echo, noise: *noise });
+    sound.choose(&Choice { microphone: microphone.clone(), echo: *echo, noise: *noise });
 }
 
 fn tell_microphones(send: impl Fn(Told) + 'static) {
@@ -142,6 +161,14 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
             return engine.tell(&ToWorker::SignOut);
         }
         Ask::Connect => return engine.tell(&ToWorker::Connect),
+        Ask::TryMicrophone => {
+            sound.press();
+            return engine.tell(&ToWorker::TryMicrophone);
+        }
+        Ask::Watch(on) => return engine.tell(&ToWorker::Watch(on)),
+        Ask::Reload => return server::reload(),
+        Ask::Hear(hearing) => Command::SetHearing { hearing },
+        Ask::Mute { room, muted } => Command::Mute { room, muted },
         Ask::Microphone => {
             sound.press();
             return sound.release();

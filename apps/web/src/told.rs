@@ -1,8 +1,8 @@
 //! From the worker's and the page's words to the screens'.
 
-use holler_client_web::message::ToPage;
+use holler_client_web::message::{self, ToPage};
 use holler_client_web::page;
-use holler_ui::port::{Identity, Microphone, Told};
+use holler_ui::port::{Identity, Microphone, Told, Trial};
 
 use crate::keep;
 
@@ -13,6 +13,12 @@ pub(crate) fn told(message: ToPage) -> Option<Told> {
             keep::save(&lines);
             return None;
         }
+        ToPage::Trying(trial) => Told::Trial(match trial {
+            message::Trial::Recording => Trial::Recording,
+            message::Trial::Playing => Trial::Playing,
+            message::Trial::Over => Trial::Over,
+        }),
+        ToPage::Quality { spoken, heard } => Told::Quality { spoken, heard },
         ToPage::Devices(devices) => Told::Devices(devices),
         ToPage::SignedOut { reason } => Told::SignedOut { reason },
         ToPage::SignedIn { user, device, login } => Told::SignedIn(Identity { user, device, login }),

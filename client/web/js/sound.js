@@ -7,6 +7,7 @@ class Capture extends AudioWorkletProcessor {
     super();
     this.block = null;
     this.filled = 0;
+    this.counts = null;
     this.port.onmessage = ({ data }) => {
       this.worker = data;
       this.worker.onmessage = ({ data }) => (data.record ? this.begin(data.record) : this.end());
@@ -16,13 +17,27 @@ class Capture extends AudioWorkletProcessor {
   begin(samples) {
     this.block = new Float32Array(samples);
     this.filled = 0;
+    // Samples that came; that should have come, had this been run for them; and that were nothing between samples of something.
+    this.counts = { samples: 0, skipped: 0, silent: 0 };
+    this.next = null;
+    this.nothing = null;
   }
 
   // What was said until now still goes out, filled up with silence.
   end() {
     if (this.block && this.filled > 0) this.post();
     this.block = null;
-    this.worker.postMessage(null);
+    this.worker.postMessage(this.counts);
+  }
+
+  count(samples) {
+    if (this.next !== null && currentFrame > this.next) this.counts.skipped += currentFrame - this.next;
+    this.next = currentFrame + samples.length;
+    this.counts.samples += samples.length;
+    if (samples.some((sample) => sample !== 0)) {
+      this.counts.silent += this.nothing ?? 0;
+      this.nothing = 0;
+    } else if (this.nothing !== null) this.nothing += samples.length;
   }
 
   post() {
@@ -35,6 +50,7 @@ class Capture extends AudioWorkletProcessor {
   process([[samples]]) {
     // Without a microphone there is no channel, and silence must not be taken for one.
     if (!this.block || !samples) return true;
+    this.count(samples);
     for (let at = 0; at < samples.length; ) {
       const part = Math.min(samples.length - at, this.block.length - this.filled);
       this.block.set(samples.subarray(at, at + part), this.filled);

@@ -47,6 +47,7 @@ pub struct Lanes {
     control: VecDeque<Item>,
     repair: VecDeque<Item>,
     bulk: VecDeque<Item>,
+    stale: u32,
 }
 
 impl Lanes {
@@ -75,7 +76,13 @@ impl Lanes {
         while self.voice_bytes > QUEUE_VOICE_BYTES_MAX {
             let Some(oldest) = self.voice.pop_front() else { break };
             self.voice_bytes -= oldest.bytes();
+            self.stale = self.stale.saturating_add(1);
         }
+    }
+
+    /// Live frames that were dropped since this was asked last.
+    pub fn take_stale(&mut self) -> u32 {
+        core::mem::take(&mut self.stale)
     }
 
     /// What to send next, with its lane; a frame states its age as of now.
@@ -86,6 +93,7 @@ impl Lanes {
             if !stale {
                 return Some((Lane::Voice, aged(now, item)));
             }
+            self.stale = self.stale.saturating_add(1);
         }
         if let Some(item) = self.control.pop_front() {
             return Some((Lane::Control, item));

@@ -1,10 +1,23 @@
 //! What page and worker tell each other, as JSON in `postMessage`. Page and worker are of one build, so the form promises nothing.
 
-use holler_core::engine::{Command, Notice};
+use std::collections::BTreeMap;
+
+use holler_core::engine::{Command, Heard, Notice, SpokenFigures};
 use holler_core::model::Event;
 use holler_core::units::{BurstId, Cursor, DeviceId, FrameMs, RoomId, UserId};
 use holler_core::wire::rest::{Device, InviteOffer, Person, Room};
 use serde::{Deserialize, Serialize};
+
+/// How a trial of the microphone goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trial {
+    /// It records.
+    Recording,
+    /// It plays what it recorded.
+    Playing,
+    /// It is over.
+    Over,
+}
 
 /// From the page to the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,6 +100,17 @@ pub enum ToWorker {
     Sound,
     /// How long a sample takes from the sound thread to the air, µs. It changes with the device.
     OutputLatency(u32),
+    /// How loud rooms and people are, in percent of what comes; 100 where nothing is said.
+    Volumes {
+        /// Of rooms.
+        rooms: BTreeMap<RoomId, u8>,
+        /// Of people.
+        people: BTreeMap<UserId, u8>,
+    },
+    /// Record a few seconds and play them, as others would hear them.
+    TryMicrophone,
+    /// Whether to tell how it goes, once a second.
+    Watch(bool),
 }
 
 /// From the worker to the page.
@@ -144,6 +168,15 @@ pub enum ToPage {
     Level(f32),
     /// A burst of the past is being played, or (`None`) no longer.
     Replaying(Option<BurstId>),
+    /// How the trial of the microphone goes.
+    Trying(Trial),
+    /// How it goes, once a second while that is watched, and after each burst.
+    Quality {
+        /// The burst that was spoken last.
+        spoken: Option<SpokenFigures>,
+        /// The burst that was heard last.
+        heard: Option<Heard>,
+    },
     /// Something did not work that has no other place.
     Fault {
         /// What happened, and what to do.

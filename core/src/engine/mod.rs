@@ -22,6 +22,7 @@
 //! device asks for the next frame when it needs it.
 
 mod backoff;
+mod figures;
 pub mod jitter;
 mod known;
 mod link;
@@ -41,6 +42,7 @@ mod talk;
 use core::time::Duration;
 use std::collections::VecDeque;
 
+pub use figures::SpokenFigures;
 pub use listen::{Heard, Hearing, Pull};
 pub use notice::{HeardState, LinkReason, LinkState, Notice, PresenceFeed, SendState, TalkState};
 pub use ports::{

@@ -46,6 +46,11 @@ pub(crate) fn add_target() {
 
 /// cargo as it builds for the web here: `build`, with the target and whatever that takes.
 pub(crate) fn cargo() -> Result<Command> {
+    cargo_does("build")
+}
+
+/// cargo as it does something for the web here, with the target and whatever that takes.
+pub(crate) fn cargo_does(what: &str) -> Result<Command> {
     let route = route();
     let mut command = match route {
         Some(Route::Target) => sh::cargo(),
@@ -61,7 +66,7 @@ pub(crate) fn cargo() -> Result<Command> {
         }
         None => bail!("neither rustup nor Debian's rust-web-src brought {TARGET}"),
     };
-    command.args(["build", "--locked", "--target", TARGET]);
+    command.args([what, "--locked", "--target", TARGET]);
     if route == Some(Route::BuildStd) {
         command.arg("-Zbuild-std=std,panic_abort");
     }

@@ -13,6 +13,8 @@ pub enum IconName {
     Waves,
     /// Somebody else is heard.
     Speaker,
+    /// Silenced.
+    Muted,
     /// Waiting in line.
     Queue,
     /// Refused.
@@ -57,6 +59,7 @@ pub fn Icon(name: IconName) -> Element {
         IconName::Dots => &["M5 12h.01M12 12h.01M19 12h.01"],
         IconName::Waves => &["M4 10v4M8 7v10M12 4v16M16 7v10M20 10v4"],
         IconName::Speaker => &["M4 10v4h3l5 4V6L7 10z", "M15.5 9.5a3.5 3.5 0 0 1 0 5M18 7a7 7 0 0 1 0 10"],
+        IconName::Muted => &["M4 10v4h3l5 4V6L7 10z", "M16 9.5l5 5M21 9.5l-5 5"],
         IconName::Queue => &["M4 6h10M4 12h10M4 18h7", "M18 9v6l3-3z"],
         IconName::No => &["M12 4a8 8 0 1 1 0 16 8 8 0 0 1 0-16z", "M6.5 6.5l11 11"],
         IconName::Offline => &["M9 7H7a5 5 0 0 0 0 10h2M15 7h2a5 5 0 0 1 0 10h-2", "M4 3l16 18"],

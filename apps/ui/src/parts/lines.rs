@@ -72,10 +72,12 @@ pub fn Faults() -> Element {
                 (room, user, words, known, may_clear(room, user))
             })
             .collect();
-        (emergencies, view.audible, view.faults.clone(), view.link.clone())
+        let minutes = |off: f64| seconds(off.abs()) / 60;
+        let (outdated, clock_off) = (view.outdated, view.clock_off.map(minutes));
+        (emergencies, view.audible, view.faults.clone(), view.link.clone(), outdated, clock_off)
     });
-    let (emergencies, audible, faults, link) = news.read().clone();
-    let (look, clear, connect, wake) = (host.clone(), host.clone(), host.clone(), host);
+    let (emergencies, audible, faults, link, outdated, clock_off) = news.read().clone();
+    let (look, clear, connect, reload, wake) = (host.clone(), host.clone(), host.clone(), host.clone(), host);
     rsx! {
         for (room, user, words, known, may) in emergencies {
             Banner { kind: if known { BannerKind::EmergencyKnown } else { BannerKind::Emergency }, text: words,
@@ -118,6 +120,14 @@ pub fn Faults() -> Element {
                     if elsewhere { {t!("link-use-here")} } else { {t!("link-connect")} }
                 }
             }
+        }
+        if outdated {
+            Banner { kind: BannerKind::Note, text: t!("outdated"),
+                button { class: "button", r#type: "button", onclick: move |_| reload.ask(Ask::Reload), {t!("reload")} }
+            }
+        }
+        if let Some(minutes) = clock_off {
+            Banner { kind: BannerKind::Note, text: t!("clock-off", count = minutes) }
         }
         if !audible {
             Banner { kind: BannerKind::Note, text: t!("sound-off"),
@@ -164,8 +174,13 @@ pub fn LinkLine() -> Element {
         }
         Link::Ended { .. } => ("link down", t!("link-ended")),
     };
+    let mut ui = ui;
     rsx! {
-        p { class, "{words}" }
+        button {
+            class, r#type: "button", title: t!("quality"),
+            onclick: move |_| ui.view.write().quality_open = true,
+            "{words}"
+        }
     }
 }
 

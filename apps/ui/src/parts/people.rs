@@ -3,7 +3,7 @@
 use dioxus::prelude::*;
 use holler_core::model::PresenceState;
 
-use super::{Icon, IconName};
+use super::{Icon, IconName, PersonVolume, RoomVolume};
 use crate::state::{Link, presence_class, presence_words};
 use crate::{Ui, t};
 
@@ -27,8 +27,9 @@ pub fn People() -> Element {
         let me = view.me();
         let people = view.people().map(|people| {
             let rows = people.into_iter().map(|(user, name, seen)| {
-                let name = if me == Some(user) { t!("person-you", name = name) } else { name };
-                (user, name, seen.class(), seen.words(now))
+                let own = me == Some(user);
+                let name = if own { t!("person-you", name = name) } else { name };
+                (user, name, seen.class(), seen.words(now), own)
             });
             rows.collect::<Vec<_>>()
         });
@@ -38,16 +39,20 @@ pub fn People() -> Element {
     let (people, counts, up) = known.read().clone();
     rsx! {
         section { class: "people", tabindex: "0", aria_label: t!("people"),
+            RoomVolume {}
             if !up {
                 p { class: "small wrong pad", role: "status", {t!("people-offline")} }
             }
             if let Some(people) = people {
                 ul {
-                    for (user, name, class, words) in people {
+                    for (user, name, class, words, own) in people {
                         li { key: "{user}", class: "person {class}",
                             span { class: "mark {class}", "aria-hidden": "true" }
                             span { class: "person-name", "{name}" }
                             span { class: "person-state soft small", "{words}" }
+                            if !own {
+                                PersonVolume { user, name }
+                            }
                         }
                     }
                 }

@@ -4,7 +4,10 @@ use dioxus::prelude::*;
 
 use holler_core::model::PresenceState;
 
-use crate::parts::{Composer, Faults, Icon, IconName, LinkLine, LiveRegion, People, RoomRow, TalkPanel, Timeline};
+use crate::parts::{
+    Composer, Faults, Icon, IconName, LinkLine, LiveRegion, MuteRoom, People, RoomRow, TalkPanel, Timeline,
+    TryMicrophone,
+};
 use crate::port::{Ask, Host, Microphone};
 use crate::state::{Account, Panel, presence_words};
 use crate::{Ui, look_at, release, t};
@@ -18,15 +21,19 @@ pub fn Home() -> Element {
     let open = use_memo(move || ui.view.read().open);
     let panel = use_memo(move || ui.view.read().panel);
     let settings = use_memo(move || ui.view.read().settings_open);
+    let quality = use_memo(move || ui.view.read().quality_open);
     // A wide screen shows a room at once; on a phone the list comes first.
-    let place = if open.read().is_some() || *settings.read() { "home in-room" } else { "home in-list" };
+    let place =
+        if open.read().is_some() || *settings.read() || *quality.read() { "home in-room" } else { "home in-list" };
     rsx! {
         div {
             class: place,
             onpointerup: move |_| release(ui, &up),
             onpointercancel: move |_| release(ui, &host),
             Rooms {}
-            if *settings.read() {
+            if *quality.read() {
+                super::Quality {}
+            } else if *settings.read() {
                 super::Settings {}
             } else if open.read().is_some() {
                 main { class: "room",
@@ -72,6 +79,7 @@ fn FirstSteps() -> Element {
             match microphone {
                 Microphone::On => rsx! {
                     p { class: "done", Icon { name: IconName::Check } {t!("microphone-ready")} }
+                    TryMicrophone {}
                 },
                 Microphone::Failed(words) => rsx! {
                     p { class: "wrong", "{words}" }
@@ -96,20 +104,33 @@ fn Own() -> Element {
     let mut ui = use_context::<Ui>();
     let host = use_context::<Host>();
     let own = use_memo(move || ui.view.read().own.unwrap_or(PresenceState::Available));
-    const CHOICES: [(PresenceState, &str); 3] =
-        [(PresenceState::Available, "available"), (PresenceState::Busy, "busy"), (PresenceState::Away, "away")];
+    const CHOICES: [(PresenceState, &str); 4] = [
+        (PresenceState::Available, "available"),
+        (PresenceState::Busy, "busy"),
+        (PresenceState::Solo, "solo"),
+        (PresenceState::Away, "away"),
+    ];
     rsx! {
         select {
             class: "own", aria_label: t!("presence-own"),
             onchange: move |event| {
                 let chosen = CHOICES.into_iter().find(|(_, word)| *word == event.value());
                 if let Some((state, _)) = chosen {
-                    ui.view.write().own = Some(state);
-                    host.ask(Ask::Presence(state));
+                    let asks = ui.view.write().say(state);
+                    asks.into_iter().for_each(|ask| host.ask(ask));
                 }
             },
             for (state, word) in CHOICES {
-                option { value: word, selected: state == *own.read(), {presence_words(state)} }
+                option { value: word, selected: state == *own.read(),
+                    {match state {
+                        PresenceState::Busy => t!("own-busy"),
+                        PresenceState::Solo => t!("own-solo"),
+                        PresenceState::Available
+                        | PresenceState::Away
+                        | PresenceState::Offline
+                        | PresenceState::Unknown => presence_words(state),
+                    }}
+                }
             }
         }
     }
@@ -204,6 +225,7 @@ fn RoomHead() -> Element {
                     p { class: "wrong small", {t!("room-refused", reason = refused)} }
                 }
             }
+            MuteRoom {}
             button {
                 class: "button people-button", r#type: "button", aria_pressed: "{shows_people}",
                 onclick: move |_| {

@@ -2,10 +2,12 @@
 
 mod entered;
 mod home;
+mod quality;
 mod settings;
 mod sign_in;
 
 pub use entered::Entered;
 pub use home::Home;
+pub use quality::Quality;
 pub use settings::Settings;
 pub use sign_in::SignIn;

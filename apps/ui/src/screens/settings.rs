@@ -2,7 +2,8 @@
 
 use dioxus::prelude::*;
 
-use crate::parts::{Faults, Icon, IconName};
+use crate::parts::hearing::set;
+use crate::parts::{Faults, Icon, IconName, TryMicrophone};
 use crate::port::{Ask, Host};
 use crate::state::{Look, Settings as Set, ago_since};
 use crate::words::Language;
@@ -39,13 +40,6 @@ pub fn Settings() -> Element {
     }
 }
 
-/// Changes a setting here and at the host.
-fn set(mut ui: Ui, host: &Host, change: impl FnOnce(&mut Set)) {
-    change(&mut ui.view.write().settings);
-    let settings = ui.view.peek().settings.clone();
-    host.ask(Ask::Set(settings));
-}
-
 #[component]
 fn Switch(label: String, hint: Option<String>, on: bool, onchange: EventHandler<bool>) -> Element {
     rsx! {
@@ -70,7 +64,7 @@ fn Sound() -> Element {
         (view.settings.clone(), view.microphones.clone())
     });
     let (settings, microphones) = known.read().clone();
-    let (pick, echo, noise, tones) = (host.clone(), host.clone(), host.clone(), host);
+    let (pick, echo, noise, tones, awake) = (host.clone(), host.clone(), host.clone(), host.clone(), host);
     let chosen = settings.microphone.clone().unwrap_or_default();
     rsx! {
         section { class: "card stack", aria_labelledby: "set-sound",
@@ -89,6 +83,7 @@ fn Sound() -> Element {
                 }
                 small { class: "soft small", {t!("set-microphone-hint")} }
             }
+            TryMicrophone {}
             Switch {
                 label: t!("set-echo"), hint: t!("set-echo-hint"), on: settings.echo,
                 onchange: move |on| set(ui, &echo, |settings| settings.echo = on),
@@ -100,6 +95,10 @@ fn Sound() -> Element {
             Switch {
                 label: t!("set-tones"), hint: t!("set-tones-hint"), on: settings.tones,
                 onchange: move |on| set(ui, &tones, |settings| settings.tones = on),
+            }
+            Switch {
+                label: t!("set-awake"), hint: t!("set-awake-hint"), on: settings.awake,
+                onchange: move |on| set(ui, &awake, |settings| settings.awake = on),
             }
         }
     }

@@ -9,22 +9,25 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use holler_core::engine::{Heard, Hearing, SpokenFigures};
 use holler_core::model::{PresenceState, Role};
 use holler_core::units::{BurstId, DeviceId, FrameMs, RoomId, UserId};
 use holler_core::wire::rest::Device;
 
-use crate::port::{Ask, Entry, Identity, Microphone, Told, Tone};
+use crate::port::{Ask, Entry, Identity, Microphone, Told, Tone, Trial};
 use crate::t;
 pub use entry::{EntryView, is_login, login_of};
 pub use people::{Reach, Seen, Taken, ago_since, presence_class, presence_words};
 pub use press::{Press, PressState};
 pub use room::{BurstEnd, Item, RoomView, Talker, Text};
-pub use settings::{Look, Settings};
+pub use settings::{Look, Settings, VOLUME_MAX};
 
 /// Faults that are shown at once; the oldest give way.
 const FAULTS_MAX: usize = 3;
 /// How long the emergency button must be held, ms: long enough for no accident, short enough for an emergency.
 pub const EMERGENCY_HOLD_MS: f64 = 2_000.0;
+/// Difference of the clocks from which on it is told, ms: what people see of times are minutes.
+const CLOCK_OFF_MS: f64 = 120_000.0;
 /// How often an emergency that nobody acknowledged here is heard, ms.
 const ALARM_EVERY_MS: f64 = 3_000.0;
 
@@ -136,6 +139,16 @@ pub struct View {
     pub devices: Option<Vec<Device>>,
     /// Bursts that are to be played one after the other.
     pub queue: VecDeque<(RoomId, BurstId, FrameMs)>,
+    /// What was counted of the burst that was spoken last, and of the one that was heard last.
+    pub quality: (Option<SpokenFigures>, Option<Heard>),
+    /// The figures are shown.
+    pub quality_open: bool,
+    /// How the trial of the microphone goes.
+    pub trial: Trial,
+    /// The server has another version of this client.
+    pub outdated: bool,
+    /// By how much this device's clock is ahead of the server's, ms, where that is too much.
+    pub clock_off: Option<f64>,
     /// When the alarm sounds next, ms since 1970.
     alarm_at: f64,
 }
@@ -172,6 +185,32 @@ impl View {
             burst: *burst,
             frame_ms: *frame_ms,
         })
+    }
+
+    /// The person says how they are: what is heard follows from it.
+    pub fn say(&mut self, state: PresenceState) -> [Ask; 2] {
+        self.own = Some(state);
+        let hearing = match state {
+            PresenceState::Busy => Hearing::Nothing,
+            PresenceState::Solo => Hearing::Primary,
+            PresenceState::Available | PresenceState::Away | PresenceState::Offline | PresenceState::Unknown => {
+                Hearing::All
+            }
+        };
+        [Ask::Presence(state), Ask::Hear(hearing)]
+    }
+
+    /// Whether what happens in a room may be heard.
+    pub fn is_silent(&self, room: RoomId) -> bool {
+        self.settings.muted.contains(&room)
+            || match self.own {
+                Some(PresenceState::Busy) => true,
+                Some(PresenceState::Solo) => self.open != Some(room),
+                Some(
+                    PresenceState::Available | PresenceState::Away | PresenceState::Offline | PresenceState::Unknown,
+                )
+                | None => false,
+            }
     }
 
     /// What somebody is called.
@@ -302,16 +341,27 @@ impl View {
     pub fn apply(&mut self, now: f64, told: Told) -> Vec<Ask> {
         match told {
             Told::SignedOut { reason } => {
-                let Self { audible, hidden, entry, settings, microphones, .. } = core::mem::take(self);
+                let Self { audible, hidden, entry, settings, microphones, outdated, clock_off, .. } =
+                    core::mem::take(self);
                 let account = Account::SignedOut { reason, busy: false };
-                *self = Self { account, audible, hidden, entry, settings, microphones, ..Self::default() };
+                *self = Self {
+                    account,
+                    audible,
+                    hidden,
+                    entry,
+                    settings,
+                    microphones,
+                    outdated,
+                    clock_off,
+                    ..Self::default()
+                };
             }
             Told::SignedIn(identity) => {
                 self.account = Account::SignedIn(identity);
                 // Somebody who was signed in before may still be reading the invite.
-                if self.entry.take_if(|entry| entry.busy).is_some() {
-                    return vec![Ask::LeaveLink];
-                }
+                let joined = self.entry.take_if(|entry| entry.busy).map(|_| Ask::LeaveLink);
+                let muted = self.settings.muted.iter().map(|room| Ask::Mute { room: *room, muted: true });
+                return joined.into_iter().chain(muted).collect();
             }
             Told::Opened(link) => {
                 let look = match &link {
@@ -378,6 +428,10 @@ impl View {
                     None => return self.next().into_iter().collect(),
                 }
             }
+            Told::Trial(trial) => self.trial = trial,
+            Told::Quality { spoken, heard } => self.quality = (spoken, heard),
+            Told::Outdated => self.outdated = true,
+            Told::ClockOff(off) => self.clock_off = Some(off).filter(|off| off.abs() >= CLOCK_OFF_MS),
             Told::Settings(settings) => self.settings = settings,
             Told::Microphones(microphones) => self.microphones = microphones,
             Told::Devices(devices) => self.devices = Some(devices),
@@ -394,6 +448,8 @@ impl View {
     /// What went wrong with a recording is said where the button is.
     fn failed(&mut self, detail: &str) {
         match (detail.strip_prefix("recording: "), self.press.as_mut()) {
+            // What was said until then goes its way.
+            (Some(why), Some(press)) if press.recording => self.fault(t!("fault-cut", why = why)),
             (Some(why), Some(press)) => press.fault = Some(why.to_owned()),
             _ => self.fault(t!("fault", detail = detail)),
         }

@@ -49,7 +49,8 @@ impl View {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.heard(burst, state);
                 }
-                if state == HeardState::Missed {
+                // Where silence is wanted, no tone says what is missed.
+                if state == HeardState::Missed && !self.is_silent(room) {
                     return vec![Ask::Tone(Tone::Missed)];
                 }
             }

@@ -1,5 +1,9 @@
 //! What a person sets on this device, and the line in which a host keeps it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use holler_core::units::{RoomId, UserId};
+
 use crate::t;
 use crate::words::Language;
 
@@ -50,13 +54,41 @@ pub struct Settings {
     pub tones: bool,
     /// The language; `None`: the system's, or the browser's.
     pub language: Option<Language>,
+    /// Rooms that are silent, but for emergencies.
+    pub muted: BTreeSet<RoomId>,
+    /// How loud rooms are, percent; 100 where nothing is said.
+    pub room_volumes: BTreeMap<RoomId, u8>,
+    /// How loud people are, percent; 100 where nothing is said.
+    pub people_volumes: BTreeMap<UserId, u8>,
+    /// The screen stays on while this client listens.
+    pub awake: bool,
 }
+
+/// Loudest, percent.
+pub const VOLUME_MAX: u8 = 150;
+/// Rooms and people that have settings of their own, each; those beyond are not kept.
+const OWN_MAX: usize = 256;
 
 impl Default for Settings {
     fn default() -> Self {
         let (echo, noise, tones) = (true, true, true);
-        let (look, microphone, language) = (Look::System, None, None);
-        Self { look, contrast: false, still: false, key: "Space".to_owned(), microphone, echo, noise, tones, language }
+        let (look, microphone, language, awake) = (Look::System, None, None, true);
+        let (muted, room_volumes, people_volumes) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        Self {
+            look,
+            contrast: false,
+            still: false,
+            key: "Space".to_owned(),
+            microphone,
+            echo,
+            noise,
+            tones,
+            language,
+            muted,
+            room_volumes,
+            people_volumes,
+            awake,
+        }
     }
 }
 
@@ -66,11 +98,15 @@ const WORD_BYTES_MAX: usize = 256;
 impl Settings {
     /// As one line, for a host to keep.
     pub fn line(&self) -> String {
-        let Self { look, contrast, still, key, microphone, echo, noise, tones, language } = self;
+        let Self { look, contrast, still, key, microphone, echo, noise, tones, language, awake, .. } = self;
+        let muted: Vec<String> = self.muted.iter().take(OWN_MAX).map(RoomId::to_string).collect();
+        let muted = muted.join(",");
+        let (rooms, people) = (volumes(&self.room_volumes), volumes(&self.people_volumes));
         let language = language.map(Language::tag).unwrap_or_default();
         let microphone = microphone.as_deref().unwrap_or_default();
         format!(
-            "look={} contrast={contrast} still={still} echo={echo} noise={noise} tones={tones} language={language} key={key} \
+            "look={} contrast={contrast} still={still} echo={echo} noise={noise} tones={tones} language={language} awake={awake} \
+             muted={muted} rooms={rooms} people={people} key={key} \
              microphone={microphone}",
             look.word()
         )
@@ -92,6 +128,10 @@ impl Settings {
                 "echo" => settings.echo = flag(true),
                 "noise" => settings.noise = flag(true),
                 "tones" => settings.tones = flag(true),
+                "awake" => settings.awake = flag(true),
+                "muted" => settings.muted = value.split(',').filter_map(|id| id.parse().ok()).take(OWN_MAX).collect(),
+                "rooms" => settings.room_volumes = of_volumes(value),
+                "people" => settings.people_volumes = of_volumes(value),
                 "language" => settings.language = Language::of(value),
                 "key" => settings.key = word().unwrap_or(settings.key),
                 "microphone" => settings.microphone = word(),
@@ -101,6 +141,16 @@ impl Settings {
         settings
     }
 
+    /// Sets how loud a room is.
+    pub fn set_room_volume(&mut self, room: RoomId, percent: u8) {
+        set_volume(&mut self.room_volumes, room, percent);
+    }
+
+    /// Sets how loud somebody is.
+    pub fn set_volume_of(&mut self, user: UserId, percent: u8) {
+        set_volume(&mut self.people_volumes, user, percent);
+    }
+
     /// What is said of the key: its place without the prefix that keyboards give it.
     pub fn key_words(&self) -> String {
         match self.key.as_str() {
@@ -108,4 +158,23 @@ impl Settings {
             key => key.strip_prefix("Key").or_else(|| key.strip_prefix("Digit")).unwrap_or(key).to_owned(),
         }
     }
+}
+
+fn set_volume<T: Ord>(volumes: &mut BTreeMap<T, u8>, of: T, percent: u8) {
+    if percent == 100 {
+        volumes.remove(&of);
+    } else if volumes.len() < OWN_MAX || volumes.contains_key(&of) {
+        volumes.insert(of, percent.min(VOLUME_MAX));
+    }
+}
+
+fn volumes<T: ToString>(volumes: &BTreeMap<T, u8>) -> String {
+    let each: Vec<String> = volumes.iter().map(|(of, percent)| format!("{}:{percent}", of.to_string())).collect();
+    each.join(",")
+}
+
+fn of_volumes<T: Ord + core::str::FromStr>(value: &str) -> BTreeMap<T, u8> {
+    let each = value.split(',').filter_map(|part| part.split_once(':'));
+    let each = each.filter_map(|(of, percent)| Some((of.parse().ok()?, percent.parse::<u8>().ok()?.min(VOLUME_MAX))));
+    each.take(OWN_MAX).collect()
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use dioxus::prelude::VirtualDom;
 use futures_channel::mpsc::unbounded;
-use holler_core::engine::{LinkReason, LinkState, Notice, PersonSeen, SendState, TalkState};
+use holler_core::engine::{HeardState, Hearing, LinkReason, LinkState, Notice, PersonSeen, SendState, TalkState};
 use holler_core::model::{BurstHeader, Codec, Event, EventBody, Priority, RoomKind, UserRole};
 use holler_core::units::{Bitrate, ClientId, Cursor, DeviceId, Epoch, FloorToken, FrameMs, Incarnation, Seq, UnixMs};
 use holler_core::wire::rest::{InviteOffer, Room};
@@ -236,6 +236,10 @@ fn the_past_is_asked_for_as_long_as_there_is_more() {
 fn settings_are_kept_in_a_line_and_outlive_a_sign_out() {
     let settings = Settings {
         language: Some(crate::words::Language::Arabic),
+        muted: [ROOM].into(),
+        room_volumes: [(ROOM, 40)].into(),
+        people_volumes: [(OTHER, 150)].into(),
+        awake: false,
         look: Look::Dark,
         contrast: true,
         still: true,
@@ -464,6 +468,56 @@ fn drawn(view: View) -> String {
     let mut dom: VirtualDom = crate::dom_of(host, inbox, view);
     dom.rebuild_in_place();
     dioxus_ssr::render(&dom)
+}
+
+#[test]
+fn silence_that_was_asked_for_is_kept_and_says_nothing_of_what_it_missed() {
+    let mut view = view();
+    let missed = |view: &mut View| {
+        let state = HeardState::Missed;
+        view.apply(NOW, Told::Notice(Notice::Heard { room: ROOM, burst: BURST, user: OTHER, state }))
+    };
+    assert_eq!(missed(&mut view), [Ask::Tone(Tone::Missed)]);
+    assert_eq!(view.say(PresenceState::Busy), [Ask::Presence(PresenceState::Busy), Ask::Hear(Hearing::Nothing)]);
+    assert_eq!(missed(&mut view), []);
+    assert_eq!(view.say(PresenceState::Solo)[1], Ask::Hear(Hearing::Primary));
+    assert_eq!(view.say(PresenceState::Available)[1], Ask::Hear(Hearing::All));
+    view.settings.muted.insert(ROOM);
+    assert_eq!(missed(&mut view), []);
+    // The engine of a new sign-in knows of no silence yet.
+    let identity = Identity { user: OTHER, device: DeviceId::from_bytes([9; 16]), login: "ben".into() };
+    assert!(view.apply(NOW, Told::SignedIn(identity)).contains(&Ask::Mute { room: ROOM, muted: true }));
+}
+
+#[test]
+fn a_microphone_that_goes_in_the_middle_is_told_and_what_was_said_goes_its_way() {
+    let mut view = view();
+    view.look_at(Some(ROOM));
+    assert!(view.press(false));
+    let talk = |state| Told::Notice(Notice::Talk { room: ROOM, burst: BURST, state });
+    view.apply(NOW, talk(TalkState::Starting));
+    view.apply(NOW, talk(TalkState::SpeakNow));
+    view.apply(NOW, Told::Notice(Notice::Fault { detail: "recording: It was unplugged.".into() }));
+    view.apply(NOW, talk(TalkState::Ending));
+    view.apply(NOW, talk(TalkState::Delivered));
+    assert_eq!(view.press.as_ref().map(|press| press.state.clone()), Some(PressState::Delivered));
+    assert!(
+        view.faults.iter().any(|fault| fault.contains("It was unplugged. What you said until then")),
+        "{:?}",
+        view.faults
+    );
+}
+
+#[test]
+fn a_clock_is_told_of_only_when_it_is_off_by_what_people_see() {
+    let mut view = view();
+    view.apply(NOW, Told::ClockOff(-90_000.0));
+    assert_eq!(view.clock_off, None);
+    view.apply(NOW, Told::ClockOff(-180_000.0));
+    assert_eq!(view.clock_off, Some(-180_000.0));
+    view.apply(NOW, Told::Outdated);
+    view.apply(NOW, Told::SignedOut { reason: None });
+    assert!(view.outdated && view.clock_off.is_some(), "true of this page, whoever is signed in");
 }
 
 #[test]

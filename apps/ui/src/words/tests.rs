@@ -94,7 +94,8 @@ fn what_is_said_is_what_fluent_says() {
                 let (mut args, mut theirs) = (Vec::new(), FluentArgs::new());
                 for (at, name) in names.iter().enumerate() {
                     // What counts is a number, and one more of them than of the other; the rest is text with signs of its own.
-                    if ["count", "of", "here", "all", "position", "waiting", "ms", "seconds"].contains(name) {
+                    if ["count", "of", "here", "all", "position", "waiting", "ms", "seconds", "percent"].contains(name)
+                    {
                         let count = count + u64::try_from(at).unwrap();
                         args.push((*name, Arg::Count(count)));
                         theirs.set(*name, count);

@@ -299,8 +299,8 @@ impl Sound {
     }
 
     /// Goes by another choice from the next press on.
-    pub fn choose(&self, choice: Choice) {
-        if self.choice.replace(choice.clone()) != choice && !self.held.get() {
+    pub fn choose(&self, choice: &Choice) {
+        if self.choice.replace(choice.clone()) != *choice && !self.held.get() {
             self.close();
         }
     }

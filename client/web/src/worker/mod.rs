@@ -3,9 +3,11 @@
 mod account;
 mod clock;
 mod codec;
+mod gauge;
 mod net;
 mod rest;
 mod sound;
+mod trial;
 mod vault;
 
 use core::cell::{Cell, RefCell};
@@ -14,7 +16,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
-use holler_core::engine::{Config, Engine, FetchError, Input, LinkReason, LinkState, Notice, Output, Pull};
+use holler_core::engine::{
+    Command, Config, Engine, FetchError, Heard, Input, LinkReason, LinkState, Notice, Output, Pull,
+};
 use holler_core::units::{BurstId, FrameMs, FrameNo, RoomId};
 use holler_core::wire::limits::{FRAMES_PER_BURST_MAX, PAGE_EVENTS_MAX};
 use holler_core::wire::rest::{AcceptInvite, UseReset};
@@ -28,7 +32,7 @@ use crate::message::{ToPage, ToWorker};
 use clock::Timer;
 use net::Socket;
 use rest::Rest;
-use sound::Sound;
+use sound::{Past, Sound};
 use vault::Vault;
 
 fn global() -> DedicatedWorkerGlobalScope {
@@ -120,7 +124,12 @@ impl Shell {
             ToWorker::Reset { token, password, device_name } => {
                 self.spawn(|shell| shell.reset_password(UseReset { token, password, device_name }));
             }
-            ToWorker::Command(command) => self.input(Input::Command(command)),
+            ToWorker::Command(command) => {
+                if matches!(command, Command::KeyDown { .. }) {
+                    self.sound.key_down();
+                }
+                self.input(Input::Command(command));
+            }
             ToWorker::Connect => {
                 // Where the connection has ended for good, a new start; else a look at the network.
                 self.input(Input::Start);
@@ -133,6 +142,9 @@ impl Shell {
             ToWorker::Export => self.spawn(Self::export),
             ToWorker::NoMicrophone { detail } => self.sound.no_microphone(&detail),
             ToWorker::Microphone { latency_us } => self.sound.set_input_latency(micros(latency_us)),
+            ToWorker::Volumes { rooms, people } => self.sound.set_volumes(rooms, people),
+            ToWorker::TryMicrophone => self.sound.try_microphone(),
+            ToWorker::Watch(on) => self.sound.watch(on),
             ToWorker::OutputLatency(us) => self.sound.set_output_latency(micros(us)),
             ToWorker::Sound => {
                 let ports = event.ports();
@@ -145,6 +157,10 @@ impl Shell {
     fn input(&self, input: Input) {
         self.engine.borrow_mut().handle(clock::now(), input);
         self.work();
+    }
+
+    fn heard(&self) -> Option<Heard> {
+        self.engine.borrow().heard()
     }
 
     fn pull(&self, burst: BurstId) -> Pull {
@@ -214,7 +230,9 @@ impl Shell {
             Output::Store(_) | Output::LoadBurst { .. } | Output::Reoffer { .. } | Output::Received(_) => {}
             Output::StartCapture { burst: _, header } => self.sound.start_capture(&header),
             Output::StopCapture { burst } => self.sound.stop_capture(burst),
-            Output::StartPlayback { burst, header, .. } => self.sound.start_playback(burst, header.frame_ms),
+            Output::StartPlayback { burst, header, room, user } => {
+                self.sound.start_playback(burst, header.frame_ms, room, user);
+            }
             Output::FramesCame => self.sound.feed(),
             Output::StopPlayback { burst } => self.sound.stop_playback(burst),
             Output::Notice(notice) => self.notice(notice),
@@ -248,7 +266,7 @@ impl Shell {
                 for (number, payload) in frames {
                     all[usize::from(number.0) - 1] = payload;
                 }
-                self.sound.replay(room, burst, frame, all);
+                self.sound.replay(Past::Room(room), burst, frame, all);
             }
             Err(error) => self.tell(&ToPage::Fault { detail: format!("That burst did not come: {error}") }),
         }

@@ -119,9 +119,14 @@ impl Socket {
         }
         let mut repaired = 0;
         while self.socket.buffered_amount() < UNSENT_MAX {
-            let next = self.lanes.borrow_mut().next(clock::now());
+            let now = clock::now();
+            let next = self.lanes.borrow_mut().next(now);
             let Some((lane, item)) = next else { break };
             let bytes = item.bytes();
+            let live = match (&item, lane) {
+                (Item::Voice { queued_at, .. }, Lane::Voice) => Some(now.since(*queued_at)),
+                (Item::Voice { .. } | Item::Text(_), _) => None,
+            };
             let sent = match item {
                 Item::Text(text) => self.socket.send_with_str(&text),
                 Item::Voice { frame, .. } => {
@@ -135,6 +140,13 @@ impl Socket {
                 // It is no longer open; `closed` tells.
                 return;
             }
+            if let (Some(queued), Some(shell)) = (live, self.shell.upgrade()) {
+                shell.sound.sent(queued);
+            }
+        }
+        let stale = self.lanes.borrow_mut().take_stale();
+        if let Some(shell) = self.shell.upgrade().filter(|_| stale > 0) {
+            shell.sound.dropped(stale);
         }
         let waits = !self.lanes.borrow().is_empty();
         self.pump.set(waits.then_some(LOOK_AGAIN));

@@ -2,14 +2,14 @@
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
 use holler_core::engine::jitter::{BRIDGE, Stretch, Stretcher};
 use holler_core::engine::{Command, Input, Pull};
 use holler_core::model::BurstHeader;
-use holler_core::units::{BurstId, FrameMs, FrameNo, Mono, RoomId};
+use holler_core::units::{BurstId, FrameMs, FrameNo, Mono, RoomId, UserId};
 use js_sys::{Array, Float32Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -18,7 +18,8 @@ use web_sys::{MessageEvent, MessagePort};
 use super::Shell;
 use super::clock::{self, Timer};
 use super::codec::{Decoder, Encoder, RATE_HZ, words};
-use crate::message::ToPage;
+use super::gauge::Gauge;
+use crate::message::{ToPage, Trial};
 
 /// Opus looks ahead by 6.5 ms at 48 kHz: a packet's sound is heard that much after its first sample.
 const OPUS_LOOKAHEAD: Duration = Duration::from_micros(6_500);
@@ -29,11 +30,17 @@ const MICROPHONE_WAIT: Duration = Duration::from_secs(20);
 
 /// The ports to the sound thread, and what goes on at them.
 pub(super) struct Sound {
-    shell: Weak<Shell>,
+    pub(super) shell: Weak<Shell>,
     ports: RefCell<Option<Ports>>,
     input_latency: Cell<Duration>,
     output_latency: Cell<Duration>,
-    capture: RefCell<Option<Capturing>>,
+    pub(super) capture: RefCell<Option<Capturing>>,
+    /// Ends a trial of the microphone.
+    pub(super) trial: Timer,
+    pub(super) gauge: Gauge,
+    /// The next look of a page that watches.
+    pub(super) look: Timer,
+    volumes: RefCell<Volumes>,
     /// Runs while the first block is awaited.
     too_late: Timer,
     playback: RefCell<Option<Playing>>,
@@ -49,20 +56,62 @@ struct Ports {
     _listeners: [Closure<dyn FnMut(MessageEvent)>; 2],
 }
 
-struct Capturing {
+/// When a frame that the encoder has was captured, and when it was given to the encoder.
+type Times = Rc<RefCell<VecDeque<(Mono, Mono)>>>;
+
+pub(super) struct Capturing {
     burst: BurstId,
     encoder: Encoder,
-    /// When each frame that the encoder has was captured.
-    times: Rc<RefCell<VecDeque<Mono>>>,
+    times: Times,
+    /// It is a trial: its packets stay here.
+    trial: Option<Rc<RefCell<VecDeque<Bytes>>>>,
     stopping: bool,
+}
+
+impl Capturing {
+    pub(super) fn new(burst: BurstId, encoder: Encoder, trial: Option<Rc<RefCell<VecDeque<Bytes>>>>) -> Self {
+        Self { burst, encoder, times: Times::default(), trial, stopping: false }
+    }
+
+    pub(super) fn burst(&self) -> BurstId {
+        self.burst
+    }
+
+    pub(super) fn is_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+}
+
+/// How loud rooms and people are, percent.
+#[derive(Default)]
+struct Volumes {
+    rooms: BTreeMap<RoomId, u8>,
+    people: BTreeMap<UserId, u8>,
+}
+
+impl Volumes {
+    /// The share of its loudness with which somebody is heard in a room.
+    fn gain(&self, room: RoomId, user: UserId) -> f32 {
+        let of = |percent: Option<&u8>| f32::from(percent.copied().unwrap_or(100)) / 100.0;
+        of(self.rooms.get(&room)) * of(self.people.get(&user))
+    }
+}
+
+/// What is played that is not live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Past {
+    /// A burst of a room.
+    Room(RoomId),
+    /// A trial of the microphone.
+    Trial,
 }
 
 /// Where a playback's frames come from.
 enum Source {
     /// The engine.
     Live,
-    /// A burst of the past, in order.
-    Past(RoomId, VecDeque<Bytes>),
+    /// What was said before, in order.
+    Past(Past, VecDeque<Bytes>),
 }
 
 struct Playing {
@@ -70,8 +119,16 @@ struct Playing {
     source: Source,
     decoder: Decoder,
     stretcher: Stretcher,
+    /// The share of its loudness with which it is heard.
+    gain: f32,
     /// What the decoder has: the frame, the advice, and how many of its samples count.
     decoding: VecDeque<(Option<FrameNo>, Stretch, Option<usize>)>,
+}
+
+impl Playing {
+    fn is_trial(&self) -> bool {
+        matches!(self.source, Source::Past(Past::Trial, _))
+    }
 }
 
 impl Sound {
@@ -90,6 +147,10 @@ impl Sound {
             input_latency: Cell::default(),
             output_latency: Cell::default(),
             capture: RefCell::default(),
+            trial: timer(Self::trial_recorded),
+            gauge: Gauge::default(),
+            look: timer(Self::tell_quality),
+            volumes: RefCell::default(),
             too_late: timer(|sound| sound.no_microphone("the microphone did not start within 20 s: try again")),
             playback: RefCell::default(),
             wanted: Cell::new(None),
@@ -108,7 +169,7 @@ impl Sound {
                 }
             })
         };
-        let listeners = [listener(Self::captured), listener(Self::asked)];
+        let listeners = [listener(Self::captured), listener(|sound, data| sound.asked(&data))];
         capture.set_onmessage(Some(listeners[0].as_ref().unchecked_ref()));
         playback.set_onmessage(Some(listeners[1].as_ref().unchecked_ref()));
         *self.ports.borrow_mut() = Some(Ports { capture, playback, _listeners: listeners });
@@ -130,6 +191,11 @@ impl Sound {
     /// How long a sample takes from the sound thread to the air.
     pub(super) fn set_output_latency(&self, latency: Duration) {
         self.output_latency.set(latency);
+    }
+
+    /// How loud rooms and people are from the next burst on, percent.
+    pub(super) fn set_volumes(&self, rooms: BTreeMap<RoomId, u8>, people: BTreeMap<UserId, u8>) {
+        *self.volumes.borrow_mut() = Volumes { rooms, people };
     }
 
     fn tell(&self, to_capture: bool, message: &JsValue) {
@@ -162,11 +228,16 @@ impl Sound {
     /// Begins to record. Where the page has no microphone yet, it is asking for it; the burst begins when it comes.
     pub(super) fn start_capture(&self, header: &BurstHeader) {
         let burst = header.burst;
-        let times: Rc<RefCell<VecDeque<Mono>>> = Rc::default();
+        self.gauge.begin();
+        let times = Times::default();
         let (shell, taken) = (self.shell.clone(), Rc::clone(&times));
         let packet = move |payload| {
-            let captured_at = taken.borrow_mut().pop_front();
-            if let (Some(shell), Some(captured_at)) = (shell.upgrade(), captured_at) {
+            let times = taken.borrow_mut().pop_front();
+            if let (Some(shell), Some((captured_at, given_at))) = (shell.upgrade(), times) {
+                shell.sound.gauge.count(|spoken| {
+                    spoken.packets += 1;
+                    spoken.encode = clock::now().since(given_at);
+                });
                 shell.input(Input::Captured { burst, captured_at, payload });
             }
         };
@@ -178,15 +249,28 @@ impl Sound {
         };
         match Encoder::new(header, packet, fault) {
             Ok(encoder) => {
-                let samples = encoder.samples();
-                *self.capture.borrow_mut() = Some(Capturing { burst, encoder, times, stopping: false });
-                self.too_late.set(Some(MICROPHONE_WAIT));
-                self.record(samples);
+                self.end_trial();
+                self.capture_with(Capturing { times, ..Capturing::new(burst, encoder, None) });
             }
             Err(error) => {
                 let detail = format!("this browser has no Opus encoder (WebCodecs): {}", words(&error));
                 self.input(Input::CaptureEnded { burst, fault: Some(detail) });
             }
+        }
+    }
+
+    pub(super) fn capture_with(&self, capturing: Capturing) {
+        let samples = capturing.encoder.samples();
+        *self.capture.borrow_mut() = Some(capturing);
+        self.too_late.set(Some(MICROPHONE_WAIT));
+        self.record(samples);
+    }
+
+    /// A trial gives way to a burst.
+    fn end_trial(&self) {
+        self.trial.set(None);
+        if self.capture.borrow_mut().take_if(|capturing| capturing.is_trial()).is_some() {
+            self.tried(Trial::Over);
         }
     }
 
@@ -221,17 +305,24 @@ impl Sound {
         }
     }
 
-    fn capture_failed(&self, burst: BurstId, detail: &str) {
-        if self.capture.borrow_mut().take_if(|capturing| capturing.burst == burst).is_some() {
+    pub(super) fn capture_failed(&self, burst: BurstId, detail: &str) {
+        let failed = self.capture.borrow_mut().take_if(|capturing| capturing.burst == burst);
+        if let Some(failed) = failed {
             self.too_late.set(None);
             self.tell(true, &"stop".into());
+            if failed.is_trial() {
+                return self.tried(Trial::Over);
+            }
             self.input(Input::CaptureEnded { burst, fault: Some(detail.to_owned()) });
         }
     }
 
     /// A block of the sound thread, or that none will follow.
     fn captured(&self, data: JsValue) {
-        let Ok(block) = data.dyn_into::<Float32Array>() else { return self.captured_all() };
+        let block = match data.dyn_into::<Float32Array>() {
+            Ok(block) => block,
+            Err(counts) => return self.captured_all(&counts),
+        };
         let sound = block.to_vec();
         let spoken = Duration::from_micros(sound.len() as u64 * 1_000 / 48);
         let ago = u64::try_from((spoken + self.input_latency.get()).as_micros()).unwrap_or(0);
@@ -240,7 +331,13 @@ impl Sound {
             let mut capturing = self.capture.borrow_mut();
             let Some(capturing) = capturing.as_mut() else { return };
             self.too_late.set(None);
-            capturing.times.borrow_mut().push_back(captured_at);
+            if !capturing.is_trial() {
+                capturing.times.borrow_mut().push_back((captured_at, clock::now()));
+                self.gauge.count(|spoken| {
+                    spoken.frames += 1;
+                    spoken.capture = Duration::from_micros(ago);
+                });
+            }
             capturing.encoder.encode(&sound).err().map(|error| (capturing.burst, words(&error)))
         };
         if let Some((burst, detail)) = failed {
@@ -249,14 +346,25 @@ impl Sound {
         self.level(&sound);
     }
 
-    fn captured_all(&self) {
+    fn captured_all(&self, counts: &JsValue) {
         let Some(capturing) = self.capture.borrow_mut().take_if(|capturing| capturing.stopping) else { return };
         self.too_late.set(None);
+        if !capturing.is_trial() {
+            self.gauge.thread(counts);
+        }
         let shell = self.shell.clone();
         wasm_bindgen_futures::spawn_local(async move {
             let fault = capturing.encoder.flush().await.err().map(|error| words(&error));
-            if let Some(shell) = shell.upgrade() {
-                shell.input(Input::CaptureEnded { burst: capturing.burst, fault });
+            let Some(shell) = shell.upgrade() else { return };
+            match &capturing.trial {
+                Some(packets) => {
+                    let packets = packets.take();
+                    shell.sound.play_trial(capturing.burst, packets);
+                }
+                None => {
+                    shell.input(Input::CaptureEnded { burst: capturing.burst, fault });
+                    shell.sound.tell_quality();
+                }
             }
         });
     }
@@ -265,20 +373,31 @@ impl Sound {
 /// Playback.
 impl Sound {
     /// Begins to play a live burst; a replay gives way.
-    pub(super) fn start_playback(&self, burst: BurstId, frame: FrameMs) {
-        self.play(burst, frame, Source::Live);
+    pub(super) fn start_playback(&self, burst: BurstId, frame: FrameMs, room: RoomId, user: UserId) {
+        let gain = self.volumes.borrow().gain(room, user);
+        self.play(burst, frame, gain, Source::Live);
     }
 
     /// Plays a burst of the past, unless a live one plays.
-    pub(super) fn replay(&self, room: RoomId, burst: BurstId, frame: FrameMs, frames: VecDeque<Bytes>) {
+    pub(super) fn replay(&self, past: Past, burst: BurstId, frame: FrameMs, frames: VecDeque<Bytes>) {
         let live = matches!(self.playback.borrow().as_ref(), Some(Playing { source: Source::Live, .. }));
         if !live {
-            self.play(burst, frame, Source::Past(room, frames));
+            // What was chosen to be played is heard as it was said.
+            self.play(burst, frame, 1.0, Source::Past(past, frames));
+        } else if past == Past::Trial {
+            self.tried(Trial::Over);
         }
     }
 
-    fn play(&self, burst: BurstId, frame: FrameMs, source: Source) {
-        self.replayed(matches!(source, Source::Past(..)).then_some(burst));
+    fn play(&self, burst: BurstId, frame: FrameMs, gain: f32, source: Source) {
+        let of_room = matches!(source, Source::Past(Past::Room(_), _));
+        let before = self.playback.borrow().as_ref().is_some_and(Playing::is_trial);
+        if matches!(source, Source::Past(Past::Trial, _)) {
+            self.tried(Trial::Playing);
+        } else if before {
+            self.tried(Trial::Over);
+        }
+        self.replayed(of_room.then_some(burst));
         let shell = self.shell.clone();
         let sound: Rc<dyn Fn(Vec<f32>)> = Rc::new(move |sound| {
             if let Some(shell) = shell.upgrade() {
@@ -294,7 +413,7 @@ impl Sound {
         match Decoder::new(frame, sound, fault) {
             Ok(decoder) => {
                 let stretcher = Stretcher::default();
-                let playing = Playing { burst, source, decoder, stretcher, decoding: VecDeque::new() };
+                let playing = Playing { burst, source, decoder, stretcher, gain, decoding: VecDeque::new() };
                 *self.playback.borrow_mut() = Some(playing);
                 self.wanted.set(None);
                 self.tell(false, &"begin".into());
@@ -321,7 +440,8 @@ impl Sound {
 
     /// Tells whether a burst of the past plays.
     fn replayed(&self, burst: Option<BurstId>) {
-        let before = self.playback.borrow().as_ref().is_some_and(|playing| matches!(playing.source, Source::Past(..)));
+        let is_past = |playing: &Playing| matches!(playing.source, Source::Past(Past::Room(_), _));
+        let before = self.playback.borrow().as_ref().is_some_and(is_past);
         if (before || burst.is_some())
             && let Some(shell) = self.shell.upgrade()
         {
@@ -330,7 +450,7 @@ impl Sound {
     }
 
     /// The sound thread wants the next frame, having so many samples left; −1: it has played everything.
-    fn asked(&self, data: JsValue) {
+    fn asked(&self, data: &JsValue) {
         let queued = data.as_f64().unwrap_or(-1.0);
         if queued < 0.0 {
             return;
@@ -360,7 +480,8 @@ impl Sound {
         if pull == Pull::End {
             self.playback.borrow_mut().take_if(|playing| playing.burst == burst);
             self.wanted.set(None);
-            return self.tell(false, &"end".into());
+            self.tell(false, &"end".into());
+            return self.tell_quality();
         }
         let mut playing = self.playback.borrow_mut();
         // Pulling may have ended it.
@@ -422,11 +543,15 @@ impl Sound {
             };
         }
         let heard = playing.as_ref().and_then(|playing| match playing.source {
-            Source::Past(room, _) => Some(Command::Heard { room, burst: playing.burst }),
-            Source::Live => None,
+            Source::Past(Past::Room(room), _) => Some(Command::Heard { room, burst: playing.burst }),
+            Source::Past(Past::Trial, _) | Source::Live => None,
         });
+        let trial = playing.as_ref().is_some_and(Playing::is_trial);
         drop(playing);
         self.replayed(None);
+        if trial {
+            self.tried(Trial::Over);
+        }
         // Played to its end: whoever spoke it learns that it was heard.
         if let Some(heard) = heard {
             self.input(Input::Command(heard));
@@ -443,6 +568,9 @@ impl Sound {
                 sound.truncate(most);
             }
             playing.stretcher.apply(advice, &mut sound);
+            if playing.gain != 1.0 {
+                sound.iter_mut().for_each(|sample| *sample = (*sample * playing.gain).clamp(-1.0, 1.0));
+            }
             number
         };
         self.post(number, burst, &sound);
