@@ -280,7 +280,7 @@ pub enum EventBody {
         /// The new text, bounded as the first.
         text: String,
     },
-    /// The author of a text, or an admin of the room, took it back.
+    /// The author of a text, or a dispatcher or admin of the room, took it back.
     #[serde(rename = "message.deleted")]
     MessageDeleted {
         /// The `message.posted` event.

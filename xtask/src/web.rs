@@ -28,6 +28,7 @@ const STYLE: &[&str] = &[
     "apps/ui/style/tokens.css",
     "apps/ui/style/base.css",
     "apps/ui/style/parts.css",
+    "apps/ui/style/timeline.css",
     "apps/ui/style/listen.css",
     "apps/ui/style/talk.css",
     "apps/ui/style/layout.css",

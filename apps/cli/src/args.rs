@@ -299,7 +299,17 @@ pub(crate) struct Send {
     /// The room, by name or id
     pub(crate) room: String,
     /// The text, or - to read it from standard input
-    pub(crate) text: String,
+    #[arg(required_unless_present = "delete", conflicts_with = "delete")]
+    pub(crate) text: Option<String>,
+    /// It answers the event with this number
+    #[arg(long, value_name = "NUMBER", conflicts_with = "edit")]
+    pub(crate) reply: Option<u64>,
+    /// It replaces one's own text with this number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) edit: Option<u64>,
+    /// Take back the text with this number: one's own, or as a dispatcher of the room anybody's
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["reply", "edit"])]
+    pub(crate) delete: Option<u64>,
     /// Give up after this many seconds; the text then waits in the profile and goes out with the next command
     #[arg(long, value_name = "S", default_value_t = 30)]
     pub(crate) timeout: u64,

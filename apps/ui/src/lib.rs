@@ -39,6 +39,8 @@ pub struct Ui {
     pub view: Signal<View>,
     /// How loud it is, 0 to 1.
     pub level: Signal<f32>,
+    /// How far the burst of the past that plays has come, ms.
+    pub position: Signal<u32>,
     /// Now, ms since 1970, while something on the screen changes with time alone.
     pub now: Signal<f64>,
     /// The language that is spoken.
@@ -66,6 +68,7 @@ fn App() -> Element {
     let ui = use_context_provider(|| Ui {
         view: Signal::new(consume_context::<View>()),
         level: Signal::new(0.0),
+        position: Signal::new(0),
         now: Signal::new(now),
         language: Signal::new(Language::English),
     });
@@ -105,6 +108,7 @@ fn Screen() -> Element {
 fn take(mut ui: Ui, host: &Host, told: Told) {
     match told {
         Told::Level(level) => ui.level.set(level),
+        Told::Position(ms) => ui.position.set(ms),
         Told::Tick => {
             if ui.view.peek().is_ticking() {
                 let now = host.now_ms();
@@ -139,6 +143,11 @@ fn take(mut ui: Ui, host: &Host, told: Told) {
         | Told::SignedIn(_)
         | Told::SignInFailed(_)
         | Told::Directory { .. }
+        | Told::Members { .. }
+        | Told::Direct(_)
+        | Told::Heard(_)
+        | Told::Invited(_)
+        | Told::Wave { .. }
         | Told::History { .. }
         | Told::Notice(_)
         | Told::Replaying(_)

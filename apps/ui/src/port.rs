@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use holler_core::engine::{Heard, Hearing, Notice, SpokenFigures};
-use holler_core::model::{Event, PresenceState};
-use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, FrameMs, RoomId, UserId};
-use holler_core::wire::rest::{Device, InviteOffer, Person, Room};
+use holler_core::model::{Event, InvitesBy, PresenceState, Role};
+use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, FrameMs, RoomId, Seq, UserId};
+use holler_core::wire::rest::{Device, InviteOffer, MadeInvite, Person, Room};
 
 use crate::state::Settings;
 use crate::words::Language;
@@ -77,7 +77,35 @@ pub enum Ask {
         client_id: ClientId,
         /// The text: 1 to 4,000 characters.
         text: String,
+        /// What it answers.
+        reply_to: Option<Seq>,
     },
+    /// Change one's own text, or take a text back.
+    Change {
+        /// The room.
+        room: RoomId,
+        /// A new name for the change.
+        client_id: ClientId,
+        /// The text's place in the log.
+        target: Seq,
+        /// What it is to say; `None`: it is taken back.
+        text: Option<String>,
+    },
+    /// Open the direct room with somebody.
+    Direct(UserId),
+    /// Make an invite into a room.
+    Invite {
+        /// The room.
+        room: RoomId,
+        /// What those who join may do there.
+        role: Role,
+        /// How many may join.
+        uses: u32,
+        /// How long it is good, days.
+        days: u32,
+    },
+    /// Hand words to the system's clipboard.
+    Copy(String),
     /// Clear somebody's emergency.
     ClearEmergency {
         /// The room.
@@ -93,7 +121,13 @@ pub enum Ask {
         burst: BurstId,
         /// The length of its frames.
         frame_ms: FrameMs,
+        /// From where on, ms from its beginning. Of the burst that plays already: go there.
+        from_ms: u32,
+        /// How fast, in percent of how it was spoken: 100, 150 or 200. The voice keeps its pitch.
+        speed: u16,
     },
+    /// Stop playing a burst of the past.
+    StopReplay,
     /// Show what came before this event of a room.
     Earlier {
         /// The room.
@@ -229,7 +263,37 @@ pub enum Told {
         rooms: Vec<Room>,
         /// Everybody whom the user sees.
         people: Vec<Person>,
+        /// Who may invite, as the policy has it.
+        invites_by: InvitesBy,
     },
+    /// Who became a member of a room, and who is one no more, since it was last told.
+    Members {
+        /// The room.
+        room: RoomId,
+        /// Who came.
+        joined: Vec<UserId>,
+        /// Who went.
+        left: Vec<UserId>,
+        /// Whether it was told at once; else this client was away when it happened.
+        live: bool,
+    },
+    /// The direct room that was asked for, or why there is none. It is in the directory that was told before.
+    Direct(Result<RoomId, String>),
+    /// The invite that was asked for, or why there is none.
+    Invited(Result<MadeInvite, String>),
+    /// How loud a burst is along its length, as far as it was decoded or recorded here.
+    Wave {
+        /// The burst.
+        burst: BurstId,
+        /// From its beginning to its end, each 0 to 255.
+        bars: Vec<u8>,
+        /// How many frames it has, as far as that is known.
+        frames: u16,
+    },
+    /// A burst of the past was played to its end.
+    Heard(BurstId),
+    /// How far the burst of the past that plays has come, ms.
+    Position(u32),
     /// The latest events of a room before those that are told by [`Notice::Event`].
     History {
         /// The room.

@@ -20,8 +20,9 @@ use futures_channel::mpsc::unbounded;
 use holler_client_web::message::{ToPage, ToWorker, Trial};
 use holler_client_web::page::{Choice, Engine, Sound, Tone};
 use holler_core::engine::Command;
-use holler_core::model::{EventBody, Priority};
+use holler_core::model::{EventBody, Priority, UserRole};
 use holler_core::units::{Bitrate, BurstId, FrameMs};
+use holler_core::wire::rest::{InviteRoom, NewInvite};
 use holler_ui::port::{self, Ask, Entry, Host, Told};
 use holler_ui::state::Settings;
 use server::Server;
@@ -173,9 +174,23 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
             sound.press();
             return sound.release();
         }
-        Ask::Replay { room, burst, frame_ms } => {
+        Ask::Replay { room, burst, frame_ms, from_ms, speed } => {
             sound.wake();
-            return engine.tell(&ToWorker::Replay { room, burst, frame_ms });
+            return engine.tell(&ToWorker::Replay { room, burst, frame_ms, from_ms, speed });
+        }
+        Ask::StopReplay => return engine.tell(&ToWorker::StopReplay),
+        Ask::Direct(user) => return engine.tell(&ToWorker::Direct(user)),
+        Ask::Invite { room, role, uses, days } => {
+            let rooms = vec![InviteRoom { room, role }];
+            let (role, expires_in_s) = (UserRole::Member, days.saturating_mul(86_400));
+            return engine.tell(&ToWorker::Invite(NewInvite { rooms, role, expires_in_s, uses_max: uses, note: None }));
+        }
+        Ask::Copy(text) => {
+            if let Some(window) = web_sys::window() {
+                // Where a browser refuses, the words stand in a field to be copied by hand.
+                let _ = window.navigator().clipboard().write_text(&text);
+            }
+            return;
         }
         Ask::Tone(tone) => {
             sound.wake();
@@ -215,8 +230,15 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
             sound.release();
             Command::KeyUp
         }
-        Ask::Send { room, client_id, text } => {
-            Command::Send { room, client_id, body: EventBody::MessagePosted { text, reply_to: None } }
+        Ask::Send { room, client_id, text, reply_to } => {
+            Command::Send { room, client_id, body: EventBody::MessagePosted { text, reply_to } }
+        }
+        Ask::Change { room, client_id, target, text } => {
+            let body = match text {
+                Some(text) => EventBody::MessageEdited { target, text },
+                None => EventBody::MessageDeleted { target },
+            };
+            Command::Send { room, client_id, body }
         }
         Ask::ClearEmergency { room, raised_by } => Command::ClearEmergency { room, raised_by },
     };

@@ -25,7 +25,15 @@ pub(crate) fn told(message: ToPage) -> Option<Told> {
         ToPage::SignInFailed { detail } => Told::SignInFailed(detail),
         ToPage::Offer(offer) => Told::Offer(offer),
         ToPage::EntryFailed { detail } => Told::EntryFailed(detail),
-        ToPage::Directory { workspace, rooms, people } => Told::Directory { workspace, rooms, people },
+        ToPage::Directory { workspace, rooms, people, invites_by } => {
+            Told::Directory { workspace, rooms, people, invites_by }
+        }
+        ToPage::Members { room, joined, left, live } => Told::Members { room, joined, left, live },
+        ToPage::Direct(room) => Told::Direct(room),
+        ToPage::Invited(made) => Told::Invited(made),
+        ToPage::Wave { burst, bars, frames } => Told::Wave { burst, bars, frames },
+        ToPage::Position(ms) => Told::Position(ms),
+        ToPage::Heard(burst) => Told::Heard(burst),
         ToPage::History { room, events } => Told::History { room, events },
         ToPage::Notice(notice) => Told::Notice(notice),
         ToPage::Level(level) => Told::Level(level),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use holler_core::engine::{Command, Heard, Notice, SpokenFigures};
-use holler_core::model::Event;
+use holler_core::model::{Event, InvitesBy};
 use holler_core::units::{BurstId, Cursor, DeviceId, FrameMs, RoomId, UserId};
-use holler_core::wire::rest::{Device, InviteOffer, Person, Room};
+use holler_core::wire::rest::{Device, InviteOffer, MadeInvite, NewInvite, Person, Room};
 use serde::{Deserialize, Serialize};
 
 /// How a trial of the microphone goes.
@@ -72,7 +72,17 @@ pub enum ToWorker {
         burst: BurstId,
         /// The length of its frames.
         frame_ms: FrameMs,
+        /// From where on, ms; of the burst that plays already: go there.
+        from_ms: u32,
+        /// How fast, in percent.
+        speed: u16,
     },
+    /// Stop playing a burst of the past.
+    StopReplay,
+    /// Open the direct room with somebody.
+    Direct(UserId),
+    /// Make an invite.
+    Invite(NewInvite),
     /// Fetch what came before this event of a room.
     Earlier {
         /// The room.
@@ -150,7 +160,37 @@ pub enum ToPage {
         rooms: Vec<Room>,
         /// Everybody whom the user sees.
         people: Vec<Person>,
+        /// Who may invite, as the policy has it.
+        invites_by: InvitesBy,
     },
+    /// Who became a member of a room, and who is one no more, since it was last told.
+    Members {
+        /// The room.
+        room: RoomId,
+        /// Who came.
+        joined: Vec<UserId>,
+        /// Who went.
+        left: Vec<UserId>,
+        /// Whether it is told at once.
+        live: bool,
+    },
+    /// The direct room that was asked for, or why there is none.
+    Direct(Result<RoomId, String>),
+    /// The invite that was asked for, or why there is none.
+    Invited(Result<MadeInvite, String>),
+    /// How loud a burst is along its length, as far as it was decoded or recorded.
+    Wave {
+        /// The burst.
+        burst: BurstId,
+        /// From its beginning to its end, each 0 to 255.
+        bars: Vec<u8>,
+        /// How many frames that reaches over.
+        frames: u16,
+    },
+    /// A burst of the past was played to its end.
+    Heard(BurstId),
+    /// How far the burst of the past that plays has come, ms.
+    Position(u32),
     /// The latest events of a room before those that [`Notice::Event`] tells.
     History {
         /// The room.

@@ -15,6 +15,7 @@
 //! | `receipts` | how far this device got, until the server knows |
 //! | `roster` | when to fetch the people and rooms that one sees |
 //! | [`jitter`] | when each frame of a burst is played |
+//! | [`replay`] | a burst of the past, faster, and its waveform |
 //!
 //! A shell calls [`Engine::handle`] with what happened and the time, then does every [`Output`] until
 //! [`Engine::poll_output`] gives `None`, then waits until the next input or [`Engine::poll_timeout`], whichever is first, at
@@ -32,6 +33,7 @@ mod outbox;
 mod ports;
 mod presence;
 mod receipts;
+pub mod replay;
 mod rng;
 mod rooms;
 mod roster;

@@ -15,7 +15,7 @@ pub struct Proposal {
     pub user: UserId,
     /// From which device.
     pub device: DeviceId,
-    /// What the sender may do in the room. An admin may delete what others wrote; whether a sender may write at all is the
+    /// What the sender may do in the room. A dispatcher may delete what others wrote; whether a sender may write at all is the
     /// shell's to check.
     pub role: Role,
     /// The sender's name for it.
@@ -292,7 +292,7 @@ impl Deciding<'_> {
         match &proposal.body {
             EventBody::MessagePosted { reply_to: Some(target), .. } => self.there("body.reply_to", *target),
             EventBody::MessageEdited { target, .. } => self.target(proposal, *target, false),
-            EventBody::MessageDeleted { target } => self.target(proposal, *target, proposal.role >= Role::Admin),
+            EventBody::MessageDeleted { target } => self.target(proposal, *target, proposal.role >= Role::Dispatcher),
             EventBody::BurstStarted { .. }
             | EventBody::BurstCommitted { .. }
             | EventBody::BurstInterrupted { .. }

@@ -126,7 +126,7 @@ fn bodies() -> impl Strategy<Value = (EventBody, Option<ClientId>)> {
 }
 
 fn sends() -> impl Strategy<Value = Send> {
-    let role = prop::sample::select(vec![Role::Talker, Role::Talker, Role::Admin]);
+    let role = prop::sample::select(vec![Role::Talker, Role::Talker, Role::Dispatcher, Role::Admin]);
     (1..3_u8, 0..10_u8, role, prop::option::weighted(0.2, (0..2_u64).prop_map(Epoch)), bodies()).prop_map(
         |(device, n, role, epoch, (body, derived))| Send {
             device,
@@ -266,7 +266,7 @@ fn expected(disk: &Disk, send: &Send) -> Expected {
             good_text(text) && posted(*target).is_some_and(|event| event.user == me)
         }
         EventBody::MessageDeleted { target } => {
-            posted(*target).is_some_and(|event| event.user == me || send.role == Role::Admin)
+            posted(*target).is_some_and(|event| event.user == me || send.role >= Role::Dispatcher)
         }
         EventBody::BurstStarted { header, .. } => !about(header.burst, "burst.started"),
         EventBody::BurstCommitted { burst, .. } | EventBody::BurstInterrupted { burst, .. } => {

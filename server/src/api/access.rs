@@ -75,6 +75,7 @@ pub const TABLE: &[(Method, &str, Need)] = &[
     (Method::DELETE, "/api/v1/devices/{device}", Need::Session),
     (Method::GET, "/api/v1/rooms", Need::Scope(Scope::Roster)),
     (Method::POST, "/api/v1/rooms", Need::Admin),
+    (Method::PUT, "/api/v1/rooms/direct/{user}", Need::Session),
     (Method::GET, "/api/v1/rooms/{room}", Need::Scope(Scope::Roster)),
     (Method::PATCH, "/api/v1/rooms/{room}", Need::Session),
     (Method::DELETE, "/api/v1/rooms/{room}", Need::Admin),

@@ -87,6 +87,7 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(devices::list::handler))
         .routes(routes!(devices::get::handler, devices::change::handler, devices::revoke::handler))
         .routes(routes!(rooms::list::handler, rooms::create::handler))
+        .routes(routes!(rooms::direct::handler))
         .routes(routes!(rooms::get::handler, rooms::change::handler, rooms::delete::handler))
         .routes(routes!(rooms::retention::get::handler, rooms::retention::set::handler))
         .routes(routes!(rooms::members::list::handler))

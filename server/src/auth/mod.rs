@@ -475,7 +475,9 @@ impl From<AccountError> for Problem {
             AccountError::NoUser => Self::new(ProblemKind::NotFound, detail).field("user"),
             AccountError::NoRoom => Self::new(ProblemKind::NotFound, detail).field("room"),
             AccountError::NoMember => Self::new(ProblemKind::NotFound, detail).field("user"),
-            AccountError::DirectFull | AccountError::Held => Self::new(ProblemKind::Conflict, detail),
+            AccountError::DirectFull | AccountError::DirectTaken | AccountError::Held => {
+                Self::new(ProblemKind::Conflict, detail)
+            }
             AccountError::NoToken => Self::new(ProblemKind::NotFound, detail).field("token"),
             AccountError::CursorMalformed => Self::new(ProblemKind::Malformed, detail).field("cursor"),
             AccountError::Stale => Self::new(ProblemKind::PreconditionFailed, detail).field("If-Match"),

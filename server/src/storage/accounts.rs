@@ -7,6 +7,7 @@
 
 mod cursors;
 mod devices;
+mod direct;
 pub mod erase;
 mod export;
 mod idempotency;
@@ -65,6 +66,9 @@ pub enum AccountError {
     /// A direct room is for two.
     #[error("a direct room has {DIRECT_MEMBERS_MAX} members: make a group instead")]
     DirectFull,
+    /// A direct room is for those two for whom it was opened.
+    #[error("this direct room stays the two people's for whom it was opened: open another one")]
+    DirectTaken,
     /// What the request expected is not there any more.
     #[error("it was changed meanwhile: read it again, and send the ETag that comes with it")]
     Stale,

@@ -7,6 +7,7 @@ use holler_client::client::Told;
 use holler_client::sound::Silent;
 use holler_core::engine::{LinkState, Notice, SendState};
 use holler_core::model::EventBody;
+use holler_core::units::Seq;
 use holler_core::wire::limits::{TEXT_BYTES_MAX, TEXT_CHARS_MAX};
 use serde_json::json;
 
@@ -16,11 +17,10 @@ use crate::output::Out;
 use crate::profile::{self, Session};
 
 pub(crate) async fn run(common: &Common, args: Send, out: Out) -> Result<(), Failure> {
-    let text = text(args.text)?;
+    let body = body(&args)?;
     let store = profile::store(common)?;
     let room = profile::known_room(&store, &args.room).await?.id;
     let mut session = Session::start(&store, Silent, false)?;
-    let body = EventBody::MessagePosted { text, reply_to: None };
     let client_id = session.client.send(room, body).map_err(profile::failure)?;
     let mut queued = false;
     let sent = tokio::time::timeout(Duration::from_secs(args.timeout), async {
@@ -62,11 +62,21 @@ pub(crate) async fn run(common: &Common, args: Send, out: Out) -> Result<(), Fai
     Ok(())
 }
 
+/// What is appended to the log: an edit and a deletion are events of their own that name the first.
+fn body(args: &Send) -> Result<EventBody, Failure> {
+    Ok(match (args.delete, args.edit) {
+        (Some(target), _) => EventBody::MessageDeleted { target: Seq(target) },
+        (None, Some(target)) => EventBody::MessageEdited { target: Seq(target), text: text(args.text.as_deref())? },
+        (None, None) => EventBody::MessagePosted { text: text(args.text.as_deref())?, reply_to: args.reply.map(Seq) },
+    })
+}
+
 fn kept(why: &str) -> Failure {
     Failure::new(Code::Incomplete, format!("not sent yet ({why}): it goes out with the next command that connects"))
 }
 
-fn text(given: String) -> Result<String, Failure> {
+fn text(given: Option<&str>) -> Result<String, Failure> {
+    let given = given.unwrap_or_default();
     let text = if given == "-" {
         let mut text = String::new();
         let limit = u64::try_from(TEXT_BYTES_MAX).unwrap_or(u64::MAX) + 1;
@@ -77,7 +87,7 @@ fn text(given: String) -> Result<String, Failure> {
             .map_err(|error| Failure::new(Code::Fault, format!("standard input: {error}")))?;
         text.trim_end_matches(['\r', '\n']).to_owned()
     } else {
-        given
+        given.to_owned()
     };
     let chars = text.chars().count();
     if chars == 0 || chars > TEXT_CHARS_MAX || text.len() > TEXT_BYTES_MAX {

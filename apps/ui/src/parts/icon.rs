@@ -43,6 +43,12 @@ pub enum IconName {
     Again,
     /// What can be set.
     Settings,
+    /// Answer.
+    Reply,
+    /// Change.
+    Edit,
+    /// Somebody new.
+    Invite,
     /// Goes on by itself.
     Locked,
     /// Goes on while it is held.
@@ -74,6 +80,9 @@ pub fn Icon(name: IconName) -> Element {
         IconName::Close => &["M6 6l12 12M18 6L6 18"],
         IconName::Again => &["M5 12a7 7 0 1 0 2-5", "M5 4v4h4"],
         IconName::Settings => &["M4 7h9M19 7h1M4 12h2M12 12h8M4 17h8M18 17h2", "M16 5v4M9 10v4M15 15v4"],
+        IconName::Reply => &["M9 6L4 11l5 5", "M4 11h9a6 6 0 0 1 6 6v1"],
+        IconName::Edit => &["M5 19l1-4L16 5l3 3L9 18z"],
+        IconName::Invite => &["M10 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8z", "M3 20a7 7 0 0 1 12-5M18 14v6M15 17h6"],
         IconName::Locked => &["M6 11h12v9H6z", "M8.5 11V8a3.5 3.5 0 0 1 7 0v3"],
         IconName::Unlocked => &["M6 11h12v9H6z", "M8.5 11V7a3.5 3.5 0 0 1 6.5-1.8"],
     };

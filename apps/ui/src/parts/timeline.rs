@@ -1,40 +1,110 @@
-//! What was said and written in a room, and the line to write the next.
+//! What was said and written in a room: of up to 50,000 items only those near what is looked at are drawn.
+//!
+//! The list is anchored at its bottom (`column-reverse`): how far it is scrolled counts from there, so that older items in front move
+//! nothing. Items are drawn in chunks; a chunk that is not drawn is stood for by a space as high as it was when it was, or as an
+//! average one. Space bar and arrow keys scroll as in any page, and whatever comes near is fetched by itself.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use dioxus::prelude::*;
-use holler_core::model::Priority;
-use holler_core::units::{ClientId, Cursor, FrameMs, RoomId};
-use holler_core::wire::limits::TEXT_CHARS_MAX;
+use holler_core::units::{Cursor, RoomId};
 
+use super::item::Line;
 use super::{Icon, IconName};
 use crate::port::{Ask, Host};
-use crate::state::{BurstEnd, Item, Taken, Text, View};
+use crate::state::{CHUNK, Item, RoomView, View};
 use crate::{Ui, t};
 
-/// Items that are drawn at first, and more each time somebody wants earlier ones: a room of 50,000 costs what is looked at.
-const DRAWN: usize = 150;
+/// How far beyond what is looked at is drawn, in pixels: a second of fast scrolling.
+const BEYOND: f64 = 900.0;
+/// How high an item is taken to be before it was drawn, in pixels.
+const ITEM_HEIGHT: f64 = 58.0;
+/// How high what is looked at is taken to be before it was scrolled, in pixels.
+const VIEW_HEIGHT: f64 = 1_000.0;
+/// Most items that a search shows.
+const FOUND_MAX: usize = 150;
+
+/// Where one looks: how far from the bottom, and how much is seen, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Place {
+    up: f64,
+    seen: f64,
+}
+
+/// How high each chunk was when it was drawn last.
+type Heights = Rc<RefCell<BTreeMap<i64, f64>>>;
+
+/// Which chunks are drawn, and what stands for the others.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Window {
+    room: Option<RoomId>,
+    chunks: Vec<i64>,
+    above: f64,
+    below: f64,
+    /// The oldest that is here is near.
+    at_top: bool,
+}
+
+impl Window {
+    fn of(room: &RoomView, place: Place, heights: &BTreeMap<i64, f64>) -> Self {
+        let (first, end) = room.timeline.chunks();
+        let mut window = Self { room: Some(room.id), at_top: true, ..Self::default() };
+        let mut bottom = 0.0;
+        for chunk in (first..end).rev() {
+            let items = u32::try_from(room.timeline.chunk_len(chunk)).unwrap_or(0);
+            // The first and the last chunk grow: what they were high before does not hold.
+            let whole = i64::from(items) == CHUNK;
+            let known = heights.get(&chunk).copied().filter(|_| whole);
+            let top = bottom + known.unwrap_or(f64::from(items) * ITEM_HEIGHT);
+            if top < place.up - BEYOND {
+                window.below = top;
+            } else if bottom > place.up + place.seen + BEYOND {
+                window.above += top - bottom;
+                window.at_top = false;
+            } else {
+                window.chunks.push(chunk);
+            }
+            bottom = top;
+        }
+        window.chunks.reverse();
+        window
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Tools {
+    room: Option<RoomId>,
+    last: Option<Ask>,
+    missed: usize,
+    any: bool,
+    earlier: Option<Cursor>,
+    full: bool,
+}
 
 /// The room's timeline, the newest at the bottom.
 #[component]
 pub fn Timeline() -> Element {
     let mut ui = use_context::<Ui>();
     let host = use_context::<Host>();
-    let mut drawn = use_signal(|| DRAWN);
     let mut search = use_signal(String::new);
-    let known = use_memo(move || {
+    let tools = use_memo(move || {
         let view = ui.view.read();
-        let Some(room) = view.room() else { return Known::default() };
-        let wanted = search.read().trim().to_lowercase();
-        let is_wanted = |item: &&Item| wanted.is_empty() || found(&view, item, &wanted);
-        let mut items: Vec<Item> = room.items.iter().rev().filter(is_wanted).take(*drawn.read() + 1).cloned().collect();
-        let more = items.len() > *drawn.read();
-        items.truncate(*drawn.read());
-        items.reverse();
-        let earlier = room.earlier().map(|before| (room.id, before));
-        let last = room.last_burst().map(|(burst, frame_ms)| Ask::Replay { room: room.id, burst, frame_ms });
-        Known { items, more, earlier, last, missed: room.missed().count(), any: !room.items.is_empty() }
+        let Some(room) = view.room() else { return Tools::default() };
+        let replay = |(burst, frame_ms)| view.replay(room.id, burst, frame_ms, 0);
+        Tools {
+            room: Some(room.id),
+            last: room.timeline.last_burst().map(replay),
+            missed: room.timeline.missed().count(),
+            any: !room.timeline.is_empty(),
+            earlier: room.earlier(),
+            full: room.timeline.is_full(),
+        }
     });
-    let Known { items, more, earlier, last, missed, any } = known.read().clone();
-    let (again, missed_host) = (host.clone(), host.clone());
+    let Tools { room, last, missed, any, earlier, full } = tools.read().clone();
+    let searching = !search.read().trim().is_empty();
+    let (again, missed_host) = (host.clone(), host);
     rsx! {
         if any {
             div { class: "tools",
@@ -65,35 +135,107 @@ pub fn Timeline() -> Element {
                 }
             }
         }
-        // Scrolls from the bottom, so that what is new is seen without moving anything.
-        section { class: "timeline", tabindex: "0", aria_label: t!("timeline"),
-            if !any {
+        if !any {
+            section { class: "timeline", tabindex: "0", aria_label: t!("timeline"),
                 div { class: "empty-words",
                     Icon { name: IconName::Microphone }
                     p { {t!("timeline-empty")} }
                 }
-            } else {
-                ol { class: "items",
-                    if more || earlier.is_some() {
-                        li { class: "item earlier",
-                            button {
-                                class: "button quiet", r#type: "button",
-                                onclick: move |_| {
-                                    drawn += DRAWN;
-                                    // What is here is shown first; what is not is fetched.
-                                    if let Some((room, before)) = earlier.filter(|_| !more) {
-                                        host.ask(Ask::Earlier { room, before });
-                                    }
-                                },
-                                {t!("timeline-earlier")}
-                            }
+            }
+        } else if searching {
+            Found { wanted: search.read().trim().to_lowercase(), earlier: earlier.zip(room) }
+        } else if let Some(room) = room {
+            Scrolled { key: "{room}", room, earlier, full }
+        }
+    }
+}
+
+/// Asks for what came before, once.
+fn ask_earlier(host: &Host, mut asked: Signal<Option<Cursor>>, room: RoomId, before: Cursor) {
+    asked.set(Some(before));
+    host.ask(Ask::Earlier { room, before });
+}
+
+#[component]
+fn Scrolled(room: RoomId, earlier: Option<Cursor>, full: bool) -> Element {
+    let ui = use_context::<Ui>();
+    let host = use_context::<Host>();
+    let heights = use_hook(Heights::default);
+    let mut measured = use_signal(|| 0_u32);
+    let mut place = use_signal(|| Place { up: 0.0, seen: VIEW_HEIGHT });
+    let asked = use_signal(|| None::<Cursor>);
+    let known = Rc::clone(&heights);
+    let window = use_memo(move || {
+        measured.read();
+        let view = ui.view.read();
+        let Some(room) = view.rooms.get(&room) else { return Window::default() };
+        Window::of(room, *place.read(), &known.borrow())
+    });
+    let waiting = use_memo(move || {
+        let view = ui.view.read();
+        view.rooms.get(&room).map(|room| room.timeline.waiting().to_vec()).unwrap_or_default()
+    });
+    let fetch = host.clone();
+    use_effect(use_reactive((&earlier,), move |(earlier,)| {
+        let near = window.read().at_top;
+        if let Some(before) = earlier.filter(|before| near && *asked.peek() != Some(*before)) {
+            ask_earlier(&fetch, asked, room, before);
+        }
+    }));
+    let Window { chunks, above, below, at_top, .. } = window.read().clone();
+    let fetching = earlier.is_some() && *asked.read() == earlier;
+    rsx! {
+        section {
+            class: "timeline", tabindex: "0", aria_label: t!("timeline"), "data-keys": "scroll",
+            onscroll: move |event| {
+                // Upwards is negative in a list that is anchored at its bottom.
+                let now = Place { up: (-event.scroll_top()).max(0.0), seen: f64::from(event.client_height()) };
+                let before = *place.peek();
+                // What is drawn reaches far enough for less.
+                if (now.up - before.up).abs() > BEYOND / 4.0 || now.up == 0.0 || (now.seen - before.seen).abs() > 1.0 {
+                    place.set(now);
+                }
+            },
+            div { class: "items",
+                if at_top && let Some(before) = earlier {
+                    p { class: "item earlier",
+                        button {
+                            class: "button quiet", r#type: "button",
+                            onclick: move |_| ask_earlier(&host, asked, room, before),
+                            if fetching { {t!("timeline-fetching")} } else { {t!("timeline-earlier")} }
                         }
                     }
-                    if items.is_empty() {
-                        li { class: "item note", role: "status", {t!("timeline-no-match")} }
+                }
+                if at_top && full {
+                    p { class: "item note", {t!("timeline-full")} }
+                }
+                if above > 0.0 {
+                    div { class: "space", height: "{above}px" }
+                }
+                for chunk in chunks {
+                    ol {
+                        key: "{chunk}", class: "chunk",
+                        onresize: {
+                            let heights = Rc::clone(&heights);
+                            move |event: ResizeEvent| {
+                                let Ok(size) = event.get_border_box_size() else { return };
+                                let before = heights.borrow_mut().insert(chunk, size.height);
+                                if before.is_none_or(|before| (before - size.height).abs() >= 1.0) {
+                                    measured += 1;
+                                }
+                            }
+                        },
+                        Chunk { room, chunk }
                     }
-                    for item in items {
-                        Line { key: "{key(&item)}", item }
+                }
+                if below > 0.0 {
+                    div { class: "space", height: "{below}px" }
+                }
+                if !waiting.read().is_empty() {
+                    ol { class: "chunk",
+                        for item in waiting.read().iter().cloned() {
+                            Line { key: "{item.key()}", room, item }
+                        }
                     }
                 }
             }
@@ -101,186 +243,71 @@ pub fn Timeline() -> Element {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Known {
-    items: Vec<Item>,
-    more: bool,
-    earlier: Option<(RoomId, Cursor)>,
-    last: Option<Ask>,
-    missed: usize,
-    any: bool,
+#[component]
+fn Chunk(room: RoomId, chunk: i64) -> Element {
+    let ui = use_context::<Ui>();
+    let items = use_memo(use_reactive((&chunk,), move |(chunk,)| {
+        let view = ui.view.read();
+        view.rooms.get(&room).map(|room| room.timeline.chunk(chunk)).unwrap_or_default()
+    }));
+    rsx! {
+        for item in items.read().iter().cloned() {
+            Line { key: "{item.key()}", room, item }
+        }
+    }
+}
+
+/// What is here of what is searched, the newest at the bottom.
+#[component]
+fn Found(wanted: String, earlier: Option<(Cursor, RoomId)>) -> Element {
+    let ui = use_context::<Ui>();
+    let host = use_context::<Host>();
+    let found = use_memo(use_reactive((&wanted,), move |(wanted,)| {
+        let view = ui.view.read();
+        let Some(room) = view.room() else { return (Vec::new(), false) };
+        let matching = |item: &&Item| is_found(&view, item, &wanted);
+        let mut items: Vec<Item> = room.timeline.iter().rev().filter(matching).take(FOUND_MAX + 1).cloned().collect();
+        let more = items.len() > FOUND_MAX;
+        items.truncate(FOUND_MAX);
+        items.reverse();
+        (items, more)
+    }));
+    let Some(room) = ui.view.peek().open else { return rsx! {} };
+    let (items, more) = found.read().clone();
+    rsx! {
+        section { class: "timeline", tabindex: "0", aria_label: t!("timeline"),
+            div { class: "items",
+                if more {
+                    p { class: "item note", {t!("search-more", count = FOUND_MAX)} }
+                } else if let Some((before, room)) = earlier {
+                    p { class: "item earlier",
+                        button {
+                            class: "button quiet", r#type: "button",
+                            onclick: move |_| host.ask(Ask::Earlier { room, before }),
+                            {t!("search-earlier")}
+                        }
+                    }
+                }
+                if items.is_empty() {
+                    p { class: "item note", role: "status", {t!("timeline-no-match")} }
+                }
+                ol { class: "chunk",
+                    for item in items {
+                        Line { key: "{item.key()}", room, item }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Whether `wanted`, in lower case, is in what was written or in who it is of.
-fn found(view: &View, item: &Item, wanted: &str) -> bool {
+fn is_found(view: &View, item: &Item, wanted: &str) -> bool {
     let has = |text: &str| text.to_lowercase().contains(wanted);
     match item {
         Item::Text(text) => text.text.as_deref().is_some_and(has) || has(&view.name(text.user)),
-        Item::Burst { user, .. } | Item::Emergency { user, .. } => has(&view.name(*user)),
-        Item::Gap => false,
-    }
-}
-
-fn key(item: &Item) -> String {
-    match item {
-        Item::Text(text) => text.client_id.to_string(),
-        Item::Burst { burst, .. } => burst.to_string(),
-        Item::Emergency { seq, .. } => format!("emergency {seq}"),
-        Item::Gap => "gap".to_owned(),
-    }
-}
-
-#[component]
-fn Line(item: Item) -> Element {
-    let ui = use_context::<Ui>();
-    let host = use_context::<Host>();
-    let name = |user| {
-        let view = ui.view.peek();
-        if view.me() == Some(user) { t!("you") } else { view.name(user) }
-    };
-    match item {
-        Item::Text(Text { seq, user, at, text, edited, refused, reach, .. }) => {
-            let (name, time) = (name(user), host.clock(at));
-            let state = match (&refused, seq) {
-                (Some(refused), _) => t!("text-refused", reason = refused.as_str()),
-                (None, None) => t!("text-waiting"),
-                (None, Some(_)) if edited => t!("text-edited"),
-                (None, Some(_)) => reach.map(|reach| reach.words(Taken::Read)).unwrap_or_default(),
-            };
-            rsx! {
-                li { class: if seq.is_none() { "item waiting" } else { "item" },
-                    p { class: "item-head",
-                        span { class: "item-name", "{name}" }
-                        time { class: "soft small", "{time}" }
-                        if !state.is_empty() {
-                            span { class: if refused.is_some() { "small wrong" } else { "small soft" }, "{state}" }
-                        }
-                    }
-                    // Text is text: it is set as such, and nothing in it is ever taken for markup.
-                    if let Some(text) = text {
-                        p { class: "item-text", dir: "auto", "{text}" }
-                    } else {
-                        p { class: "item-text soft", {t!("text-deleted")} }
-                    }
-                }
-            }
-        }
-        Item::Burst { burst, user, at, frame_ms, frames, priority, end, missed, reach, .. } => {
-            let Some(room) = ui.view.peek().open else { return rsx! {} };
-            let own = ui.view.peek().me() == Some(user);
-            let (name, time) = (name(user), host.clock(at));
-            let state = match (end, missed) {
-                (BurstEnd::Live, _) => t!("burst-live"),
-                (BurstEnd::Interrupted, _) => t!("burst-interrupted", length = length(frame_ms, frames)),
-                (BurstEnd::Ended, true) => t!("burst-missed", length = length(frame_ms, frames)),
-                (BurstEnd::Ended, false) => length(frame_ms, frames),
-            };
-            let state = match reach.filter(|_| end != BurstEnd::Live) {
-                Some(reach) => t!("burst-reached", state = state, reach = reach.words(Taken::Heard)),
-                None => state,
-            };
-            let state = if priority == Priority::Emergency { t!("burst-emergency", state = state) } else { state };
-            rsx! {
-                li { class: match (end, own) { (BurstEnd::Live, true) => "item burst live own", (BurstEnd::Live, false) => "item burst live", _ => "item burst" },
-                    if end == BurstEnd::Live {
-                        span { class: "burst-mark", Icon { name: IconName::Waves } }
-                    } else {
-                        PlayButton { name: name.clone(), time: time.clone(), ask: Ask::Replay { room, burst, frame_ms } }
-                    }
-                    div {
-                        p { class: "item-head",
-                            span { class: "item-name", "{name}" }
-                            time { class: "soft small", "{time}" }
-                        }
-                        p { class: "small soft",
-                            "{state}"
-                        }
-                    }
-                }
-            }
-        }
-        Item::Emergency { user, at, raised, .. } => {
-            let (own, name, time) = (ui.view.peek().me() == Some(user), name(user), host.clock(at));
-            let words = match (raised, own) {
-                (true, true) => t!("event-emergency-own"),
-                (true, false) => t!("event-emergency", name = name),
-                (false, true) => t!("event-cleared-own"),
-                (false, false) => t!("event-cleared", name = name),
-            };
-            rsx! {
-                li { class: "item note",
-                    Icon { name: IconName::Alarm }
-                    {t!("event-at", time = time, what = words)}
-                }
-            }
-        }
-        Item::Gap => rsx! {
-            li { class: "item note", {t!("timeline-gap")} }
-        },
-    }
-}
-
-#[component]
-fn PlayButton(name: String, time: String, ask: Ask) -> Element {
-    let ui = use_context::<Ui>();
-    let host = use_context::<Host>();
-    let Ask::Replay { burst, .. } = ask else { return rsx! {} };
-    let playing = use_memo(move || ui.view.read().replaying == Some(burst));
-    rsx! {
-        button {
-            class: if *playing.read() { "icon-button play playing" } else { "icon-button play" }, r#type: "button",
-            aria_label: t!("play-burst", name = name, time = time),
-            onclick: move |_| host.ask(ask.clone()),
-            Icon { name: if *playing.read() { IconName::Waves } else { IconName::Play } }
-        }
-    }
-}
-
-fn length(frame: FrameMs, frames: Option<u16>) -> String {
-    let Some(frames) = frames else { return t!("length-unknown") };
-    let seconds = f64::from(frames) * f64::from(frame.ms()) / 1_000.0;
-    let seconds = if seconds < 10.0 { format!("{seconds:.1}") } else { format!("{:.0}", seconds.round()) };
-    t!("length", seconds = seconds)
-}
-
-/// A line to write in.
-#[component]
-pub fn Composer() -> Element {
-    let mut ui = use_context::<Ui>();
-    let host = use_context::<Host>();
-    let mut draft = use_signal(String::new);
-    let may = use_memo(move || {
-        let view = ui.view.read();
-        view.room().and_then(|room| room.role).is_some_and(|role| role >= holler_core::model::Role::Talker)
-    });
-    let submit = move |event: FormEvent| {
-        event.prevent_default();
-        let text = draft.peek().trim().to_owned();
-        let (open, me) = (ui.view.peek().open, ui.view.peek().me());
-        let (Some(room), Some(me)) = (open, me) else { return };
-        if text.is_empty() || text.chars().count() > TEXT_CHARS_MAX {
-            return;
-        }
-        let client_id = ClientId::from_bytes(host.random());
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time after 1970")]
-        let at = host.now_ms() as u64;
-        if let Some(room) = ui.view.write().rooms.get_mut(&room) {
-            room.send(client_id, me, at, text.clone());
-        }
-        host.ask(Ask::Send { room, client_id, text });
-        draft.set(String::new());
-    };
-    if !*may.read() {
-        return rsx! {};
-    }
-    rsx! {
-        form { class: "composer", onsubmit: submit,
-            label { class: "unseen", r#for: "composer", {t!("message")} }
-            input {
-                id: "composer", r#type: "text", autocomplete: "off", placeholder: t!("message-hint"), maxlength: "{TEXT_CHARS_MAX}",
-                value: "{draft}", oninput: move |event| draft.set(event.value()),
-            }
-            button { class: "icon-button", r#type: "submit", aria_label: t!("message-send"), Icon { name: IconName::Send } }
-        }
+        Item::Burst(burst) => has(&view.name(burst.user)),
+        Item::Emergency { user, .. } | Item::Seen { user, .. } => has(&view.name(*user)),
+        Item::Gap { .. } => false,
     }
 }

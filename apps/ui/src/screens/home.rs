@@ -5,7 +5,7 @@ use dioxus::prelude::*;
 use holler_core::model::PresenceState;
 
 use crate::parts::{
-    Composer, Faults, Icon, IconName, LinkLine, LiveRegion, MuteRoom, People, RoomRow, TalkPanel, Timeline,
+    Composer, Faults, Icon, IconName, Invite, LinkLine, LiveRegion, MuteRoom, People, RoomRow, TalkPanel, Timeline,
     TryMicrophone,
 };
 use crate::port::{Ask, Host, Microphone};
@@ -22,6 +22,8 @@ pub fn Home() -> Element {
     let panel = use_memo(move || ui.view.read().panel);
     let settings = use_memo(move || ui.view.read().settings_open);
     let quality = use_memo(move || ui.view.read().quality_open);
+    let gone = use_memo(move || ui.view.read().room().is_some_and(|room| room.gone));
+    let invite = use_memo(move || ui.view.read().invite.clone());
     // A wide screen shows a room at once; on a phone the list comes first.
     let place =
         if open.read().is_some() || *settings.read() || *quality.read() { "home in-room" } else { "home in-list" };
@@ -39,14 +41,23 @@ pub fn Home() -> Element {
                 main { class: "room",
                     RoomHead {}
                     Faults {}
-                    if *panel.read() == Panel::People {
-                        People {}
+                    if *gone.read() {
+                        Gone {}
+                    }
+                    if *panel.read() == Panel::People && !*gone.read() {
+                        if let Some(invite) = invite.read().clone() {
+                            Invite { invite }
+                        } else {
+                            People {}
+                        }
                     } else {
                         Timeline {}
                         Composer {}
                     }
                 }
-                TalkPanel {}
+                if !*gone.read() {
+                    TalkPanel {}
+                }
             } else {
                 main { class: "room empty",
                     Faults {}
@@ -54,6 +65,23 @@ pub fn Home() -> Element {
                 }
             }
             LiveRegion {}
+        }
+    }
+}
+
+/// The room that is looked at is there no more: why, and what to do.
+#[component]
+fn Gone() -> Element {
+    let ui = use_context::<Ui>();
+    let host = use_context::<Host>();
+    rsx! {
+        div { class: "banner note", role: "alert",
+            Icon { name: IconName::No }
+            p { {t!("room-gone")} }
+            button {
+                class: "button", r#type: "button", onclick: move |_| look_at(ui, &host, None),
+                {t!("rooms-back")}
+            }
         }
     }
 }

@@ -1,26 +1,30 @@
 //! What the screens show, and how it follows from what the host tells: [`View::apply`]. Nothing here draws.
 
+mod chosen;
 mod entry;
 mod notice;
 mod people;
 mod press;
 mod room;
 mod settings;
+mod timeline;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use holler_core::engine::{Heard, Hearing, SpokenFigures};
-use holler_core::model::{PresenceState, Role};
+use holler_core::model::{InvitesBy, PresenceState, Role, RoomKind, UserRole};
 use holler_core::units::{BurstId, DeviceId, FrameMs, RoomId, UserId};
 use holler_core::wire::rest::Device;
 
 use crate::port::{Ask, Entry, Identity, Microphone, Told, Tone, Trial};
 use crate::t;
+pub use chosen::{Compose, InviteView, Speed};
 pub use entry::{EntryView, is_login, login_of};
 pub use people::{Reach, Seen, Taken, ago_since, presence_class, presence_words};
 pub use press::{Press, PressState};
-pub use room::{BurstEnd, Item, RoomView, Talker, Text};
+pub use room::{RoomView, Talker};
 pub use settings::{Look, Settings, VOLUME_MAX};
+pub use timeline::{Burst, BurstEnd, CHUNK, ITEMS_MAX, Item, Seen as SeenHere, Text, Timeline};
 
 /// Faults that are shown at once; the oldest give way.
 const FAULTS_MAX: usize = 3;
@@ -30,6 +34,12 @@ pub const EMERGENCY_HOLD_MS: f64 = 2_000.0;
 const CLOCK_OFF_MS: f64 = 120_000.0;
 /// How often an emergency that nobody acknowledged here is heard, ms.
 const ALARM_EVERY_MS: f64 = 3_000.0;
+
+/// A moment of the host's clock in whole ms.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time after 1970")]
+pub(crate) fn clock_ms(now: f64) -> u64 {
+    now as u64
+}
 
 /// Who is signed in.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -137,6 +147,20 @@ pub struct View {
     pub microphones: Vec<(String, String)>,
     /// Where one is signed in; `None`: not asked yet.
     pub devices: Option<Vec<Device>>,
+    /// How fast bursts of the past are played.
+    pub speed: Speed,
+    /// Where the burst that was stopped last goes on, ms.
+    pub stopped: Option<(BurstId, u32)>,
+    /// What the line to write in is for, beside a new text.
+    pub compose: Option<Compose>,
+    /// The person manages the workspace.
+    pub admin: bool,
+    /// Who may invite, as the policy has it; `None`: not known yet.
+    pub invites_by: Option<InvitesBy>,
+    /// The invite that is being made or shown.
+    pub invite: Option<InviteView>,
+    /// The person whose direct room is being opened.
+    pub opening: Option<UserId>,
     /// Bursts that are to be played one after the other.
     pub queue: VecDeque<(RoomId, BurstId, FrameMs)>,
     /// What was counted of the burst that was spoken last, and of the one that was heard last.
@@ -174,17 +198,29 @@ impl View {
     pub fn play_missed(&mut self) -> Option<Ask> {
         let room = self.room()?;
         let id = room.id;
-        self.queue = room.missed().map(|(burst, frame_ms)| (id, burst, frame_ms)).collect();
+        self.queue = room.timeline.missed().map(|(burst, frame_ms)| (id, burst, frame_ms)).collect();
         self.next()
     }
 
     /// The next of what is to be played.
     fn next(&self) -> Option<Ask> {
-        self.queue.front().map(|(room, burst, frame_ms)| Ask::Replay {
-            room: *room,
-            burst: *burst,
-            frame_ms: *frame_ms,
-        })
+        self.queue.front().map(|(room, burst, frame_ms)| self.replay(*room, *burst, *frame_ms, 0))
+    }
+
+    /// What to ask for to hear a burst from there on.
+    pub fn replay(&self, room: RoomId, burst: BurstId, frame_ms: FrameMs, from_ms: u32) -> Ask {
+        Ask::Replay { room, burst, frame_ms, from_ms, speed: self.speed.percent() }
+    }
+
+    /// Whether the person may invite into the room that is looked at.
+    pub fn may_invite(&self) -> bool {
+        let Some(room) = self.room().filter(|room| room.kind != RoomKind::Direct && !room.gone) else { return false };
+        let least = match self.invites_by {
+            Some(InvitesBy::RoomAdmins) => Some(Role::Admin),
+            Some(InvitesBy::Dispatchers) => Some(Role::Dispatcher),
+            Some(InvitesBy::Admins) | None => None,
+        };
+        self.admin || least.is_some_and(|least| room.role.is_some_and(|role| role >= least))
     }
 
     /// The person says how they are: what is heard follows from it.
@@ -283,6 +319,11 @@ impl View {
         if let Some(left) = self.open.filter(|open| room != Some(*open)) {
             asks.extend(self.leave());
             asks.push(Ask::Close(left));
+            // What is gone was kept only to be told of.
+            if self.rooms.get(&left).is_some_and(|room| room.gone) {
+                self.rooms.remove(&left);
+            }
+            (self.compose, self.invite, self.opening) = (None, None, None);
         }
         self.open = room;
         self.panel = Panel::Timeline;
@@ -315,7 +356,7 @@ impl View {
     pub fn press(&mut self, emergency: bool) -> bool {
         let Some(room) = self.room() else { return false };
         let held = self.press.as_ref().is_some_and(|press| press.held);
-        if held || room.role.is_none_or(|role| role < Role::Talker) {
+        if held || room.gone || room.role.is_none_or(|role| role < Role::Talker) {
             return false;
         }
         let mut press = Press::new(room.id, emergency);
@@ -384,17 +425,52 @@ impl View {
             Told::SignInFailed(reason) => {
                 self.account = Account::SignedOut { reason: Some(reason), busy: false };
             }
-            Told::Directory { workspace, rooms, people } => {
+            Told::Directory { workspace, rooms, people, invites_by } => {
                 self.workspace = workspace;
                 self.loaded = true;
-                self.names = people.into_iter().map(|person| (person.id, person.name)).collect();
-                self.rooms.retain(|id, _| rooms.iter().any(|room| room.id == *id));
+                self.invites_by = Some(invites_by);
+                let me = self.me();
+                self.admin = people.iter().any(|person| me == Some(person.id) && person.role == UserRole::Admin);
+                // Who is seen no more still has a name where they said something.
+                self.names.extend(people.into_iter().map(|person| (person.id, person.name)));
+                let open = self.open;
+                self.rooms.retain(|id, room| {
+                    room.gone = !rooms.iter().any(|listed| listed.id == *id);
+                    !room.gone || open == Some(*id)
+                });
                 for room in rooms {
                     self.rooms.entry(room.id).or_default().describe(&room);
                 }
-                if self.open.is_some_and(|open| !self.rooms.contains_key(&open)) {
-                    self.open = None;
+                if self.room().is_some_and(|room| room.gone) {
+                    return self.leave().into_iter().collect();
                 }
+            }
+            Told::Members { room, joined, left, live } => {
+                let me = self.me();
+                let at = live.then_some(clock_ms(now));
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    let came = joined.into_iter().map(|user| (user, timeline::Seen::Joined));
+                    let went = left.into_iter().map(|user| (user, timeline::Seen::Left));
+                    for (user, what) in came.chain(went).filter(|(user, _)| me != Some(*user)) {
+                        room.timeline.saw(user, at, what);
+                    }
+                }
+            }
+            Told::Direct(answer) => {
+                let wanted = self.opening.take().is_some();
+                match answer {
+                    Ok(room) if wanted && self.rooms.contains_key(&room) => return self.look_at(Some(room)),
+                    Ok(_) => {}
+                    Err(detail) => self.fault(detail),
+                }
+            }
+            Told::Invited(answer) => {
+                if let Some(invite) = &mut self.invite {
+                    (invite.busy, invite.made) = (false, Some(answer));
+                }
+            }
+            Told::Wave { burst, bars, .. } => {
+                self.rooms.values_mut().for_each(|room| room.timeline.wave(burst, bars.clone()));
             }
             Told::History { room, events } => {
                 if let Some(room) = self.rooms.get_mut(&room) {
@@ -423,7 +499,8 @@ impl View {
                             // Another one was chosen: that is what is wanted.
                             self.queue.clear();
                         }
-                        self.rooms.values_mut().for_each(|room| room.played(burst));
+                        self.stopped = None;
+                        self.rooms.values_mut().for_each(|room| room.timeline.played(burst, false));
                     }
                     None => return self.next().into_iter().collect(),
                 }
@@ -432,6 +509,7 @@ impl View {
             Told::Quality { spoken, heard } => self.quality = (spoken, heard),
             Told::Outdated => self.outdated = true,
             Told::ClockOff(off) => self.clock_off = Some(off).filter(|off| off.abs() >= CLOCK_OFF_MS),
+            Told::Heard(burst) => self.rooms.values_mut().for_each(|room| room.timeline.played(burst, true)),
             Told::Settings(settings) => self.settings = settings,
             Told::Microphones(microphones) => self.microphones = microphones,
             Told::Devices(devices) => self.devices = Some(devices),
@@ -440,7 +518,7 @@ impl View {
                 self.fault(detail);
             }
             // Not part of the view: they come too often.
-            Told::Level(_) | Told::Words { .. } | Told::Key(_) | Told::Gone | Told::Tick => {}
+            Told::Level(_) | Told::Position(_) | Told::Words { .. } | Told::Key(_) | Told::Gone | Told::Tick => {}
         }
         Vec::new()
     }

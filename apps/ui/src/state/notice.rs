@@ -1,10 +1,11 @@
 //! What the engine tells, and what of it is shown.
 
 use holler_core::engine::{HeardState, LinkReason, LinkState, Notice, SendState, TalkState};
-use holler_core::units::{BurstId, RoomId, UserId};
+use holler_core::model::Priority;
+use holler_core::units::{BurstId, FrameMs, RoomId, UserId};
 use holler_core::wire::socket::{CloseCode, FloorState};
 
-use super::{Account, Item, Link, Reach, Seen, Talker, View};
+use super::{Account, Burst, BurstEnd, Link, Reach, Seen, SeenHere, Talker, View, clock_ms};
 use crate::port::{Ask, Tone};
 use crate::t;
 
@@ -21,8 +22,17 @@ impl View {
                 }
             }
             Notice::Role { room, role } => {
+                let (me, at) = (self.me(), Some(clock_ms(now)));
                 if let Some(room) = self.rooms.get_mut(&room) {
+                    // The directory says it too, a little later: that they are no member any more.
+                    room.gone = role.is_none();
+                    if let (Some(me), Some(role)) = (me, role.filter(|role| room.role != Some(*role))) {
+                        room.timeline.saw(me, at, SeenHere::Role(role));
+                    }
                     room.role = role;
+                }
+                if role.is_none() && self.open == Some(room) {
+                    return self.leave().into_iter().collect();
                 }
             }
             Notice::RoomRefused { room, problem } => {
@@ -47,7 +57,7 @@ impl View {
             Notice::Talk { room, burst, state } => return self.talk(now, room, burst, state),
             Notice::Heard { room, burst, state, .. } => {
                 if let Some(room) = self.rooms.get_mut(&room) {
-                    room.heard(burst, state);
+                    room.timeline.heard(burst, state);
                 }
                 // Where silence is wanted, no tone says what is missed.
                 if state == HeardState::Missed && !self.is_silent(room) {
@@ -59,15 +69,16 @@ impl View {
                     if let SendState::TooMany = state {
                         self.fault(t!("fault-too-many"));
                     } else {
-                        room.sent(client_id, state);
+                        room.timeline.sent(client_id, state);
                     }
                 }
             }
             Notice::Fault { detail } => self.failed(&detail),
             Notice::StoreFailed { detail } => self.fault(t!("fault-keep", detail = detail)),
-            Notice::HistoryGap { room, .. } => {
+            Notice::HistoryGap { room, first_seq } => {
                 if let Some(room) = self.rooms.get_mut(&room) {
-                    room.items.push(Item::Gap);
+                    room.timeline.gap(first_seq);
+                    (room.first, room.earliest) = (Some(first_seq), Some(first_seq));
                 }
             }
             // It is being fetched: nothing a person could do.
@@ -93,7 +104,7 @@ impl View {
             }
             Notice::Receipts { room, seq, of, delivered, taken, .. } => {
                 if let Some(room) = self.rooms.get_mut(&room) {
-                    room.reached(seq, Reach { of, delivered, taken });
+                    room.timeline.reached(seq, Reach { of, delivered, taken });
                 }
             }
             // What is known runs out by itself, and says so; the roster comes as a directory.
@@ -146,6 +157,41 @@ impl View {
     }
 
     fn talk(&mut self, now: f64, room: RoomId, burst: BurstId, state: TalkState) -> Vec<Ask> {
+        let end = match &state {
+            TalkState::Waiting => Some(BurstEnd::Waiting),
+            TalkState::Kept => Some(BurstEnd::Kept),
+            TalkState::Starting
+            | TalkState::SpeakNow
+            | TalkState::Asking
+            | TalkState::Queued { .. }
+            | TalkState::Granted { .. }
+            | TalkState::Warning { .. }
+            | TalkState::Denied { .. }
+            | TalkState::Refused { .. }
+            | TalkState::Revoked { .. }
+            | TalkState::Offline
+            | TalkState::Ending
+            | TalkState::Repairing { .. }
+            | TalkState::Delivered
+            | TalkState::Failed { .. } => None,
+        };
+        if let (Some(user), Some(end), Some(view)) = (self.me(), end, self.rooms.get_mut(&room)) {
+            view.timeline.own_burst(Burst {
+                seq: None,
+                burst,
+                user,
+                at: clock_ms(now),
+                frame_ms: FrameMs::Ms20,
+                frames: None,
+                priority: Priority::Normal,
+                end,
+                lacks: false,
+                missed: false,
+                heard: false,
+                reach: None,
+                wave: Vec::new(),
+            });
+        }
         match self.press.as_mut().filter(|press| press.room == room && press.burst.is_none_or(|own| own == burst)) {
             Some(press) => press.talk(now, burst, state),
             None => Vec::new(),

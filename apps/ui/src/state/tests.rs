@@ -33,7 +33,10 @@ fn view() -> View {
         head,
         talk_limit_s: None,
     };
-    view.apply(NOW, Told::Directory { workspace: "W".into(), rooms: vec![room], people: Vec::new() });
+    view.apply(
+        NOW,
+        Told::Directory { workspace: "W".into(), rooms: vec![room], people: Vec::new(), invites_by: InvitesBy::Admins },
+    );
     let device = DeviceId::from_bytes([2; 16]);
     view.apply(NOW, Told::Notice(Notice::Link(LinkState::Up { user: ME, device })));
     view.look_at(Some(ROOM));
@@ -121,10 +124,14 @@ fn a_recording_that_failed_says_why_at_the_button() {
 fn ones_own_text_stands_once_waiting_and_then_sent() {
     let mut view = view();
     let id = ClientId::from_bytes([5; 16]);
-    view.rooms.get_mut(&ROOM).unwrap().send(id, ME, 0, "hello".into());
-    let waits = |view: &View| match view.rooms[&ROOM].items.as_slice() {
-        [Item::Text(text)] => text.seq.is_none(),
-        other => panic!("{other:?}"),
+    view.rooms.get_mut(&ROOM).unwrap().send(id, ME, 0, "hello".into(), None);
+    let waits = |view: &View| {
+        let timeline = &view.rooms[&ROOM].timeline;
+        match (timeline.waiting(), timeline.len()) {
+            ([Item::Text(text)], 0) => text.seq.is_none(),
+            ([], 1) => false,
+            other => panic!("{other:?}"),
+        }
     };
     assert!(waits(&view));
     let state = SendState::Acked { seq: Seq(1), received_at: UnixMs(0) };
@@ -142,11 +149,11 @@ fn edits_and_deletions_change_what_is_shown() {
     view.apply(NOW, event(3, OTHER, 3, EventBody::MessageEdited { target: Seq(1), text: "uno".into() }));
     view.apply(NOW, event(4, OTHER, 4, EventBody::MessageDeleted { target: Seq(2) }));
     let texts: Vec<_> = view.rooms[&ROOM]
-        .items
+        .timeline
         .iter()
         .map(|item| match item {
             Item::Text(text) => (text.text.clone(), text.edited),
-            Item::Burst { .. } | Item::Emergency { .. } | Item::Gap => panic!("{item:?}"),
+            Item::Burst(_) | Item::Emergency { .. } | Item::Seen { .. } | Item::Gap { .. } => panic!("{item:?}"),
         })
         .collect();
     assert_eq!(texts, [(Some("uno".to_owned()), true), (None, false)]);
@@ -178,45 +185,161 @@ fn what_comes_into_another_room_is_counted_and_ones_own_is_not() {
 #[test]
 fn a_timeline_is_bounded_and_draws_what_is_looked_at() {
     let mut view = view();
+    let head = Cursor { incarnation: Incarnation::from_bytes([9; 16]), seq: Seq(51_500) };
+    notice(&mut view, Notice::Room { room: ROOM, role: Some(Role::Talker), head, first_seq: Seq(1) });
     for seq in 1..=51_500 {
         view.apply(NOW, event(seq, OTHER, 1, EventBody::EmergencyRaised {}));
     }
-    let kept = view.rooms[&ROOM].items.len();
-    assert!((room::ITEMS_MAX..room::ITEMS_MAX + room::ITEMS_STEP).contains(&kept), "{kept}");
+    let room = &view.rooms[&ROOM];
+    let kept = room.timeline.len();
+    assert!((ITEMS_MAX..ITEMS_MAX + timeline::ITEMS_STEP).contains(&kept), "{kept}");
+    assert_eq!(room.earlier(), None, "there is no room for more");
+    assert_eq!(room.earliest, room.timeline.first_seq(), "what gave way can be fetched again once there is");
     let page = drawn(view);
-    assert_eq!(page.matches("emergency by").count(), 150);
-    assert!(page.contains("Show earlier"));
+    let lines = page.matches("emergency by").count();
+    assert!((24..=72).contains(&lines), "{lines}");
 }
 
-fn burst(seq: u64, n: u8, missed: bool) -> Item {
-    Item::Burst {
-        seq: Seq(seq),
-        burst: BurstId::from_bytes([n; 16]),
-        user: OTHER,
-        at: 0,
-        frame_ms: FrameMs::Ms20,
-        frames: Some(50),
-        priority: Priority::Normal,
-        end: BurstEnd::Ended,
-        missed,
-        reach: None,
+/// A burst in the log that was ended by its sender, and what it came to here.
+fn burst(view: &mut View, seq: u64, n: u8, missed: bool) {
+    let FloorState::Taken { header, .. } = taken_by_another() else { panic!() };
+    let burst = BurstId::from_bytes([n; 16]);
+    let header = BurstHeader { burst, ..header };
+    let (token, priority) = (Some(FloorToken::default()), Priority::Normal);
+    let started = EventBody::BurstStarted { header, priority, token, spoken_ago_ms: 0, uncertainty_ms: 0 };
+    view.apply(NOW, event(2 * seq - 1, OTHER, n, started));
+    if missed {
+        let state = holler_core::engine::HeardState::Missed;
+        notice(view, Notice::Heard { room: ROOM, burst, user: OTHER, state });
     }
+    let digest = holler_core::model::BurstDigest([0; 32]);
+    let committed = EventBody::BurstCommitted { burst, last: holler_core::units::FrameNo(50), digest, missing: vec![] };
+    view.apply(NOW, event(2 * seq, OTHER, n, committed));
 }
 
 #[test]
 fn what_was_missed_plays_in_order_until_something_else_is_chosen() {
     let mut view = view();
-    view.rooms.get_mut(&ROOM).unwrap().items = vec![burst(1, 1, true), burst(2, 2, false), burst(3, 3, true)];
+    burst(&mut view, 1, 1, true);
+    burst(&mut view, 2, 2, false);
+    burst(&mut view, 3, 3, true);
     let id = |n| BurstId::from_bytes([n; 16]);
-    let replay = |n| Ask::Replay { room: ROOM, burst: id(n), frame_ms: FrameMs::Ms20 };
+    let replay = |n| Ask::Replay { room: ROOM, burst: id(n), frame_ms: FrameMs::Ms20, from_ms: 0, speed: 100 };
+    let missed = |view: &View| view.rooms[&ROOM].timeline.missed().count();
     assert!(drawn(view.clone()).contains("Play missed (2)"));
     assert_eq!(view.play_missed(), Some(replay(1)));
     assert_eq!(view.apply(NOW, Told::Replaying(Some(id(1)))), []);
-    assert_eq!(view.rooms[&ROOM].missed().count(), 1, "what plays is missed no more");
+    assert_eq!(missed(&view), 1, "what plays is missed no more");
+    view.apply(NOW, Told::Heard(id(1)));
     assert_eq!(view.apply(NOW, Told::Replaying(None)), [replay(3)]);
+    assert!(view.rooms[&ROOM].timeline.burst(id(1)).unwrap().heard, "it was played to its end");
     assert_eq!(view.apply(NOW, Told::Replaying(Some(id(2)))), [], "somebody chose another one");
     assert_eq!(view.apply(NOW, Told::Replaying(None)), []);
-    assert_eq!(view.rooms[&ROOM].last_burst(), Some((id(3), FrameMs::Ms20)));
+    assert!(!view.rooms[&ROOM].timeline.burst(id(2)).unwrap().heard, "it was stopped");
+    assert_eq!(view.rooms[&ROOM].timeline.last_burst(), Some((id(3), FrameMs::Ms20)));
+}
+
+#[test]
+fn a_burst_shows_its_waveform_only_where_it_was_decoded_and_its_player_while_it_plays() {
+    let mut view = view();
+    burst(&mut view, 1, 1, false);
+    let id = BurstId::from_bytes([1; 16]);
+    let page = drawn(view.clone());
+    assert!(page.contains("1.0 s") && !page.contains("class=\"wave\"") && !page.contains("range"), "{page}");
+    view.apply(NOW, Told::Wave { burst: id, bars: vec![0, 255], frames: 50 });
+    let page = drawn(view.clone());
+    assert!(page.contains("M2 11v2M6 0v24") && !page.contains("range"), "{page}");
+    view.apply(NOW, Told::Replaying(Some(id)));
+    let page = drawn(view.clone());
+    assert!(
+        page.contains("range") && page.contains("0.0 s of 1.0 s") && page.contains("aria-label=\"Stop\""),
+        "{page}"
+    );
+}
+
+#[test]
+fn ones_own_text_can_be_changed_and_others_only_taken_back_by_who_dispatches() {
+    let mut view = view();
+    view.apply(NOW, event(1, OTHER, 1, posted("hello")));
+    let answer = EventBody::MessagePosted { text: "yes".into(), reply_to: Some(Seq(1)) };
+    view.apply(NOW, event(2, ME, 2, answer));
+    assert!(drawn(view.clone()).contains("Somebody: hello"), "what is answered is shown");
+    assert!(!view.rooms[&ROOM].may_delete_others());
+    notice(&mut view, Notice::Role { room: ROOM, role: Some(Role::Dispatcher) });
+    assert!(view.rooms[&ROOM].may_delete_others());
+    view.compose = Some(Compose::Reply(Seq(1)));
+    assert!(drawn(view.clone()).contains("You answer Somebody: hello"));
+    view.apply(NOW, event(3, OTHER, 3, EventBody::MessageDeleted { target: Seq(1) }));
+    assert!(drawn(view).contains("Somebody: Taken back"));
+}
+
+#[test]
+fn a_room_that_is_gone_under_the_page_says_so_and_is_left_for_good() {
+    let mut view = view();
+    view.latch = true;
+    assert!(view.press(false));
+    assert_eq!(notice(&mut view, Notice::Role { room: ROOM, role: None }), [Ask::KeyUp], "nobody talks on");
+    assert!(!view.press(false));
+    let none = Told::Directory { workspace: "W".into(), rooms: vec![], people: vec![], invites_by: InvitesBy::Admins };
+    view.apply(NOW, none);
+    let page = drawn(view.clone());
+    assert!(page.contains("no longer there for you") && page.contains("Back to the rooms"), "{page}");
+    assert!(!page.contains("Hold to talk") && !page.contains("Write a message"), "{page}");
+    view.look_at(None);
+    assert!(view.rooms.is_empty());
+}
+
+#[test]
+fn who_came_and_went_is_shown_with_the_time_only_where_it_was_seen() {
+    let mut view = view();
+    view.names.insert(OTHER, "Ben".into());
+    let told = |joined, left, live| Told::Members { room: ROOM, joined, left, live };
+    view.apply(NOW, told(vec![OTHER, ME], vec![], true));
+    view.apply(NOW, told(vec![], vec![OTHER], false));
+    notice(&mut view, Notice::Role { room: ROOM, role: Some(Role::Listener) });
+    let page = drawn(view);
+    assert!(page.contains("12:00: Ben joined the room") && page.contains("While you were away: Ben left"), "{page}");
+    assert!(page.contains("12:00: you may now only listen here") && !page.contains("You joined"), "{page}");
+}
+
+#[test]
+fn a_direct_room_opens_once_it_is_there_unless_somebody_went_elsewhere() {
+    let mut view = view();
+    view.opening = Some(OTHER);
+    view.look_at(None);
+    assert_eq!(view.apply(NOW, Told::Direct(Ok(ROOM))), [], "it is no longer wanted");
+    view.opening = Some(OTHER);
+    assert_eq!(view.apply(NOW, Told::Direct(Ok(ROOM))), [Ask::Open(ROOM)]);
+    view.opening = Some(OTHER);
+    view.apply(NOW, Told::Direct(Err("there is no such user".into())));
+    assert!(drawn(view).contains("there is no such user"));
+}
+
+#[test]
+fn an_invite_is_offered_to_whose_role_may_make_one() {
+    let mut view = view();
+    let may = |view: &mut View, role, by| {
+        notice(view, Notice::Role { room: ROOM, role: Some(role) });
+        view.invites_by = by;
+        view.may_invite()
+    };
+    for (role, by, expected) in [
+        (Role::Admin, None, false),
+        (Role::Admin, Some(InvitesBy::Admins), false),
+        (Role::Admin, Some(InvitesBy::RoomAdmins), true),
+        (Role::Dispatcher, Some(InvitesBy::RoomAdmins), false),
+        (Role::Dispatcher, Some(InvitesBy::Dispatchers), true),
+        (Role::Talker, Some(InvitesBy::Dispatchers), false),
+    ] {
+        assert_eq!(may(&mut view, role, by), expected, "{role} {by:?}");
+    }
+    view.admin = true;
+    assert!(view.may_invite());
+    view.panel = Panel::People;
+    notice(&mut view, Notice::PresenceRoom { room: ROOM, people: vec![ME] });
+    assert!(drawn(view.clone()).contains("Invite people: they join"));
+    view.invite = Some(InviteView { room: ROOM, busy: false, made: Some(Err("there are too many".into())) });
+    assert!(drawn(view).contains("There is no invite: there are too many"));
 }
 
 #[test]
@@ -229,7 +352,10 @@ fn the_past_is_asked_for_as_long_as_there_is_more() {
     let Told::Notice(Notice::Event(older)) = event(2, OTHER, 2, posted("two")) else { panic!() };
     view.apply(NOW, Told::History { room: ROOM, events: vec![*older] });
     assert_eq!(view.rooms[&ROOM].earlier(), None);
-    assert!(matches!(&view.rooms[&ROOM].items[0], Item::Text(text) if text.seq == Some(Seq(2))), "older is above");
+    assert!(
+        matches!(view.rooms[&ROOM].timeline.iter().next(), Some(Item::Text(text)) if text.seq == Some(Seq(2))),
+        "older is above"
+    );
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Who is signed in: signing in and out, fresh tokens, and what the directory of rooms and people holds.
 
 use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use holler_core::engine::{Command, Input};
-use holler_core::units::{Cursor, DeviceId, RoomId, Seq};
+use holler_core::units::{Cursor, DeviceId, RoomId, Seq, UserId};
 use holler_core::wire::problem::ProblemKind;
-use holler_core::wire::rest::{AcceptInvite, Room, SignIn, Tokens, UseReset};
+use holler_core::wire::rest::{AcceptInvite, NewInvite, Room, RosterRoom, SignIn, Tokens, UseReset};
 
 use super::rest::RestError;
 use super::vault::Profile;
@@ -17,6 +18,10 @@ use crate::message::ToPage;
 const TOKEN_LEFT_MIN: Duration = Duration::from_secs(30);
 /// Events of the past that a room shows at first. More are fetched when somebody asks for them.
 const HISTORY: u32 = 100;
+/// Events of the past that are fetched at once then.
+const EARLIER: u32 = 250;
+/// Most people who came and went at once that a timeline is told of.
+const JOINS_MAX: usize = 20;
 
 impl Shell {
     /// Goes on as who was signed in when this browser last ran, or says that nobody was.
@@ -181,9 +186,9 @@ impl Shell {
     pub(super) async fn load(self: Rc<Self>) -> Result<(), RestError> {
         let fetched = async {
             let (me, rooms, roster) = (self.rest.me().await?, self.rest.rooms().await?, self.rest.roster().await?);
-            Ok::<_, RestError>((me.workspace_name, rooms, roster.users))
+            Ok::<_, RestError>((me.workspace_name, rooms, roster, self.rest.policy().await?.invites_by))
         };
-        let (workspace, rooms, people) = match fetched.await {
+        let (workspace, rooms, roster, invites_by) = match fetched.await {
             Ok(fetched) => fetched,
             Err(error) => {
                 let detail = format!("The list of rooms did not come: {error}");
@@ -192,7 +197,9 @@ impl Shell {
             }
         };
         let rooms: Vec<Room> = rooms.into_iter().filter(|room| room.role.is_some()).collect();
-        self.tell(&ToPage::Directory { workspace, rooms: rooms.clone(), people });
+        self.follows.borrow_mut().retain(|room| rooms.iter().any(|listed| listed.id == *room));
+        self.tell(&ToPage::Directory { workspace, rooms: rooms.clone(), people: roster.users, invites_by });
+        self.tell_members(roster.rooms);
         for Room { id: room, head, .. } in rooms {
             if !self.follows.borrow_mut().insert(room) {
                 continue;
@@ -214,10 +221,45 @@ impl Shell {
 
 /// What the screens ask for of the past and of the account.
 impl Shell {
+    /// Tells who came into the rooms that were known before, and who went.
+    fn tell_members(&self, rooms: Vec<RosterRoom>) {
+        let live = self.stayed.replace(true);
+        let now: BTreeMap<RoomId, BTreeSet<UserId>> = rooms
+            .into_iter()
+            .map(|room| (room.id, room.members.into_iter().map(|member| member.user).collect()))
+            .collect();
+        let before = self.members.replace(now.clone());
+        for (room, members) in now {
+            let Some(known) = before.get(&room) else { continue };
+            let of = |a: &BTreeSet<UserId>, b: &BTreeSet<UserId>| a.difference(b).copied().collect::<Vec<_>>();
+            let (joined, left) = (of(&members, known), of(known, &members));
+            // So many at once are no news for a timeline.
+            if (1..=JOINS_MAX).contains(&(joined.len() + left.len())) {
+                self.tell(&ToPage::Members { room, joined, left, live });
+            }
+        }
+    }
+
+    /// Opens the direct room with somebody.
+    pub(super) async fn direct(self: Rc<Self>, user: UserId) {
+        let opened = match self.rest.direct(user).await {
+            // The screens know it before they are told to show it.
+            Ok(room) => Rc::clone(&self).load().await.map(|()| room.id),
+            Err(error) => Err(error),
+        };
+        self.tell(&ToPage::Direct(opened.map_err(|error| error.to_string())));
+    }
+
+    /// Makes an invite.
+    pub(super) async fn invite(self: Rc<Self>, invite: NewInvite) {
+        let made = self.rest.invite(&invite).await.map_err(|error| error.to_string());
+        self.tell(&ToPage::Invited(made));
+    }
+
     /// Fetches what came before an event.
     pub(super) async fn earlier(self: Rc<Self>, room: RoomId, before: Cursor) {
-        let first = Seq(before.seq.0.saturating_sub(u64::from(HISTORY) + 1));
-        match self.rest.events(room, Cursor { seq: first, ..before }, HISTORY).await {
+        let first = Seq(before.seq.0.saturating_sub(u64::from(EARLIER) + 1));
+        match self.rest.events(room, Cursor { seq: first, ..before }, EARLIER).await {
             Ok(page) => {
                 let events = page.events.into_iter().filter(|event| event.seq < before.seq).collect();
                 self.tell(&ToPage::History { room, events });

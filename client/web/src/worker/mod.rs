@@ -5,6 +5,7 @@ mod clock;
 mod codec;
 mod gauge;
 mod net;
+mod replay;
 mod rest;
 mod sound;
 mod trial;
@@ -12,14 +13,14 @@ mod vault;
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
 use holler_core::engine::{
     Command, Config, Engine, FetchError, Heard, Input, LinkReason, LinkState, Notice, Output, Pull,
 };
-use holler_core::units::{BurstId, FrameMs, FrameNo, RoomId};
+use holler_core::units::{BurstId, FrameMs, FrameNo, RoomId, UserId};
 use holler_core::wire::limits::{FRAMES_PER_BURST_MAX, PAGE_EVENTS_MAX};
 use holler_core::wire::rest::{AcceptInvite, UseReset};
 use holler_core::wire::socket::CloseCode;
@@ -31,6 +32,7 @@ use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 use crate::message::{ToPage, ToWorker};
 use clock::Timer;
 use net::Socket;
+use replay::Replay;
 use rest::Rest;
 use sound::{Past, Sound};
 use vault::Vault;
@@ -64,6 +66,10 @@ struct Shell {
     vault: Vault,
     sound: Sound,
     follows: RefCell<BTreeSet<RoomId>>,
+    /// Who was in which room when that was last fetched.
+    members: RefCell<BTreeMap<RoomId, BTreeSet<UserId>>>,
+    /// The connection has held since then.
+    stayed: Cell<bool>,
 }
 
 impl Shell {
@@ -85,6 +91,8 @@ impl Shell {
                 vault: Vault::default(),
                 sound: Sound::new(this),
                 follows: RefCell::default(),
+                members: RefCell::default(),
+                stayed: Cell::default(),
             }
         })
     }
@@ -93,6 +101,8 @@ impl Shell {
     fn reset(&self) {
         *self.engine.borrow_mut() = engine();
         self.follows.borrow_mut().clear();
+        self.members.take();
+        self.stayed.set(false);
     }
 
     fn tell(&self, message: &ToPage) {
@@ -135,7 +145,14 @@ impl Shell {
                 self.input(Input::Start);
                 self.input(Input::NetworkUp);
             }
-            ToWorker::Replay { room, burst, frame_ms } => self.spawn(|shell| shell.replay(room, burst, frame_ms)),
+            ToWorker::Replay { room, burst, frame_ms, from_ms, speed } => {
+                if !self.sound.go_to(burst, from_ms, speed) {
+                    self.spawn(|shell| shell.replay(room, burst, frame_ms, from_ms, speed));
+                }
+            }
+            ToWorker::StopReplay => self.sound.stop_replay(),
+            ToWorker::Direct(user) => self.spawn(|shell| shell.direct(user)),
+            ToWorker::Invite(invite) => self.spawn(|shell| shell.invite(invite)),
             ToWorker::Earlier { room, before } => self.spawn(|shell| shell.earlier(room, before)),
             ToWorker::Devices => self.spawn(|shell| shell.devices(None)),
             ToWorker::Revoke(device) => self.spawn(|shell| shell.devices(Some(device))),
@@ -247,6 +264,11 @@ impl Shell {
                 let _ = shell.load().await;
             });
         }
+        if let Notice::Link(state) = &notice
+            && !matches!(state, LinkState::Up { .. })
+        {
+            self.stayed.set(false);
+        }
         if let Notice::Link(LinkState::Ended { reason }) = &notice
             && matches!(reason, LinkReason::Closed(CloseCode::BadToken | CloseCode::Revoked) | LinkReason::Token { .. })
         {
@@ -257,16 +279,16 @@ impl Shell {
     }
 
     /// Fetches a burst of the past and plays it.
-    async fn replay(self: Rc<Self>, room: RoomId, burst: BurstId, frame: FrameMs) {
+    async fn replay(self: Rc<Self>, room: RoomId, burst: BurstId, frame: FrameMs, from_ms: u32, speed: u16) {
         match self.rest.frames(room, burst, FrameNo::FIRST, FrameNo(FRAMES_PER_BURST_MAX)).await {
             Ok(frames) => {
                 // What is missing is concealed: an empty payload stands for it.
                 let last = frames.last().map_or(0, |(number, _)| number.0);
-                let mut all: VecDeque<Bytes> = VecDeque::from(vec![Bytes::new(); usize::from(last)]);
+                let mut all = vec![Bytes::new(); usize::from(last)];
                 for (number, payload) in frames {
                     all[usize::from(number.0) - 1] = payload;
                 }
-                self.sound.replay(Past::Room(room), burst, frame, all);
+                self.sound.replay(Replay::new(Past::Room(room), frame, all, from_ms, speed), burst);
             }
             Err(error) => self.tell(&ToPage::Fault { detail: format!("That burst did not come: {error}") }),
         }

@@ -5,12 +5,14 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use holler_core::engine::FetchError;
-use holler_core::units::{BurstId, Cursor, DeviceId, FrameNo, RoomId};
+use holler_core::units::{BurstId, Cursor, DeviceId, FrameNo, RoomId, UserId};
 use holler_core::wire::frames;
+use holler_core::wire::policy::Policy;
 use holler_core::wire::presence::RoomPresence;
 use holler_core::wire::problem::{self, Problem};
 use holler_core::wire::rest::{
-    AcceptInvite, Device, EventPage, InviteOffer, LookInvite, Me, Refresh, Room, Roster, SignIn, Tokens, UseReset,
+    AcceptInvite, Device, EventPage, InviteOffer, LookInvite, MadeInvite, Me, NewInvite, Refresh, Room, Roster, SignIn,
+    Tokens, UseReset,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -125,6 +127,18 @@ impl Rest {
 
     pub(super) async fn roster(&self) -> Result<Roster, RestError> {
         decode(&self.call("GET", "roster", None).await?)
+    }
+
+    pub(super) async fn policy(&self) -> Result<Policy, RestError> {
+        decode(&self.call("GET", "policy", None).await?)
+    }
+
+    pub(super) async fn direct(&self, user: UserId) -> Result<Room, RestError> {
+        decode(&self.call("PUT", &format!("rooms/direct/{user}"), None).await?)
+    }
+
+    pub(super) async fn invite(&self, invite: &NewInvite) -> Result<MadeInvite, RestError> {
+        decode(&self.call("POST", "invites", Some(encode(invite)?)).await?)
     }
 
     pub(super) async fn devices(&self) -> Result<Vec<Device>, RestError> {

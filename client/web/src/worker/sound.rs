@@ -7,7 +7,8 @@ use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
 use holler_core::engine::jitter::{BRIDGE, Stretch, Stretcher};
-use holler_core::engine::{Command, Input, Pull};
+use holler_core::engine::replay::Wave;
+use holler_core::engine::{Input, Pull};
 use holler_core::model::BurstHeader;
 use holler_core::units::{BurstId, FrameMs, FrameNo, Mono, RoomId, UserId};
 use js_sys::{Array, Float32Array};
@@ -19,6 +20,7 @@ use super::Shell;
 use super::clock::{self, Timer};
 use super::codec::{Decoder, Encoder, RATE_HZ, words};
 use super::gauge::Gauge;
+use super::replay::Replay;
 use crate::message::{ToPage, Trial};
 
 /// Opus looks ahead by 6.5 ms at 48 kHz: a packet's sound is heard that much after its first sample.
@@ -28,6 +30,8 @@ const LEVEL_EVERY: u32 = 3;
 /// How long a press waits for the microphone before it has failed: the browser may be asking the person meanwhile.
 const MICROPHONE_WAIT: Duration = Duration::from_secs(20);
 
+/// How often it is told where in a burst of the past one is, ms of the burst.
+const POSITION_EVERY_MS: u32 = 200;
 /// The ports to the sound thread, and what goes on at them.
 pub(super) struct Sound {
     pub(super) shell: Weak<Shell>,
@@ -43,11 +47,12 @@ pub(super) struct Sound {
     volumes: RefCell<Volumes>,
     /// Runs while the first block is awaited.
     too_late: Timer,
-    playback: RefCell<Option<Playing>>,
+    pub(super) playback: RefCell<Option<Playing>>,
     /// Asked for by the sound thread and not given yet, with what it still had when it asked.
     wanted: Cell<Option<Duration>>,
     again: Timer,
     levels: Cell<u32>,
+    pub(super) waves: RefCell<VecDeque<(BurstId, Wave)>>,
 }
 
 struct Ports {
@@ -66,11 +71,13 @@ pub(super) struct Capturing {
     /// It is a trial: its packets stay here.
     trial: Option<Rc<RefCell<VecDeque<Bytes>>>>,
     stopping: bool,
+    /// Frames that the encoder has.
+    count: u16,
 }
 
 impl Capturing {
     pub(super) fn new(burst: BurstId, encoder: Encoder, trial: Option<Rc<RefCell<VecDeque<Bytes>>>>) -> Self {
-        Self { burst, encoder, times: Times::default(), trial, stopping: false }
+        Self { burst, encoder, times: Times::default(), trial, stopping: false, count: 0 }
     }
 
     pub(super) fn burst(&self) -> BurstId {
@@ -107,16 +114,16 @@ pub(super) enum Past {
 }
 
 /// Where a playback's frames come from.
-enum Source {
+pub(super) enum Source {
     /// The engine.
     Live,
-    /// What was said before, in order.
-    Past(Past, VecDeque<Bytes>),
+    /// What was said before.
+    Past(Replay),
 }
 
-struct Playing {
-    burst: BurstId,
-    source: Source,
+pub(super) struct Playing {
+    pub(super) burst: BurstId,
+    pub(super) source: Source,
     decoder: Decoder,
     stretcher: Stretcher,
     /// The share of its loudness with which it is heard.
@@ -126,8 +133,8 @@ struct Playing {
 }
 
 impl Playing {
-    fn is_trial(&self) -> bool {
-        matches!(self.source, Source::Past(Past::Trial, _))
+    pub(super) fn is_trial(&self) -> bool {
+        matches!(&self.source, Source::Past(Replay { of: Past::Trial, .. }))
     }
 }
 
@@ -156,6 +163,7 @@ impl Sound {
             wanted: Cell::new(None),
             again: timer(Self::feed),
             levels: Cell::new(0),
+            waves: RefCell::default(),
         }
     }
 
@@ -206,7 +214,7 @@ impl Sound {
         }
     }
 
-    fn input(&self, input: Input) {
+    pub(super) fn input(&self, input: Input) {
         if let Some(shell) = self.shell.upgrade() {
             shell.input(input);
         }
@@ -332,6 +340,8 @@ impl Sound {
             let Some(capturing) = capturing.as_mut() else { return };
             self.too_late.set(None);
             if !capturing.is_trial() {
+                capturing.count = capturing.count.saturating_add(1);
+                self.note_wave(capturing.burst, capturing.count, &sound);
                 capturing.times.borrow_mut().push_back((captured_at, clock::now()));
                 self.gauge.count(|spoken| {
                     spoken.frames += 1;
@@ -351,6 +361,7 @@ impl Sound {
         self.too_late.set(None);
         if !capturing.is_trial() {
             self.gauge.thread(counts);
+            self.tell_wave(capturing.burst);
         }
         let shell = self.shell.clone();
         wasm_bindgen_futures::spawn_local(async move {
@@ -378,21 +389,10 @@ impl Sound {
         self.play(burst, frame, gain, Source::Live);
     }
 
-    /// Plays a burst of the past, unless a live one plays.
-    pub(super) fn replay(&self, past: Past, burst: BurstId, frame: FrameMs, frames: VecDeque<Bytes>) {
-        let live = matches!(self.playback.borrow().as_ref(), Some(Playing { source: Source::Live, .. }));
-        if !live {
-            // What was chosen to be played is heard as it was said.
-            self.play(burst, frame, 1.0, Source::Past(past, frames));
-        } else if past == Past::Trial {
-            self.tried(Trial::Over);
-        }
-    }
-
-    fn play(&self, burst: BurstId, frame: FrameMs, gain: f32, source: Source) {
-        let of_room = matches!(source, Source::Past(Past::Room(_), _));
+    pub(super) fn play(&self, burst: BurstId, frame: FrameMs, gain: f32, source: Source) {
+        let of_room = matches!(&source, Source::Past(Replay { of: Past::Room(_), .. }));
         let before = self.playback.borrow().as_ref().is_some_and(Playing::is_trial);
-        if matches!(source, Source::Past(Past::Trial, _)) {
+        if matches!(&source, Source::Past(Replay { of: Past::Trial, .. })) {
             self.tried(Trial::Playing);
         } else if before {
             self.tried(Trial::Over);
@@ -430,6 +430,7 @@ impl Sound {
         if self.playback.borrow_mut().take_if(|playing| playing.burst == burst).is_some() {
             self.wanted.set(None);
             self.tell(false, &"stop".into());
+            self.tell_wave(burst);
         }
     }
 
@@ -439,8 +440,8 @@ impl Sound {
     }
 
     /// Tells whether a burst of the past plays.
-    fn replayed(&self, burst: Option<BurstId>) {
-        let is_past = |playing: &Playing| matches!(playing.source, Source::Past(Past::Room(_), _));
+    pub(super) fn replayed(&self, burst: Option<BurstId>) {
+        let is_past = |playing: &Playing| matches!(&playing.source, Source::Past(Replay { of: Past::Room(_), .. }));
         let before = self.playback.borrow().as_ref().is_some_and(is_past);
         if (before || burst.is_some())
             && let Some(shell) = self.shell.upgrade()
@@ -474,12 +475,15 @@ impl Sound {
         let pull = if live {
             let Some(shell) = self.shell.upgrade() else { return };
             shell.pull(burst)
+        } else if let Some(rest) = self.rest_of_past() {
+            return self.post(None, burst, &rest);
         } else {
             self.pull_past()
         };
         if pull == Pull::End {
             self.playback.borrow_mut().take_if(|playing| playing.burst == burst);
             self.wanted.set(None);
+            self.tell_wave(burst);
             self.tell(false, &"end".into());
             return self.tell_quality();
         }
@@ -529,50 +533,43 @@ impl Sound {
         }
     }
 
-    fn pull_past(&self) -> Pull {
-        let mut playing = self.playback.borrow_mut();
-        let next = playing.as_mut().and_then(|playing| match &mut playing.source {
-            Source::Past(_, frames) => frames.pop_front(),
-            Source::Live => None,
-        });
-        if let Some(payload) = next {
-            return if payload.is_empty() {
-                Pull::Conceal { lost: FrameNo(0) }
-            } else {
-                Pull::Frame { number: FrameNo(0), payload, stretch: Stretch::None }
-            };
-        }
-        let heard = playing.as_ref().and_then(|playing| match playing.source {
-            Source::Past(Past::Room(room), _) => Some(Command::Heard { room, burst: playing.burst }),
-            Source::Past(Past::Trial, _) | Source::Live => None,
-        });
-        let trial = playing.as_ref().is_some_and(Playing::is_trial);
-        drop(playing);
-        self.replayed(None);
-        if trial {
-            self.tried(Trial::Over);
-        }
-        // Played to its end: whoever spoke it learns that it was heard.
-        if let Some(heard) = heard {
-            self.input(Input::Command(heard));
-        }
-        Pull::End
-    }
-
     fn decoded(&self, burst: BurstId, mut sound: Vec<f32>) {
-        let number = {
+        let (number, position) = {
             let mut playing = self.playback.borrow_mut();
             let Some(playing) = playing.as_mut().filter(|playing| playing.burst == burst) else { return };
             let Some((number, advice, most)) = playing.decoding.pop_front() else { return };
-            if let Some(most) = most {
-                sound.truncate(most);
+            match &mut playing.source {
+                Source::Live => {
+                    if let Some(number) = number {
+                        self.note_wave(burst, number.0, &sound);
+                    }
+                    if let Some(most) = most {
+                        sound.truncate(most);
+                    }
+                    playing.stretcher.apply(advice, &mut sound);
+                    if playing.gain != 1.0 {
+                        sound.iter_mut().for_each(|sample| *sample = (*sample * playing.gain).clamp(-1.0, 1.0));
+                    }
+                    (number, None)
+                }
+                Source::Past(past) => {
+                    // One frame at a time is with the decoder: it is the last that went there.
+                    self.note_wave(burst, u16::try_from(past.next).unwrap_or(0), &sound);
+                    sound = past.decoded(&sound);
+                    let at = past.at_ms();
+                    let told = past.of != Past::Trial && at.is_multiple_of(POSITION_EVERY_MS);
+                    (number, told.then_some(at))
+                }
             }
-            playing.stretcher.apply(advice, &mut sound);
-            if playing.gain != 1.0 {
-                sound.iter_mut().for_each(|sample| *sample = (*sample * playing.gain).clamp(-1.0, 1.0));
-            }
-            number
         };
+        if let (Some(at), Some(shell)) = (position, self.shell.upgrade()) {
+            shell.tell(&ToPage::Position(at));
+            self.tell_wave(burst);
+        }
+        if sound.is_empty() {
+            // Held back, or before where one wants to hear it from: what was asked for is still to be given.
+            return self.feed();
+        }
         self.post(number, burst, &sound);
     }
 

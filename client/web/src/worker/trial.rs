@@ -12,6 +12,7 @@ use holler_core::units::{Bitrate, BurstId, Epoch, FrameMs};
 
 use super::clock;
 use super::codec::{Encoder, words};
+use super::replay::Replay;
 use super::sound::{Capturing, Past, Sound};
 use crate::message::{ToPage, Trial};
 
@@ -62,7 +63,7 @@ impl Sound {
 
     /// Everything is encoded: plays it.
     pub(super) fn play_trial(&self, burst: BurstId, packets: VecDeque<Bytes>) {
-        self.replay(Past::Trial, burst, FrameMs::Ms20, packets);
+        self.replay(Replay::new(Past::Trial, FrameMs::Ms20, packets.into(), 0, 100), burst);
     }
 
     pub(super) fn tried(&self, trial: Trial) {

@@ -4,6 +4,7 @@ pub mod bursts;
 pub mod change;
 pub mod create;
 pub mod delete;
+pub mod direct;
 pub mod events;
 pub mod get;
 pub mod list;
@@ -11,7 +12,7 @@ pub mod members;
 pub mod retention;
 
 use axum::response::Response;
-use holler_core::model::Role;
+use holler_core::model::{Role, RoomKind};
 use holler_core::units::{Cursor, RoomId};
 use holler_core::wire::problem::{Problem, ProblemKind};
 use holler_core::wire::rest::Room;
@@ -97,6 +98,12 @@ async fn answer(app: &App, principal: &Principal, room: RoomId) -> Result<Respon
 /// A room as the caller sees it.
 async fn seen_by(app: &App, principal: &Principal, row: RoomRow) -> Result<Room, Problem> {
     let log = app.store.log_head(row.id).await.map_err(problem::store)?.ok_or_else(|| no_room(row.id))?;
+    let row = if row.kind == RoomKind::Direct {
+        let viewer = principal.user;
+        app.auth.read(move |accounts| Ok(accounts.named_for(viewer, row)?)).await?
+    } else {
+        row
+    };
     Ok(Room {
         id: row.id,
         name: row.name,

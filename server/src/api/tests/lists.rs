@@ -160,3 +160,62 @@ async fn the_audit_log_is_read_in_pages_and_filtered() {
     );
     server.end().await;
 }
+
+#[tokio::test]
+async fn two_people_have_one_direct_room_and_nobody_else_is_let_in() {
+    let server = start().await;
+    let admin = &server.admin.access_token;
+    let (ann, ben, cat) = (server.add_user("ann").await, server.add_user("ben").await, server.add_user("cat").await);
+    let path = |of: &Tokens| format!("/api/v1/rooms/direct/{}", of.user);
+    // They share no room: to each other they don't exist.
+    let stranger = problem(server.send(Method::PUT, &path(&ben), Some(&ann.access_token), None).await).await;
+    assert!(stranger.is(ProblemKind::NotFound), "{stranger}");
+    let room: Room =
+        server.post("/api/v1/rooms", admin, json!({"name": "g", "kind": "group"})).await.json().await.unwrap();
+    let join = async |room: RoomId, who: &Tokens| {
+        let path = format!("/api/v1/rooms/{room}/members/{}", who.user);
+        server.send(Method::PUT, &path, Some(admin), Some(&json!({"role": "talker"}))).await
+    };
+    for who in [&ann, &ben, &cat] {
+        assert_eq!(join(room.id, who).await.status(), StatusCode::NO_CONTENT);
+    }
+    let before: holler_core::wire::rest::Roster = server.get("/api/v1/roster", &ann.access_token).await;
+
+    // Both open it, many times at once: one room.
+    let open = async |me: &Tokens, other: &Tokens| -> Room {
+        server.send(Method::PUT, &path(other), Some(&me.access_token), None).await.json().await.unwrap()
+    };
+    let (ours, theirs) = (
+        futures_util::future::join_all((0..8).map(|_| open(&ann, &ben))),
+        futures_util::future::join_all((0..8).map(|_| open(&ben, &ann))),
+    );
+    let (ours, theirs) = futures_util::future::join(ours, theirs).await;
+    assert_eq!((ours[0].name.as_str(), theirs[0].name.as_str()), ("ben", "ann"));
+    let opened: Vec<_> = ours.into_iter().chain(theirs).collect();
+    let direct = opened[0].id;
+    assert!(opened.iter().all(|room| room.id == direct && room.members == 2 && room.role == Some(Role::Talker)));
+    let myself = problem(server.send(Method::PUT, &path(&ann), Some(&ann.access_token), None).await).await;
+    assert!(myself.is(ProblemKind::OutOfBounds), "{myself}");
+
+    // No third, also once one of the two has left; who left comes back by opening it.
+    let third = problem(join(direct, &cat).await).await;
+    assert!(third.is(ProblemKind::Conflict), "{third}");
+    let leave = format!("/api/v1/rooms/{direct}/members/{}", ben.user);
+    assert_eq!(server.send(Method::DELETE, &leave, Some(admin), None).await.status(), StatusCode::NO_CONTENT);
+    let third = problem(join(direct, &cat).await).await;
+    assert!(third.is(ProblemKind::Conflict) && third.detail.contains("two people"), "{third}");
+    let again = open(&ben, &ann).await;
+    assert_eq!((again.id, again.members, again.name.as_str()), (direct, 2, "ann"));
+
+    // A new name is told with the roster's next delta.
+    let since = |roster: &holler_core::wire::rest::Roster| format!("/api/v1/roster?since={}", roster.sync_token);
+    let delta: holler_core::wire::rest::Roster = server.get(&since(&before), &ann.access_token).await;
+    assert_eq!(delta.rooms.iter().map(|room| room.name.as_str()).collect::<Vec<_>>(), ["ben"]);
+    let renamed = json!({"name": "Benjamin"});
+    let user = format!("/api/v1/users/{}", ben.user);
+    let answer = server.send(Method::PATCH, &user, Some(admin), Some(&renamed)).await;
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    let delta: holler_core::wire::rest::Roster = server.get(&since(&delta), &ann.access_token).await;
+    assert_eq!(delta.rooms.iter().map(|room| room.name.as_str()).collect::<Vec<_>>(), ["Benjamin"]);
+    server.end().await;
+}

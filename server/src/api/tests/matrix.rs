@@ -117,6 +117,7 @@ const ENDPOINTS: &[Row] = &[
     ("DELETE", "/api/v1/devices/{device}", SignedIn, Anyone, ""),
     ("GET", "/api/v1/rooms", SCOPE_ROSTER, Anyone, ""),
     ("POST", "/api/v1/rooms", Admin, Anyone, r#"{"name": "", "kind": "group"}"#),
+    ("PUT", "/api/v1/rooms/direct/{user}", SignedIn, Anyone, ""),
     ("GET", "/api/v1/rooms/{room}", SCOPE_ROSTER, Visitor, ""),
     ("PATCH", "/api/v1/rooms/{room}", SignedIn, Manager, r#"{"name": "x"}"#),
     ("DELETE", "/api/v1/rooms/{room}", Admin, Anyone, ""),

@@ -137,6 +137,9 @@ impl Accounts<'_> {
             let remedy = "take out those who left, or make another room";
             return Err(AccountError::Full { what: "members in this room", most: ROOM_MEMBERS_MAX, remedy });
         }
+        if !present && self.direct_pair(room)?.is_some_and(|pair| !pair.contains(&user)) {
+            return Err(AccountError::DirectTaken);
+        }
         self.db
             .prepare_cached(
                 "INSERT INTO members (workspace_id, room_id, user_id, role, added_at) VALUES (?1, ?2, ?3, ?4, ?5) \

@@ -109,7 +109,9 @@ impl Accounts<'_> {
             let own = members.get(&view.user).copied();
             let set: BTreeMap<_, _> =
                 members.into_iter().filter(|(user, role)| known.get(user) != Some(role)).collect();
-            if !set.is_empty() || !removed.is_empty() || before.rooms.contains_key(&id) {
+            // A direct room bears the other's name.
+            let renamed = self.direct_other(id, view.user)?.is_some_and(|other| before.users.contains_key(&other));
+            if !set.is_empty() || !removed.is_empty() || renamed || before.rooms.contains_key(&id) {
                 rooms.push(RosterRoom { role: own, ..self.roster_room(view, id, set, removed)? });
             }
         }
@@ -285,6 +287,7 @@ impl Accounts<'_> {
         removed: BTreeSet<UserId>,
     ) -> Result<RosterRoom, StoreError> {
         let row = self.room(id)?.ok_or_else(|| StoreError::Damaged(format!("{id} has members and no row")))?;
+        let row = self.named_for(view.user, row)?;
         Ok(RosterRoom {
             id,
             name: row.name,
