@@ -116,6 +116,17 @@ impl Identity {
         }
     }
 
+    /// Why clients refuse the certificate at `now`, apart from who vouches for it; `None`: they have no reason.
+    pub fn out_of_date(&self, now: Duration) -> Option<String> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(self.chain.first()?).ok()?;
+        let validity = certificate.validity();
+        let at = |time: i64| Duration::from_secs(u64::try_from(time).unwrap_or(0));
+        if now >= at(validity.not_after.timestamp()) {
+            return Some(format!("it expired on {}", validity.not_after));
+        }
+        (now < at(validity.not_before.timestamp())).then(|| format!("it is valid only from {} on", validity.not_before))
+    }
+
     /// TLS 1.3 only, HTTP/1.1 (which carries the socket), tickets sealed with a key of this process.
     pub fn server_config(self) -> Result<rustls::ServerConfig, PkiError> {
         let mut config = rustls::ServerConfig::builder_with_provider(provider())
@@ -410,6 +421,10 @@ mod tests {
         assert_eq!(load(dir.path(), &[], NOW + LEAF_LIFETIME - 20 * DAY).made, Made::Certificate);
         assert_eq!(load(dir.path(), &[], NOW + LEAF_LIFETIME - 20 * DAY).made, Made::Nothing);
         assert_eq!(root(dir.path()), before);
+        let first = load(dir.path(), &[], NOW);
+        assert_eq!(first.out_of_date(NOW), None);
+        assert!(first.out_of_date(NOW + 2 * LEAF_LIFETIME).unwrap().contains("expired on"));
+        assert!(first.out_of_date(Duration::ZERO).unwrap().contains("only from"));
         assert_eq!(load(dir.path(), &[], NOW + CA_LIFETIME - LEAF_LIFETIME + DAY).made, Made::Authority);
     }
 

@@ -111,6 +111,7 @@ impl Running {
         let clock = Clock::default();
         let identity = Identity::load(&config, Duration::from_millis(clock.unix().0))?;
         let (root, made) = (identity.root.clone(), identity.made);
+        warn_of(&identity, clock);
         let tls = Arc::new(ArcSwap::from_pointee(identity.server_config()?));
         let listeners = serve::listen(&config.listen)?;
         config.listen = addresses(&listeners)?;
@@ -169,6 +170,7 @@ impl Running {
             &Config { keys: running.keys.clone(), ..config.clone() },
             Duration::from_millis(self.app.clock.unix().0),
         )?;
+        warn_of(&identity, self.app.clock);
         self.tls.store(Arc::new(identity.server_config()?));
         self.app.auth.set_sign_in_rates(config.limits);
         for settings in [&mut running, &mut *requested] {
@@ -209,6 +211,13 @@ impl Running {
         drop(self.app);
         self.store.close().await;
         tracing::info!("down");
+    }
+}
+
+/// A certificate that is out of date is served all the same: a clock may be wrong, and people who are signed in hear of it so.
+fn warn_of(identity: &Identity, clock: Clock) {
+    if let Some(why) = identity.out_of_date(Duration::from_millis(clock.unix().0)) {
+        tracing::error!(why, "clients refuse the server's certificate: renew it, then reload (HUP)");
     }
 }
 

@@ -56,6 +56,11 @@ pub struct ListenError {
 }
 
 impl ListenError {
+    /// Whether only a server can tell: this user may not take such a port, and the server's may.
+    pub fn is_for_the_server(&self) -> bool {
+        self.source.kind() == io::ErrorKind::PermissionDenied && self.address.port() < 1024
+    }
+
     /// What to do about it.
     pub fn remedy(&self) -> String {
         remedy(self.address, &self.source, self.flag)

@@ -65,6 +65,13 @@ pub fn advice(error: &(dyn core::error::Error + 'static)) -> Option<String> {
                     with --ca FILE";
         return Some(what.to_owned());
     }
+    let expired =
+        matches!(certificate, rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. });
+    if expired {
+        let what =
+            "it has expired: tell whoever runs the server to renew it; if it has not, this machine's clock is wrong";
+        return Some(what.to_owned());
+    }
     Some(format!("{certificate}: check the server's name and clock, or name its CA with --ca FILE"))
 }
 

@@ -1,6 +1,5 @@
 //! The rules of a workspace, set by its admins: `GET` and `PUT /api/v1/policy`.
 
-use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::{
     INVITE_DAYS, PASSWORD_CHARS_MIN, PASSWORD_CHARS_MIN_RANGE, RETENTION_DAYS, TALK_LIMIT, TALK_LIMIT_S,
 };
-use super::problem::{Problem, ProblemKind};
+use super::problem::{Problem, within};
 use crate::model::InvitesBy;
 
 /// The rules of a workspace. A field that a request leaves out gets its default.
@@ -61,21 +60,9 @@ impl Policy {
     }
 }
 
-/// A talk limit that a room has of its own, s.
-pub fn check_talk_limit(seconds: u32) -> Result<(), Problem> {
-    within("talk_limit_s", "s", seconds, TALK_LIMIT_S)
-}
-
-fn within(field: &'static str, unit: &str, found: u32, range: RangeInclusive<u32>) -> Result<(), Problem> {
-    if range.contains(&found) {
-        return Ok(());
-    }
-    let detail = format!("expected {} to {} {unit}; found {found}", range.start(), range.end());
-    Err(Problem::new(ProblemKind::OutOfBounds, detail).field(field))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::problem::ProblemKind;
     use super::*;
 
     #[test]

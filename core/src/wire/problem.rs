@@ -1,5 +1,6 @@
 //! Errors as RFC 9457 problem documents: over REST as `application/problem+json`, on the socket inside `refused` and `error`.
 
+use core::ops::RangeInclusive;
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
@@ -170,3 +171,11 @@ impl core::fmt::Display for Problem {
 }
 
 impl core::error::Error for Problem {}
+/// Refuses a number that is not within its range; the refusal names the field, the range and what was found.
+pub fn within(field: &'static str, unit: &str, found: u32, range: RangeInclusive<u32>) -> Result<(), Problem> {
+    if range.contains(&found) {
+        return Ok(());
+    }
+    let detail = format!("expected {} to {} {unit}; found {found}", range.start(), range.end());
+    Err(Problem::new(ProblemKind::OutOfBounds, detail).field(field))
+}

@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use holler_core::units::UnixMs;
 use holler_core::wire::limits::{CURSOR_CHARS_MAX, PAGE_ITEMS_MAX};
-use holler_core::wire::problem::{Problem, ProblemKind};
+use holler_core::wire::problem::{Problem, within};
 use serde::Serialize;
 
 use super::extract::Json;
@@ -31,10 +31,7 @@ impl PageQuery {
     /// How many items are wanted, and whether that can be.
     pub fn limit(&self) -> Result<usize, Problem> {
         let limit = self.limit.unwrap_or(PAGE_ITEMS_MAX);
-        if !(1..=PAGE_ITEMS_MAX).contains(&limit) {
-            let detail = format!("expected 1 to {PAGE_ITEMS_MAX} items; found {limit}");
-            return Err(Problem::new(ProblemKind::OutOfBounds, detail).field("limit"));
-        }
+        within("limit", "items", limit, 1..=PAGE_ITEMS_MAX)?;
         if self.cursor.as_ref().is_some_and(|cursor| cursor.len() > CURSOR_CHARS_MAX) {
             return Err(AccountError::CursorMalformed.into());
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use holler_core::model::{Scope, UserRole};
 use holler_core::units::{DeviceId, FamilyId, Mono, UnixMs, UserId};
-use holler_core::wire::problem::{Problem, ProblemKind};
+use holler_core::wire::problem::{Problem, ProblemKind, within};
 use holler_core::wire::rest::{ChangePassword, SignIn, Tokens};
 use zeroize::Zeroizing;
 
@@ -115,7 +115,7 @@ impl Auth {
 
     /// The device, if `earlier` is a refresh token that this device of this user got at some time: also one that was used, or of a
     /// sign-in that ended. Nobody else can have one.
-    async fn known_device(
+    pub(super) async fn known_device(
         &self,
         login: &str,
         device: Option<DeviceId>,
@@ -254,10 +254,7 @@ impl Auth {
         scopes: Vec<Scope>,
         days: u32,
     ) -> Result<(DeviceId, String), Problem> {
-        if !(1..=SCRIPT_DAYS_MAX).contains(&days) {
-            let detail = format!("a token lives 1 to {SCRIPT_DAYS_MAX} days; found {days}");
-            return Err(Problem::new(ProblemKind::OutOfBounds, detail).field("days"));
-        }
+        within("days", "days", days, 1..=SCRIPT_DAYS_MAX)?;
         let device = DeviceId::from_bytes(random()?);
         let told: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let (told, allowed) = (told.join(" "), scopes.clone());

@@ -98,6 +98,46 @@ async fn keys_of_tokens_are_replaced_with_an_overlap_until_they_are_pruned() {
 }
 
 #[tokio::test]
+async fn a_sign_in_that_was_not_used_for_long_ends() {
+    let bench = bench().await;
+    let lifetimes = Lifetimes { access: Duration::from_secs(600), refresh: Duration::ZERO };
+    let auth = Auth::open(bench.store.clone(), WORKSPACE, Clock::default(), lifetimes).await.unwrap();
+    let tokens = sign_in(&auth, "right password", None).await.unwrap();
+    let refused = auth.refresh(&tokens.refresh_token).await.unwrap_err();
+    assert!(refused.is(ProblemKind::Unauthenticated) || refused.is(ProblemKind::Revoked), "{refused}");
+    let longer = open(&bench.store).await;
+    let tokens = sign_in(&longer, "right password", None).await.unwrap();
+    assert!(longer.refresh(&tokens.refresh_token).await.is_ok());
+}
+
+/// The budget of a device that was signed in before is for that device alone, while it is good.
+#[tokio::test]
+async fn a_device_is_known_by_a_token_that_it_got_and_until_it_is_revoked() {
+    let bench = bench().await;
+    let tokens = sign_in(&bench.auth, "right password", None).await.unwrap();
+    let device = tokens.device;
+    let session = bench.auth.resume_token(&bench.auth.verify(&tokens.access_token).unwrap()).unwrap();
+    assert!(bench.auth.resume(&session).is_ok());
+    let known = async |login: &str, device: DeviceId, token: &str| {
+        bench.auth.known_device(login, Some(device), Some(token.to_owned())).await.unwrap()
+    };
+    let refresh = tokens.refresh_token.as_str();
+    assert_eq!(known("sam", device, refresh).await, Some(device));
+    assert_eq!(known("alex", device, refresh).await, None, "somebody else's device");
+    assert_eq!(known("sam", DeviceId::from_bytes([9; 16]), refresh).await, None, "another device");
+    // Another last character but one: those of the last carry fewer bits.
+    let at = refresh.len() - 2;
+    let other = if refresh.as_bytes()[at] == b'A' { "B" } else { "A" };
+    let forged = format!("{}{other}{}", &refresh[..at], &refresh[at + 1..]);
+    assert_eq!(known("sam", device, &forged).await, None, "no token of this sign-in");
+    bench.auth.refresh(refresh).await.unwrap();
+    assert_eq!(known("sam", device, refresh).await, Some(device), "also one that was used");
+    bench.auth.change(Actor::Cli, move |accounts, now| accounts.revoke_device(device, now)).await.unwrap();
+    assert_eq!(known("sam", device, refresh).await, None, "revoked");
+    assert_eq!(bench.auth.resume(&session), Err(CloseCode::Revoked), "and so is its session");
+}
+
+#[tokio::test]
 async fn signing_in_gives_tokens_that_verify() {
     let bench = bench().await;
     let tokens = sign_in(&bench.auth, "right password", None).await.unwrap();

@@ -1,6 +1,6 @@
 //! `hollerd invite`
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use holler_core::model::{Role, UserRole};
@@ -13,6 +13,7 @@ use crate::api::invites;
 use crate::auth::links;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::pki::CA_CERTIFICATE;
 use crate::storage::accounts::InviteRow;
 use crate::storage::audit::Actor;
 
@@ -79,6 +80,15 @@ impl ShowLink {
     pub(super) fn print(&self, config: &Config, token: &links::LinkToken) -> anyhow::Result<()> {
         let link = token.link(self.url.as_deref().unwrap_or(&config.public_url()));
         say(&*link)?;
+        if config.tls.is_none() {
+            let root = config.keys.join(CA_CERTIFICATE);
+            let hint = "# Whoever joins must trust this server's local CA: give them a copy of";
+            let _ = writeln!(
+                std::io::stderr(),
+                "{hint} {} (`holler join --ca ca.pem`; browsers import it)",
+                root.display()
+            );
+        }
         if self.qr || std::io::stdout().is_terminal() {
             say(format_args!("\n{}", links::qr_text(&link)?))?;
         }

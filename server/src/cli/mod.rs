@@ -100,11 +100,13 @@ enum Command {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    match run(Hollerd::parse()) {
+    let hollerd = Hollerd::parse();
+    let serves = matches!(hollerd.command, Command::Serve(_));
+    match run(hollerd) {
         Ok(code) => code,
         Err(error) => {
-            // The alternate form has the causes in one line.
-            let _ = writeln!(std::io::stderr(), "hollerd: {error:#}");
+            let hint = if serves { ". `hollerd doctor` looks for the cause, and says what to do" } else { "" };
+            let _ = writeln!(std::io::stderr(), "hollerd: {}{hint}", told(&error).trim_end_matches('.'));
             ExitCode::FAILURE
         }
     }
@@ -138,6 +140,25 @@ fn run(Hollerd { mut common, command }: Hollerd) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// An error with its causes in one line; those that it quotes itself are not said twice.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |said, cause| {
+        let cause = cause.to_string();
+        match said.as_str() {
+            "" => cause,
+            before if before.contains(&cause) => said,
+            before => format!("{before}: {cause}"),
+        }
+    })
+}
+
+/// What this system calls a user.
+fn user_name(id: u32) -> Option<String> {
+    let text = std::fs::read_to_string("/etc/passwd").ok()?;
+    let entry = text.lines().find(|line| line.split(':').nth(2) == Some(id.to_string().as_str()))?;
+    Some(entry.split(':').next()?.to_owned())
+}
+
 /// Refuses to work on the data of another user, also as root: what this process makes there would be its own, and the server could
 /// not write it.
 fn as_owner(config: Config) -> anyhow::Result<Config> {
@@ -146,10 +167,7 @@ fn as_owner(config: Config) -> anyhow::Result<Config> {
     if rustix::process::geteuid().as_raw() == owner {
         return Ok(config);
     }
-    let name = std::fs::read_to_string("/etc/passwd").ok().and_then(|text| {
-        let entry = text.lines().find(|line| line.split(':').nth(2) == Some(owner.to_string().as_str()))?;
-        Some(entry.split(':').next()?.to_owned())
-    });
+    let name = user_name(owner);
     anyhow::bail!(
         "{} belongs to the user {}: run this as them, such as `runuser -u {} -- hollerd …`. Nothing was done.",
         config.data.display(),
@@ -214,4 +232,20 @@ fn new_password(from_stdin: bool) -> anyhow::Result<Zeroizing<String>> {
 /// The workspace that the commands work on.
 fn only_workspace(found: Option<WorkspaceId>) -> anyhow::Result<WorkspaceId> {
     found.context("the database has no workspace yet: start the server once with `hollerd serve`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_was_quoted_is_not_said_twice() {
+        let denied = || std::io::Error::other("denied");
+        let quoting = anyhow::Error::from(denied()).context("key.pem: denied");
+        assert_eq!(told(&quoting), "key.pem: denied");
+        assert_eq!(
+            told(&anyhow::Error::from(denied()).context("the key can't be read")),
+            "the key can't be read: denied"
+        );
+    }
 }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::say;
+use super::{say, user_name};
 use crate::config::{Config, ConfigError};
 use crate::first_start::{ADMIN, ROOMS};
 use crate::logs::{self, Logs};
@@ -154,6 +154,12 @@ impl Signals {
     }
 }
 
+/// How somebody else runs `hollerd` as the user that this server runs as: under systemd that is seldom who reads this.
+fn as_this_user() -> String {
+    let name = std::env::var_os("JOURNAL_STREAM").and_then(|_| user_name(rustix::process::geteuid().as_raw()));
+    name.map_or_else(|| "hollerd".to_owned(), |name| format!("runuser -u {name} -- hollerd"))
+}
+
 /// A password that must not stay where output goes.
 #[derive(Clone, Copy, Debug)]
 struct NotShown;
@@ -166,7 +172,9 @@ fn greeting(config: &Config, password: Option<Result<&str, NotShown>>, root: Opt
     match password {
         Some(password) => {
             let password = password.map_or_else(
-                |NotShown| "is not shown where output is kept; set one: hollerd user passwd admin".to_owned(),
+                |NotShown| {
+                    format!("is not shown where output is kept; set one: {} user passwd {ADMIN}", as_this_user())
+                },
                 |password| format!("{password}    (shown only now)"),
             );
             let rooms: Vec<_> = ROOMS.iter().map(|(name, _)| *name).collect();
@@ -175,7 +183,7 @@ fn greeting(config: &Config, password: Option<Result<&str, NotShown>>, root: Opt
             lines.push(format!("    login     {ADMIN}"));
             lines.push(format!("    password  {password}"));
         }
-        None => lines.push(format!("  A forgotten password is reset with: hollerd user passwd {ADMIN}")),
+        None => lines.push(format!("  A forgotten password is reset with: {} user passwd {ADMIN}", as_this_user())),
     }
     lines.push(String::new());
     lines.push(format!("  Sign in:   holler login {url} --user {ADMIN}{ca}"));

@@ -11,6 +11,10 @@ use crate::storage::{self, DATABASE_FILE, SCHEMA_VERSION};
 
 const WHY: &str = "Everything that was said and everybody's account is in this file.";
 const REMEDY: &str = "Stop the server, keep a copy of the data folder as it is, and restore the newest backup.";
+const OPEN: &str =
+    "See above whose the folders and files are. Nothing is lost: do not restore anything because of this.";
+const DISK: &str = "Make room where the disk is full (see above); otherwise look at what the kernel says of it (`dmesg`). Restore a \
+    backup only where the disk is lost.";
 /// Faults that are shown; a broken page has many.
 const FAULTS_SHOWN: usize = 5;
 
@@ -26,10 +30,15 @@ pub(super) fn look(notes: &mut Notes<'_>, config: &Config, thorough: bool) -> Op
     match open(&path, alone).and_then(|db| examine(notes, &db, &path, thorough)) {
         Ok(newest) => newest,
         Err(error) => {
-            let is_damaged =
-                matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
-            let how = if is_damaged { "is damaged" } else { "can't be read" };
-            notes.bad(format!("{} {how}: {error}", path.display()), WHY, REMEDY);
+            let (how, remedy) = match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ("is damaged", REMEDY),
+                Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
+                    ("can't be opened", OPEN)
+                }
+                Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => ("can't be read", DISK),
+                _ => ("can't be read", REMEDY),
+            };
+            notes.bad(format!("{} {how}: {error}", path.display()), WHY, remedy);
             None
         }
     }

@@ -111,6 +111,16 @@ pub(super) fn ring(notes: &mut Notes<'_>, config: &Config) {
             let remedy = "Bring back the ring.toml that was used with this data, or name its folder with server.keys.";
             notes.bad(error.to_string(), lost, remedy);
         }
+        Err(error @ OpenStoreError::Io { .. }) => {
+            let remedy =
+                "See above whose the folders and files are. Nothing is lost: do not restore anything because of this.";
+            notes.bad(error.to_string(), OWNER, remedy);
+        }
+        Err(error @ OpenStoreError::NotOurs { .. }) => {
+            let why = "The server does not touch data that it can't be sure of.";
+            let remedy = "If it was hollerd's, it is damaged: keep a copy, and restore the newest backup. If not, name another folder.";
+            notes.bad(error.to_string(), why, remedy);
+        }
         Err(error) => {
             let why = "The server does not touch data that it can't be sure of.";
             notes.bad(error.to_string(), why, "Bring the data folder back from a backup as a whole, or name another.");

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::Notes;
@@ -15,6 +16,8 @@ const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
 const AHEAD_MAX: Duration = Duration::from_secs(120);
 /// Below this share of a disk, room runs out sooner than people look.
 const FREE_PERCENT_MIN: u64 = 5;
+/// How long a listener on this machine may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// Files that a server holds open beside its connections.
 const OWN_FILES: u64 = 64;
 
@@ -93,6 +96,16 @@ pub(super) fn files(notes: &mut Notes<'_>, config: &Config, server: Option<u32>)
     }
 }
 
+/// Whether somebody listens there.
+fn is_taken(address: SocketAddr) -> bool {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    TcpStream::connect_timeout(&SocketAddr::new(ip, address.port()), ANSWER_MAX).is_ok()
+}
+
 /// Whether a server could listen, where none does.
 pub(super) fn ports(notes: &mut Notes<'_>, config: &Config) {
     let why = "A server that can't have its addresses does not start.";
@@ -101,6 +114,20 @@ pub(super) fn ports(notes: &mut Notes<'_>, config: &Config) {
     let _inside = runtime.enter();
     match serve::listen(&config.listen) {
         Ok(listeners) => notes.good(format!("{} of {} addresses can be had", listeners.len(), config.listen.len())),
+        Err(error) if error.is_for_the_server() => {
+            let taken: Vec<_> = config.listen.iter().filter(|address| is_taken(**address)).collect();
+            for address in &taken {
+                let remedy =
+                    "Another program has it: `ss -ltnp` shows which. Stop that, or name another with server.listen.";
+                notes.bad(format!("{address} is taken"), why, remedy);
+            }
+            if taken.is_empty() {
+                notes.note(format!(
+                    "{error}: nobody listens there, and whether the server may, only it can try. Ports below 1024 need the \
+                     capability CAP_NET_BIND_SERVICE, which the package's unit gives"
+                ));
+            }
+        }
         Err(error) => notes.bad(error.to_string(), why, error.remedy()),
     }
     if let Some(private) = config.private {
@@ -112,6 +139,22 @@ pub(super) fn ports(notes: &mut Notes<'_>, config: &Config) {
             let what = format!("the private listener is on {private}");
             let why = "It asks nobody who they are, and tells how much is said and how the server is.";
             notes.warning(what, why, "Let a firewall keep others away, or set private.listen to a loopback address.");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_found_on_its_address_and_on_every() {
+        for every in ["127.0.0.1:0", "0.0.0.0:0"] {
+            let listener = std::net::TcpListener::bind(every).unwrap();
+            let address = listener.local_addr().unwrap();
+            assert!(is_taken(address), "{address}");
+            drop(listener);
+            assert!(!is_taken(address), "{address}");
         }
     }
 }

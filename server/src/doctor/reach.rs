@@ -144,6 +144,8 @@ fn told(notes: &mut Notes<'_>, what: &str, fault: Fault) {
         Fault::Tls(error) => {
             let remedy =
                 "Read what is said of the certificate above. For one of a company's own CA, clients need its root.";
+            // What rustls adds in seconds is told in days by the certificate's own finding.
+            let error = error.split(": verification time").next().unwrap_or_default();
             notes.bad(format!("{what} is not trusted: {error}"), WHY, remedy);
         }
         Fault::Http(error) => {

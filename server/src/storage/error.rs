@@ -83,13 +83,13 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::DiskFull | StoreError::StorageFull { .. } => {
-                Self::new(ProblemKind::StorageFull, error.to_string()).retry_after_s(30)
+                Self::new(ProblemKind::StorageFull, error.to_string()).retry_after_s(5)
             }
             StoreError::ReadOnly(_) => Self::new(
                 ProblemKind::ReadOnly,
                 "the server's disk can't be written: nothing was stored. The server goes on by itself once it can",
             )
-            .retry_after_s(30),
+            .retry_after_s(5),
             StoreError::Busy | StoreError::Abandoned | StoreError::Closed => {
                 Self::new(ProblemKind::Unavailable, error.to_string()).retry_after_s(5)
             }
@@ -155,7 +155,9 @@ pub enum OpenStoreError {
         fault: String,
     },
     /// The file is no database, or another program's.
-    #[error("{path} is not a database of hollerd ({found}): name another folder with --data, or move the file away")]
+    #[error(
+        "{path} is not a database of hollerd ({found}): restore it from a backup if it was one, or name another folder with --data"
+    )]
     NotOurs {
         /// The file.
         path: PathBuf,
@@ -221,6 +223,16 @@ pub enum OpenStoreError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// The disk takes nothing.
+    #[error(
+        "{path} can't be used, because its disk is full or fails ({fault}): make room, or look at what the kernel says (`dmesg`)"
+    )]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        fault: String,
     },
     /// SQLite refused.
     #[error("{path}: {source}")]

@@ -201,6 +201,9 @@ pub(super) fn fault(path: &Path, error: rusqlite::Error) -> OpenStoreError {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             OpenStoreError::Damaged { path: path.to_owned(), fault: error.to_string() }
         }
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
+            OpenStoreError::Disk { path: path.to_owned(), fault: error.to_string() }
+        }
         _ => OpenStoreError::Sqlite { path: path.to_owned(), source: error },
     }
 }

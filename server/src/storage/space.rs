@@ -80,6 +80,8 @@ pub async fn watch(store: Store, data: Arc<Path>, least: impl Fn() -> u32, stop:
 
 #[cfg(test)]
 mod tests {
+    use holler_core::units::{BurstId, RoomId};
+
     use super::*;
     use crate::keys::KeyRing;
     use crate::storage::NoHooks;
@@ -94,6 +96,9 @@ mod tests {
             assert_eq!(closed(&store), wanted, "{free}");
         }
         store.look(50 * MIB, 100 * MIB).await;
+        let (room, burst) = (RoomId::from_bytes([1; 16]), BurstId::from_bytes([1; 16]));
+        let refused = store.put_frames(room, burst, Vec::new()).await;
+        assert!(matches!(refused, Err(StoreError::StorageFull { .. })), "before the room is looked for");
         let told = store.closed_for().unwrap().to_string();
         assert!(told.contains("50 MiB") && told.contains("100 MiB"), "{told}");
     }

@@ -9,7 +9,7 @@ pub mod revoke;
 
 use holler_core::units::InviteId;
 use holler_core::wire::policy::Policy;
-use holler_core::wire::problem::{Problem, ProblemKind};
+use holler_core::wire::problem::{Problem, ProblemKind, within};
 use holler_core::wire::rest::{Invite, InviteRoom, NewInvite};
 
 use crate::app::App;
@@ -52,14 +52,7 @@ pub fn check(new: &NewInvite, policy: &Policy) -> Result<(), Problem> {
     }
     let (least, most) =
         (*INVITE_LIFE_S.start(), policy.invite_days_max.saturating_mul(86_400).min(*INVITE_LIFE_S.end()));
-    if !(least..=most).contains(&new.expires_in_s) {
-        return Err(outside(
-            "expires_in_s",
-            format!("expected {least} to {most} s, as the policy has it; found {}", new.expires_in_s),
-        ));
-    }
-    if !(1..=INVITE_USES_MAX).contains(&new.uses_max) {
-        return Err(outside("uses_max", format!("expected 1 to {INVITE_USES_MAX}; found {}", new.uses_max)));
-    }
+    within("expires_in_s", "s, as the policy has it", new.expires_in_s, least..=most)?;
+    within("uses_max", "uses", new.uses_max, 1..=INVITE_USES_MAX)?;
     new.note.as_ref().map_or(Ok(()), |note| super::bounds::name("note", note))
 }

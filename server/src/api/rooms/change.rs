@@ -2,7 +2,8 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use holler_core::wire::policy::check_talk_limit;
+use holler_core::wire::limits::TALK_LIMIT_S;
+use holler_core::wire::problem::within;
 use holler_core::wire::rest::{ChangeRoom, Room};
 
 use super::{RoomPath, answer, changeable, manages};
@@ -40,7 +41,7 @@ pub async fn handler(
         bounds::name("name", name)?;
     }
     if let Some(Some(seconds)) = change.talk_limit_s {
-        check_talk_limit(seconds)?;
+        within("talk_limit_s", "s", seconds, TALK_LIMIT_S)?;
     }
     app.auth
         .change(&principal, move |accounts, _| {

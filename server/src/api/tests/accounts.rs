@@ -77,6 +77,73 @@ fn secret_of(link: &str) -> &str {
     link.split_once('#').unwrap().1
 }
 
+/// Whoever guesses identifiers gets the same answer, to the byte, for what is somebody else's and for what is not there.
+#[tokio::test]
+async fn what_one_may_not_see_looks_like_what_is_not_there() {
+    let server = start().await;
+    let admin = &server.admin.access_token;
+    let (sam, alex) = (server.add_user("sam").await, server.add_user("alex").await);
+    let room = server.room("Everyone").await;
+    let invite =
+        server.invite(admin, json!({"role": "member", "rooms": [{"room": room, "role": "talker"}]})).await.invite.id;
+    let none = |prefix: &str| format!("{prefix}_14h24h24h24h24h24h24h24h24");
+    let (event, body) = (
+        json!({"client_id": ClientId::from_bytes([1; 16]), "body": {"kind": "message.posted", "text": "x"}}),
+        json!({}),
+    );
+    let mut tried = 0;
+    for (there, absent, paths) in [
+        (
+            room.to_string(),
+            none("room"),
+            &[
+                "GET /rooms/ID",
+                "PATCH /rooms/ID",
+                "GET /rooms/ID/members",
+                "GET /rooms/ID/events",
+                "POST /rooms/ID/events",
+                "GET /presence?room=ID",
+                "GET /rooms/ID/bursts/bst_14h24h24h24h24h24h24h24h24",
+                "GET /rooms/ID/events/1/receipts",
+            ][..],
+        ),
+        (
+            alex.user.to_string(),
+            none("usr"),
+            &["GET /users/ID", "PATCH /users/ID", "GET /users/ID/devices", "DELETE /users/ID/devices"],
+        ),
+        (
+            alex.device.to_string(),
+            none("dev"),
+            &["GET /devices/ID", "PATCH /devices/ID", "DELETE /devices/ID", "DELETE /tokens/ID"],
+        ),
+        (invite.to_string(), none("inv"), &["GET /invites/ID", "DELETE /invites/ID"]),
+    ] {
+        for path in paths {
+            let (method, path) = path.split_once(' ').unwrap();
+            let mut answers = Vec::new();
+            for id in [&there, &absent] {
+                let path = format!("/api/v1{}", path.replace("ID", id));
+                let body = match (method, path.contains("/devices/")) {
+                    ("PATCH", true) => json!({"name": "x"}),
+                    ("POST", _) => event.clone(),
+                    _ => body.clone(),
+                };
+                let sent = (method != "GET" && method != "DELETE").then_some(&body);
+                let answer = server.send(method.parse().unwrap(), &path, Some(&sam.access_token), sent).await;
+                assert!(answer.status().is_client_error(), "{method} {path}");
+                let (status, headers, text) = whole(answer).await;
+                let headers: Vec<_> = headers.into_iter().filter(|(name, _)| name != "content-length").collect();
+                answers.push((status, headers, text.replace(id.as_str(), "ID")));
+            }
+            assert_eq!(answers[0], answers[1], "{method} {path}");
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 18);
+    server.end().await;
+}
+
 #[tokio::test]
 async fn people_join_by_a_link_and_are_signed_in_at_once() {
     let server = start().await;

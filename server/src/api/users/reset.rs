@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use holler_core::wire::limits::RESET_LIFE_S;
-use holler_core::wire::problem::{Problem, ProblemKind};
+use holler_core::wire::problem::within;
 use holler_core::wire::rest::{NewReset, ResetLink};
 
 use super::UserPath;
@@ -33,10 +33,7 @@ pub async fn handler(
     Path(UserPath { user }): Path<UserPath>,
     Json(NewReset { expires_in_s }): Json<NewReset>,
 ) -> Result<(StatusCode, Json<ResetLink>), ProblemResponse> {
-    if !RESET_LIFE_S.contains(&expires_in_s) {
-        let detail = format!("expected {} to {} s; found {expires_in_s}", RESET_LIFE_S.start(), RESET_LIFE_S.end());
-        return Err(Problem::new(ProblemKind::OutOfBounds, detail).field("expires_in_s").into());
-    }
+    within("expires_in_s", "s", expires_in_s, RESET_LIFE_S)?;
     let lives = Duration::from_secs(expires_in_s.into());
     let expires_at = after(app.clock.unix(), lives);
     let token = app.auth.make_reset((&principal).into(), user, lives).await?;

@@ -15,7 +15,7 @@ const NOW: UnixMs = UnixMs(1_790_000_000_000);
 
 struct Bench {
     store: Store,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Bench {
@@ -28,7 +28,7 @@ impl Bench {
             Accounts::create(db, &vault, WORKSPACE, "Harbour", NOW)?.add_room(ROOM, RoomKind::Group, "Watch", NOW)
         });
         made.await.unwrap();
-        let bench = Self { store, _dir: dir };
+        let bench = Self { store, dir };
         for n in 0..500_u64 {
             bench.say(n, EventBody::MessagePosted { text: "all quiet".into(), reply_to: None }).await;
         }
@@ -121,6 +121,17 @@ async fn a_shredded_room_can_not_be_read_and_its_rows_go_bit_by_bit() {
         .await;
     assert!(matches!(held, Err(AccountError::Held)));
     bench.change(|accounts| accounts.set_retention(ROOM, None, false, NOW)).await;
+    let wrapped: Vec<u8> = bench
+        .store
+        .read(|db| Ok::<_, StoreError>(db.query_row("SELECT wrapped FROM room_keys", [], |row| row.get(0))?))
+        .await
+        .unwrap();
+    let database = bench.dir.path().join("holler.db");
+    let holds_key = || {
+        assert!(crate::storage::schema::empty_log(&database).unwrap());
+        std::fs::read(&database).unwrap().windows(wrapped.len()).any(|part| part == wrapped)
+    };
+    assert!(holds_key());
     let vault = bench.store.vault().clone();
     let (_, receipt) = bench
         .store
@@ -128,6 +139,7 @@ async fn a_shredded_room_can_not_be_read_and_its_rows_go_bit_by_bit() {
         .await
         .unwrap();
     assert_eq!((receipt.events, receipt.room), (500, ROOM));
+    assert!(!holds_key(), "the deleted key is overwritten");
     assert!(bench.store.log_head(ROOM).await.unwrap().is_none());
     assert!(matches!(bench.store.events(ROOM, Seq(0), 1).await, Err(StoreError::NoKey(_))));
     round(&bench.store, WORKSPACE, None, NOW).await.unwrap();

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use holler_core::units::{Cursor, Incarnation, Seq};
 use holler_core::wire::limits::{PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX};
-use holler_core::wire::problem::{Problem, ProblemKind};
+use holler_core::wire::problem::{Problem, ProblemKind, within};
 use holler_core::wire::rest::EventPage;
 
 use crate::api::ProblemResponse;
@@ -49,10 +49,7 @@ pub async fn handler(
 ) -> Result<Json<EventPage>, ProblemResponse> {
     member(&app, &principal, room).await?;
     let limit = query.limit.unwrap_or(PAGE_EVENTS_DEFAULT);
-    if !(1..=PAGE_EVENTS_MAX).contains(&limit) {
-        let detail = format!("expected 1 to {PAGE_EVENTS_MAX} events; found {limit}");
-        return Err(Problem::new(ProblemKind::OutOfBounds, detail).field("limit").into());
-    }
+    within("limit", "events", limit, 1..=PAGE_EVENTS_MAX)?;
     let log = app.store.log_head(room).await.map_err(problem::store)?.ok_or_else(|| no_room(room))?;
     let after = match (query.after_incarnation, query.after_seq) {
         (None, None) => Seq(0),

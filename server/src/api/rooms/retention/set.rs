@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use holler_core::wire::limits::RETENTION_DAYS;
-use holler_core::wire::problem::{Problem, ProblemKind};
+use holler_core::wire::problem::within;
 use holler_core::wire::rest::{Retention, SetRetention};
 
 use super::super::RoomPath;
@@ -30,11 +30,7 @@ pub async fn handler(
     Path(RoomPath { room }): Path<RoomPath>,
     Json(SetRetention { days, held }): Json<SetRetention>,
 ) -> Result<Json<Retention>, ProblemResponse> {
-    let most = *RETENTION_DAYS.end();
-    if let Some(days) = days.filter(|days| *days > most) {
-        let detail = format!("a room keeps its events 1 to {most} days, or 0 for ever; found {days}");
-        return Err(Problem::new(ProblemKind::OutOfBounds, detail).field("days").into());
-    }
+    within("days", "days, where 0 is for ever", days.unwrap_or(0), 0..=*RETENTION_DAYS.end())?;
     app.auth.change(&principal, move |accounts, now| accounts.set_retention(room, days, held, now)).await?;
     tracing::info!(%room, days, held, "retention set");
     Ok(Json(super::of(&app, room).await?))
