@@ -29,6 +29,8 @@ const eavesdrop = () => {
   const connect = AudioNode.prototype.connect;
   const ears = new WeakMap();
   globalThis.heard = [];
+  // What the browser gives of its microphone, before anything of ours has touched it.
+  globalThis.captured = [];
   AudioNode.prototype.connect = function (target, ...rest) {
     if (target instanceof AudioDestinationNode && this instanceof AudioWorkletNode) {
       const context = this.context;
@@ -41,6 +43,15 @@ const eavesdrop = () => {
         ears.set(context, ear);
       }
       connect.call(this, ears.get(context));
+    }
+    if (this instanceof MediaStreamAudioSourceNode && target instanceof AudioWorkletNode) {
+      // A long buffer: what a busy main thread does must not be taken for what the microphone did.
+      const tap = this.context.createScriptProcessor(16384, 1, 1);
+      tap.onaudioprocess = (event) => {
+        if (globalThis.listening) globalThis.captured.push(Array.from(event.inputBuffer.getChannelData(0)));
+      };
+      connect.call(this, tap);
+      connect.call(tap, this.context.destination);
     }
     return connect.call(this, target, ...rest);
   };
@@ -143,7 +154,7 @@ const deeds = {
     return {};
   },
   async listen() {
-    await page.evaluate(() => ((globalThis.heard = []), (globalThis.listening = true), (globalThis.tasks = [])));
+    await page.evaluate(() => ((globalThis.heard = []), (globalThis.captured = []), (globalThis.listening = true), (globalThis.tasks = [])));
     return {};
   },
   // Waits until the loudspeaker is silent, and writes what was heard as samples of 32 bits.
@@ -161,6 +172,51 @@ const deeds = {
     const samples = Float32Array.from(blocks.flat());
     writeFileSync(out, Buffer.from(samples.buffer));
     return { samples: samples.length, long_tasks_ms: tasks };
+  },
+  // What the microphone gave since it was listened to, as samples of 32 bits.
+  async captured({ out }) {
+    const blocks = await page.evaluate(() => globalThis.captured);
+    const samples = Float32Array.from(blocks.flat());
+    writeFileSync(out, Buffer.from(samples.buffer));
+    return { samples: samples.length };
+  },
+  // The figures of connection and sound, as they are shown.
+  async quality() {
+    await page.locator("button.link").click(WAIT);
+    await page.locator(".figures").first().waitFor(WAIT);
+    const rows = await page.locator(".figures div").evaluateAll((rows) => rows.map((row) => [row.children[0].innerText, row.children[1].innerText]));
+    return { figures: Object.fromEntries(rows) };
+  },
+  // A phone in the hand: narrow, and touched instead of clicked.
+  async phone({ on }) {
+    const session = await context.newCDPSession(page);
+    await session.send("Emulation.setTouchEmulationEnabled", { enabled: on, maxTouchPoints: on ? 5 : 1 });
+    await page.setViewportSize(on ? { width: 360, height: 740 } : { width: 1280, height: 800 });
+    globalThis.fingers = session;
+    return {};
+  },
+  // Puts a finger of glass-and-thumb kind on it, or lifts it.
+  async touch({ selector }) {
+    const { x, y, width, height } = await page.locator(selector).first().boundingBox(WAIT);
+    const touchPoints = [{ x: x + width / 2, y: y + height / 2 }];
+    await globalThis.fingers.send("Input.dispatchTouchEvent", { type: "touchStart", touchPoints });
+    return {};
+  },
+  async lift() {
+    await globalThis.fingers.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
+    return {};
+  },
+  // What can be touched and is smaller than a thumb, 44 px either way; and whether the page is wider than the screen.
+  async targets() {
+    return page.evaluate(() => {
+      const small = [];
+      for (const one of document.querySelectorAll("button, select, input:not([type=checkbox]), label.check, a")) {
+        const { width, height } = one.getBoundingClientRect();
+        const name = one.ariaLabel || one.innerText || one.id || one.className;
+        if (width > 0 && (height < 43.5 || width < 43.5)) small.push(`${name}: ${width.toFixed(0)} × ${height.toFixed(0)}`);
+      }
+      return { small, wider: document.documentElement.scrollWidth > innerWidth };
+    });
   },
   async axe() {
     // By the protocol, not by a script tag: the page's policy lets no foreign script in.

@@ -327,6 +327,10 @@ impl View {
         }
         self.open = room;
         self.panel = Panel::Timeline;
+        if room.is_some() {
+            // Whoever chooses a room wants to see it.
+            (self.settings_open, self.quality_open) = (false, false);
+        }
         if let Some(room) = room.and_then(|room| self.rooms.get_mut(&room)) {
             room.unread = 0;
             asks.push(Ask::Open(room.id));

@@ -635,6 +635,14 @@ fn a_microphone_that_goes_in_the_middle_is_told_and_what_was_said_goes_its_way()
 }
 
 #[test]
+fn whoever_chooses_a_room_sees_it() {
+    let mut view = view();
+    (view.settings_open, view.quality_open) = (true, true);
+    view.look_at(Some(ROOM));
+    assert!(!view.settings_open && !view.quality_open);
+}
+
+#[test]
 fn a_clock_is_told_of_only_when_it_is_off_by_what_people_see() {
     let mut view = view();
     view.apply(NOW, Told::ClockOff(-90_000.0));
