@@ -428,6 +428,37 @@ fn what_is_heard_late_begins_at_the_live_edge() {
     assert_eq!((heard.burst, heard.came), (burst(1), 6));
 }
 
+/// Eight hours in a room, in virtual time: a burst a minute. What is held afterwards is what was held after the first hour; its
+/// measure is the engine's own state, written out.
+#[test]
+fn a_working_day_of_listening_leaves_nothing_behind() {
+    let mut world = three(9);
+    let size = |world: &World| format!("{:?}", world.peers[1].engine).len();
+    let mut hours = Vec::new();
+    for minute in 0..8 * 60_u16 {
+        let mut name = [7; 16];
+        name[..2].copy_from_slice(&minute.to_be_bytes());
+        let id = BurstId::from_bytes(name);
+        world.key_down(0, id, false);
+        world.pass(ms(1_000));
+        world.command(0, Command::KeyUp);
+        world.pass(ms(59_000));
+        assert!(!world.peers[1].played[&id].is_empty(), "minute {minute} was heard");
+        for peer in &mut world.peers {
+            // What the bench itself writes down.
+            peer.notices.clear();
+            peer.played.clear();
+            peer.received.clear();
+            peer.kept.clear();
+        }
+        if minute % 60 == 59 {
+            hours.push(size(&world));
+        }
+    }
+    let (first, last) = (hours[0], hours[7]);
+    assert!(last < first + first / 4, "after each hour: {hours:?}");
+}
+
 #[test]
 fn frames_that_come_before_their_floor_message_are_played() {
     let mut bench = two_rooms();
