@@ -488,7 +488,8 @@ impl Round<'_> {
     fn text_is_text(&mut self) -> Result<()> {
         let markup = "<img src=x onerror=alert(1)> & <b>on my way</b>";
         self.ask(&json!({"do": "send", "text": markup})).context("a text is sent and acked")?;
-        let shown = self.ask(&json!({"do": "text", "selector": ".items > .chunk:last-of-type > :last-child .item-text"}))?;
+        let shown =
+            self.ask(&json!({"do": "text", "selector": ".items > .chunk:last-of-type > :last-child .item-text"}))?;
         if shown["text"] != markup {
             self.faults.push(format!("a text was shown as {}", shown["text"]));
         }
