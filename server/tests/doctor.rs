@@ -169,6 +169,12 @@ fn a_damaged_a_foreign_and_a_newer_database_are_told() {
     file.seek(SeekFrom::Start(4096 * 3)).unwrap();
     file.write_all(&[0xee; 4096 * 4]).unwrap();
     patient.is_told("database", "bad", "is damaged", "restore the newest backup");
+    // A file that can be read and contradicts itself: its header counts free pages that are not there (file format section 1.3.7).
+    fs::write(&database, &whole).unwrap();
+    let mut file = File::options().write(true).open(&database).unwrap();
+    file.seek(SeekFrom::Start(36)).unwrap();
+    file.write_all(&5_u32.to_be_bytes()).unwrap();
+    patient.is_told("database", "bad", "is damaged: ", "restore the newest backup");
     fs::write(&database, b"my thesis ".repeat(500)).unwrap();
     patient.is_told("database", "bad", "is damaged: file is not a database", "restore the newest backup");
     fs::write(&database, &whole).unwrap();
@@ -241,6 +247,27 @@ fn a_port_that_is_taken_and_a_server_elsewhere_are_told() {
     let server = patient.serve();
     patient.is_told("reach", "warning", "nowhere.invalid is not found", "Enter nowhere.invalid in the DNS");
     server.end();
+}
+
+#[test]
+fn a_server_that_takes_nothing_and_files_of_another_user_are_told() {
+    let patient = Patient::new();
+    // More than any disk of a test machine has free.
+    patient.set("[storage]\nfree_min_mib = 100000000\n");
+    let server = patient.serve();
+    let began = std::time::Instant::now();
+    // It looks at its disk once a second.
+    while patient.examine().0 {
+        assert!(began.elapsed() < Duration::from_secs(20), "it is not read-only");
+    }
+    patient.is_told("reach", "bad", "is not ready", "The private listener says which part is not");
+    server.end();
+    patient.set("");
+    patient.is_well();
+    // Only root may give a file away.
+    if std::os::unix::fs::chown(patient.path("data/KEYS"), Some(65_534), None).is_ok() {
+        patient.is_told("folders", "bad", "KEYS belongs to user 65534", "chown");
+    }
 }
 
 #[test]

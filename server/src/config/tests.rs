@@ -169,6 +169,14 @@ fn the_dump_reads_back_as_what_is_in_effect_and_says_where_from() {
 }
 
 #[test]
+fn the_dump_says_that_a_secret_is_set_and_not_what_it_is() {
+    let secret = ("HOLLER_TRACES__HEADERS", "authorization=Bearer canary");
+    let loaded = load("[traces]\nendpoint = \"http://127.0.0.1:4318\"", &[secret], &ServeFlags::default()).unwrap();
+    let text = dump::effective(&loaded);
+    assert!(text.contains("headers is set and not shown") && !text.contains("canary"), "{text}");
+}
+
+#[test]
 fn what_changed_is_told_apart_by_whether_a_running_server_can_take_it() {
     let other = good("[log]\nfilter = \"warn\"\nformat = \"json\"\n[server]\nconnections_max = 1", &[]);
     let (reload, restart) = good("", &[]).differences(&other);

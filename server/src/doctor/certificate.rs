@@ -1,5 +1,6 @@
 //! The certificate on disk: whether it is valid, for how long, for which names, and whether its key is there.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::Notes;
 use crate::config::Config;
-use crate::pki::{self, CA_CERTIFICATE};
+use crate::pki::{self, CA_CERTIFICATE, PkiError};
 
 const WHY: &str = "Clients refuse a server whose certificate they can't check: nobody could sign in or talk.";
 /// From here on it is told: time enough to act, also over holidays.
@@ -47,7 +48,11 @@ pub(super) fn look(notes: &mut Notes<'_>, config: &Config, now: Duration) -> Opt
     let (chain, key) = match pki::read(&certificate, &key) {
         Ok(both) => both,
         Err(error) => {
-            notes.bad(error.to_string(), WHY, broken);
+            let denied =
+                matches!(&error, PkiError::File { source, .. } if source.kind() == ErrorKind::PermissionDenied);
+            let remedy =
+                "The user that the server runs as must be able to read it: give it to them with chown or chmod.";
+            notes.bad(error.to_string(), WHY, if denied { remedy } else { broken });
             return None;
         }
     };

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::Notes;
+use super::{Level, Notes};
 use crate::config::Config;
 use crate::health::{DISK_LOW_BYTES, free_bytes};
 use crate::serve;
@@ -41,13 +41,23 @@ pub(super) fn disk(notes: &mut Notes<'_>, config: &Config) {
         let what = format!("{shown}: {} MiB are free ({percent} %)", free / (1024 * 1024));
         if all.f_files > 0 && all.f_favail == 0 {
             notes.bad(format!("{shown}: no more files can be made (no free inodes)"), why, remedy);
-        } else if free < DISK_LOW_BYTES {
-            notes.bad(what, why, remedy);
-        } else if percent < FREE_PERCENT_MIN {
-            notes.warning(what, why, remedy);
         } else {
-            notes.good(what);
+            match room(free, percent) {
+                Level::Good => notes.good(what),
+                level @ (Level::Note | Level::Warning | Level::Bad) => notes.add(level, what, why, remedy),
+            }
         }
+    }
+}
+
+/// What so much free space is worth: bytes, and percent of the disk.
+fn room(free: u64, percent: u64) -> Level {
+    if free < DISK_LOW_BYTES {
+        Level::Bad
+    } else if percent < FREE_PERCENT_MIN {
+        Level::Warning
+    } else {
+        Level::Good
     }
 }
 
@@ -146,6 +156,13 @@ pub(super) fn ports(notes: &mut Notes<'_>, config: &Config) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn little_room_is_told_before_and_when_writes_are_refused() {
+        assert_eq!(room(DISK_LOW_BYTES - 1, 50), Level::Bad);
+        assert_eq!(room(DISK_LOW_BYTES, FREE_PERCENT_MIN - 1), Level::Warning);
+        assert_eq!(room(DISK_LOW_BYTES, FREE_PERCENT_MIN), Level::Good);
+    }
 
     #[test]
     fn a_listener_is_found_on_its_address_and_on_every() {
