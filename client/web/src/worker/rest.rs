@@ -217,5 +217,7 @@ fn encode(value: &impl Serialize) -> Result<String, RestError> {
 }
 
 fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, RestError> {
-    serde_json::from_slice(body).map_err(|error| RestError::Foreign(error.to_string()))
+    // As text, like all else that is read here: from bytes, everything that reads JSON would be in the module twice.
+    let text = core::str::from_utf8(body).map_err(|error| RestError::Foreign(error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| RestError::Foreign(error.to_string()))
 }

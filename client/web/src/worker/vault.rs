@@ -105,7 +105,7 @@ async fn read() -> Result<Option<Profile>, JsValue> {
     let key: CryptoKey = key.dyn_into()?;
     let opened = subtle()?.decrypt_with_object_and_u8_array(&algorithm(&record.get(0))?, &key, &sealed)?;
     let opened = Uint8Array::new(&JsFuture::from(opened).await?).to_vec();
-    Ok(serde_json::from_slice(&opened).ok())
+    Ok(core::str::from_utf8(&opened).ok().and_then(|text| serde_json::from_str(text).ok()))
 }
 
 async fn write(profile: &Profile) -> Result<(), JsValue> {
