@@ -39,6 +39,8 @@ pub struct Ui {
     pub view: Signal<View>,
     /// How loud it is, 0 to 1.
     pub level: Signal<f32>,
+    /// What is being written.
+    pub draft: Signal<String>,
     /// How far the burst of the past that plays has come, ms.
     pub position: Signal<u32>,
     /// Now, ms since 1970, while something on the screen changes with time alone.
@@ -68,6 +70,7 @@ fn App() -> Element {
     let ui = use_context_provider(|| Ui {
         view: Signal::new(consume_context::<View>()),
         level: Signal::new(0.0),
+        draft: Signal::new(String::new()),
         position: Signal::new(0),
         now: Signal::new(now),
         language: Signal::new(Language::English),

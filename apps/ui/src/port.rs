@@ -5,7 +5,7 @@ use std::rc::Rc;
 use holler_core::engine::{Heard, Hearing, Notice, SpokenFigures};
 use holler_core::model::{Event, InvitesBy, PresenceState, Role};
 use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, FrameMs, RoomId, Seq, UserId};
-use holler_core::wire::rest::{Device, InviteOffer, MadeInvite, Person, Room};
+use holler_core::wire::rest::{Device, InviteOffer, Person, Room};
 
 use crate::state::Settings;
 use crate::words::Language;
@@ -279,8 +279,8 @@ pub enum Told {
     },
     /// The direct room that was asked for, or why there is none. It is in the directory that was told before.
     Direct(Result<RoomId, String>),
-    /// The invite that was asked for, or why there is none.
-    Invited(Result<MadeInvite, String>),
+    /// The link of the invite that was asked for and its drawing as a code (SVG), or why there is none.
+    Invited(Result<(String, String), String>),
     /// How loud a burst is along its length, as far as it was decoded or recorded here.
     Wave {
         /// The burst.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use holler_core::engine::{Command, Heard, Notice, SpokenFigures};
 use holler_core::model::{Event, InvitesBy};
 use holler_core::units::{BurstId, Cursor, DeviceId, FrameMs, RoomId, UserId};
-use holler_core::wire::rest::{Device, InviteOffer, MadeInvite, NewInvite, Person, Room};
+use holler_core::wire::rest::{Device, InviteOffer, NewInvite, Person, Room};
 use serde::{Deserialize, Serialize};
 
 /// How a trial of the microphone goes.
@@ -176,8 +176,8 @@ pub enum ToPage {
     },
     /// The direct room that was asked for, or why there is none.
     Direct(Result<RoomId, String>),
-    /// The invite that was asked for, or why there is none.
-    Invited(Result<MadeInvite, String>),
+    /// The link of the invite that was asked for and its drawing as a code (SVG), or why there is none.
+    Invited(Result<(String, String), String>),
     /// How loud a burst is along its length, as far as it was decoded or recorded.
     Wave {
         /// The burst.

@@ -31,10 +31,9 @@ fn wave_path(bars: &[u8]) -> String {
     path
 }
 
-#[component]
-fn Wave(bars: Vec<u8>) -> Element {
+fn wave(bars: &[u8]) -> Element {
     let width = bars.len() * 4;
-    let path = wave_path(&bars);
+    let path = wave_path(bars);
     rsx! {
         svg {
             class: "wave", view_box: "0 0 {width} {WAVE_HEIGHT}", preserve_aspect_ratio: "none", "aria-hidden": "true",
@@ -44,14 +43,9 @@ fn Wave(bars: Vec<u8>) -> Element {
     }
 }
 
-#[component]
-pub(super) fn BurstLine(room: RoomId, burst: Burst) -> Element {
-    let ui = use_context::<Ui>();
-    let host = use_context::<Host>();
+pub(super) fn burst_line(ui: Ui, host: &Host, room: RoomId, burst: &Burst, is_playing: bool) -> Element {
     let own = ui.view.peek().me() == Some(burst.user);
     let (name, time) = (called(ui, burst.user), host.clock(burst.at));
-    let id = burst.burst;
-    let playing = use_memo(move || ui.view.read().replaying == Some(id));
     let length_words = burst.length_ms().map_or_else(|| t!("length-unknown"), length);
     let state = match (burst.end, burst.missed, burst.lacks) {
         (BurstEnd::Live, ..) => t!("burst-live"),
@@ -75,11 +69,10 @@ pub(super) fn BurstLine(room: RoomId, burst: Burst) -> Element {
         (BurstEnd::Ended | BurstEnd::Interrupted, _) if burst.missed => "item burst unheard",
         (BurstEnd::Ended | BurstEnd::Interrupted, _) => "item burst",
     };
-    let is_playing = *playing.read();
     rsx! {
         li { class,
             if burst.is_past() {
-                PlayButton { room, burst: burst.clone(), name: name.clone(), time: time.clone(), playing: is_playing }
+                {play_button(ui, host.clone(), room, burst, &name, &time, is_playing)}
             } else {
                 span { class: "burst-mark",
                     Icon {
@@ -98,19 +91,16 @@ pub(super) fn BurstLine(room: RoomId, burst: Burst) -> Element {
                     span { class: "small soft burst-state", "{state}" }
                 }
                 if is_playing {
-                    Player { room, burst }
+                    {player(ui, host.clone(), room, burst)}
                 } else if !burst.wave.is_empty() {
-                    Wave { bars: burst.wave }
+                    {wave(&burst.wave)}
                 }
             }
         }
     }
 }
 
-#[component]
-fn PlayButton(room: RoomId, burst: Burst, name: String, time: String, playing: bool) -> Element {
-    let mut ui = use_context::<Ui>();
-    let host = use_context::<Host>();
+fn play_button(mut ui: Ui, host: Host, room: RoomId, burst: &Burst, name: &str, time: &str, playing: bool) -> Element {
     let (id, frame_ms) = (burst.burst, burst.frame_ms);
     rsx! {
         button {
@@ -138,19 +128,17 @@ fn PlayButton(room: RoomId, burst: Burst, name: String, time: String, playing: b
 }
 
 /// Where it is, and how fast: a slider over the waveform, so that arrow keys go through it as well.
-#[component]
-fn Player(room: RoomId, burst: Burst) -> Element {
-    let mut ui = use_context::<Ui>();
-    let (seek, host) = (use_context::<Host>(), use_context::<Host>());
+fn player(mut ui: Ui, host: Host, room: RoomId, burst: &Burst) -> Element {
+    let seek = host.clone();
     let (id, frame_ms) = (burst.burst, burst.frame_ms);
     let whole = burst.length_ms().unwrap_or(0).max(1);
     let at = (*ui.position.read()).min(whole);
-    let speed = use_memo(move || ui.view.read().speed);
+    let speed = ui.view.peek().speed.words();
     rsx! {
         div { class: "player",
             div { class: "wave-seek",
                 if !burst.wave.is_empty() {
-                    Wave { bars: burst.wave }
+                    {wave(&burst.wave)}
                 }
                 input {
                     r#type: "range", min: "0", max: "{whole}", step: "100", value: "{at}", aria_label: t!("play-position"),
@@ -167,14 +155,17 @@ fn Player(room: RoomId, burst: Burst) -> Element {
             }
             span { class: "small soft player-at", {t!("play-position-of", at = length(at), whole = length(whole))} }
             button {
-                class: "button speed", r#type: "button", aria_label: t!("play-speed", speed = speed.read().words()),
+                class: "button speed", r#type: "button", aria_label: t!("play-speed", speed = speed),
                 onclick: move |_| {
                     let next = ui.view.peek().speed.next();
                     ui.view.write().speed = next;
-                    let ask = ui.view.peek().replay(room, id, frame_ms, *ui.position.peek());
+                    let at = *ui.position.peek();
+                    // Drawn anew at once, not with the next position.
+                    ui.position.set(at);
+                    let ask = ui.view.peek().replay(room, id, frame_ms, at);
                     host.ask(ask);
                 },
-                "{speed.read().words()}"
+                "{speed}"
             }
         }
     }

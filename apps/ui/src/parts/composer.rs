@@ -5,9 +5,10 @@ use holler_core::model::Role;
 use holler_core::units::ClientId;
 use holler_core::wire::limits::TEXT_CHARS_MAX;
 
+use super::item::quote;
 use super::{Icon, IconName};
 use crate::port::{Ask, Host};
-use crate::state::{Compose, Item, clock_ms};
+use crate::state::{Compose, clock_ms};
 use crate::{Ui, t};
 
 /// A line to write in.
@@ -15,30 +16,17 @@ use crate::{Ui, t};
 pub fn Composer() -> Element {
     let mut ui = use_context::<Ui>();
     let host = use_context::<Host>();
-    let mut draft = use_signal(String::new);
-    let may = use_memo(move || {
+    let mut draft = ui.draft;
+    let known = use_memo(move || {
         let view = ui.view.read();
-        view.room().is_some_and(|room| !room.gone && room.role.is_some_and(|role| role >= Role::Talker))
-    });
-    let compose = use_memo(move || ui.view.read().compose);
-    // What is to be changed stands in the line; what is answered, above it.
-    use_effect(move || {
-        let Some(Compose::Edit(target)) = *compose.read() else { return };
-        let view = ui.view.peek();
-        if let Some(Item::Text(text)) = view.room().and_then(|room| room.timeline.get(target)) {
-            draft.set(text.text.clone().unwrap_or_default());
-        }
-    });
-    let about = use_memo(move || {
-        let view = ui.view.read();
-        let (target, edit) = match view.compose? {
-            Compose::Reply(target) => (target, false),
-            Compose::Edit(target) => (target, true),
+        let Some(room) = view.room() else { return (false, None) };
+        let may = !room.gone && room.role.is_some_and(|role| role >= Role::Talker);
+        let about = match view.compose {
+            Some(Compose::Reply(target)) => Some(t!("compose-reply", quote = quote(&view, room, target))),
+            Some(Compose::Edit(_)) => Some(t!("compose-edit")),
+            None => None,
         };
-        let (user, text) = view.room()?.timeline.quote(target)?;
-        let text = text.unwrap_or_default();
-        let name = if view.me() == Some(user) { t!("you") } else { view.name(user) };
-        Some(if edit { t!("compose-edit") } else { t!("compose-reply", quote = t!("quote", name = name, text = text)) })
+        (may, about)
     });
     let mut leave = move || {
         if matches!(ui.view.peek().compose, Some(Compose::Edit(_))) {
@@ -74,12 +62,13 @@ pub fn Composer() -> Element {
         host.ask(Ask::Send { room, client_id, text, reply_to });
         draft.set(String::new());
     };
-    if !*may.read() {
+    let (may, about) = known.read().clone();
+    if !may {
         return rsx! {};
     }
     rsx! {
         form { class: "composer", onsubmit: submit,
-            if let Some(about) = about.read().clone() {
+            if let Some(about) = about {
                 div { class: "composer-about",
                     p { class: "small soft", dir: "auto", "{about}" }
                     button {

@@ -25,13 +25,13 @@ fn squares(svg: &str) -> Option<(u32, String)> {
 
 /// Making an invite, and the one that was made.
 #[component]
-pub fn Invite(invite: InviteView) -> Element {
+pub fn Invite() -> Element {
     let mut ui = use_context::<Ui>();
     let (host, copy) = (use_context::<Host>(), use_context::<Host>());
     let mut uses = use_signal(|| USES[0]);
     let mut days = use_signal(|| DAYS[1]);
-    let mut copied = use_signal(|| false);
-    let InviteView { room, busy, made } = invite;
+    let mut copied = use_signal(|| 0_u32);
+    let Some(InviteView { room, busy, made }) = ui.view.read().invite.clone() else { return rsx! {} };
     let make = move |event: FormEvent| {
         event.prevent_default();
         // Nobody gives more than they have, and who joins is to talk.
@@ -59,9 +59,9 @@ pub fn Invite(invite: InviteView) -> Element {
             if let Some(refused) = refused {
                 Banner { kind: BannerKind::Fault, text: t!("invite-not-made", reason = refused) }
             }
-            if let Some(Ok(made)) = made {
+            if let Some(Ok((link, code))) = made {
                 p { {t!("invite-made-hint")} }
-                if let Some((width, path)) = squares(&made.qr_svg) {
+                if let Some((width, path)) = squares(&code) {
                     svg {
                         class: "qr", view_box: "0 0 {width} {width}", role: "img", "aria-label": t!("invite-code"),
                         rect { class: "qr-ground", width: "{width}", height: "{width}" }
@@ -70,15 +70,15 @@ pub fn Invite(invite: InviteView) -> Element {
                 }
                 label { class: "field",
                     span { {t!("invite-link")} }
-                    input { r#type: "text", readonly: true, dir: "ltr", value: "{made.link}" }
+                    input { r#type: "text", readonly: true, dir: "ltr", value: "{link}" }
                 }
                 button {
                     class: "button primary", r#type: "button",
                     onclick: move |_| {
-                        copied.set(true);
-                        copy.ask(Ask::Copy(made.link.clone()));
+                        copied.set(1);
+                        copy.ask(Ask::Copy(link.clone()));
                     },
-                    if *copied.read() { {t!("invite-copied")} } else { {t!("invite-copy")} }
+                    if *copied.read() > 0 { {t!("invite-copied")} } else { {t!("invite-copy")} }
                 }
             } else {
                 form { class: "stack", onsubmit: make,

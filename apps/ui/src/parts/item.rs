@@ -4,10 +4,10 @@ use dioxus::prelude::*;
 use holler_core::model::Role;
 use holler_core::units::{ClientId, RoomId, Seq};
 
-use super::burst::BurstLine;
+use super::burst::burst_line;
 use super::{Icon, IconName};
 use crate::port::{Ask, Host};
-use crate::state::{Compose, Item, SeenHere, Taken, Text};
+use crate::state::{Compose, Item, RoomView, SeenHere, Taken, Text, View};
 use crate::{Ui, t};
 
 /// What somebody is called here.
@@ -16,13 +16,45 @@ pub(super) fn called(ui: Ui, user: holler_core::units::UserId) -> String {
     if view.me() == Some(user) { t!("you") } else { view.name(user) }
 }
 
+/// An item with what of the rest of the view it shows.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    pub(super) room: RoomId,
+    pub(super) item: Item,
+    /// What it answers, in words.
+    quote: Option<String>,
+    /// It is being played.
+    playing: bool,
+}
+
+impl Row {
+    pub(super) fn of(view: &View, room: &RoomView, item: Item) -> Self {
+        let (quote, playing) = match &item {
+            Item::Text(text) => (text.reply_to.map(|target| quote(view, room, target)), false),
+            Item::Burst(burst) => (None, view.replaying == Some(burst.burst)),
+            Item::Emergency { .. } | Item::Seen { .. } | Item::Gap { .. } => (None, false),
+        };
+        Self { room: room.id, item, quote, playing }
+    }
+}
+
+/// What an answer answers.
+pub(super) fn quote(view: &View, room: &RoomView, target: Seq) -> String {
+    let Some((user, text)) = room.timeline.quote(target) else { return t!("quote-earlier") };
+    let name = if view.me() == Some(user) { t!("you") } else { view.name(user) };
+    t!("quote", name = name, text = text.unwrap_or_else(|| t!("text-deleted")))
+}
+
 #[component]
-pub(super) fn Line(room: RoomId, item: Item) -> Element {
+pub(super) fn Line(row: Row) -> Element {
     let ui = use_context::<Ui>();
     let host = use_context::<Host>();
+    // Of a text: what can be done about it is shown, and whether it is to be taken back was asked.
+    let open = use_signal(|| 0_u32);
+    let Row { room, item, quote, playing } = row;
     match item {
-        Item::Text(text) => rsx! { TextLine { room, text } },
-        Item::Burst(burst) => rsx! { BurstLine { room, burst } },
+        Item::Text(text) => text_line(ui, host, open, room, text, quote),
+        Item::Burst(burst) => burst_line(ui, &host, room, &burst, playing),
         Item::Emergency { user, at, raised, .. } => {
             let (own, name, time) = (ui.view.peek().me() == Some(user), called(ui, user), host.clock(at));
             let words = match (raised, own) {
@@ -65,32 +97,15 @@ pub(super) fn Line(room: RoomId, item: Item) -> Element {
     }
 }
 
-/// What an answer answers.
-#[component]
-fn Quote(room: RoomId, target: Seq) -> Element {
-    let ui = use_context::<Ui>();
-    let quote = use_memo(move || {
-        let view = ui.view.read();
-        let quoted = view.rooms.get(&room).and_then(|room| room.timeline.quote(target));
-        quoted.map(|(user, text)| (if view.me() == Some(user) { t!("you") } else { view.name(user) }, text))
-    });
-    let words = match quote.read().clone() {
-        Some((name, Some(text))) => t!("quote", name = name, text = text),
-        Some((name, None)) => t!("quote", name = name, text = t!("text-deleted")),
-        None => t!("quote-earlier"),
-    };
-    rsx! {
-        p { class: "quote small soft", dir: "auto", "{words}" }
-    }
-}
-
-#[component]
-fn TextLine(room: RoomId, text: Text) -> Element {
-    let mut ui = use_context::<Ui>();
-    let host = use_context::<Host>();
-    let mut open = use_signal(|| false);
-    let mut sure = use_signal(|| false);
-    let Text { seq, user, at, text, edited, reply_to, changing, refused, reach, .. } = text;
+fn text_line(
+    mut ui: Ui,
+    host: Host,
+    mut open: Signal<u32>,
+    room: RoomId,
+    text: Text,
+    quote: Option<String>,
+) -> Element {
+    let Text { seq, user, at, text, edited, changing, refused, reach, .. } = text;
     let (name, time) = (called(ui, user), host.clock(at));
     let state = match (&refused, seq) {
         (Some(refused), None) => t!("text-refused", reason = refused.as_str()),
@@ -111,8 +126,9 @@ fn TextLine(room: RoomId, text: Text) -> Element {
         let mine = view.me() == Some(user);
         let room = view.rooms.get(&room);
         let may_write = room.is_some_and(|room| !room.gone && room.role.is_some_and(|role| role >= Role::Talker));
-        (may_write, mine, mine || room.is_some_and(crate::state::RoomView::may_delete_others))
+        (may_write, mine, mine || room.is_some_and(RoomView::may_delete_others))
     };
+    let words = text.clone().unwrap_or_default();
     let target = seq.filter(|_| may_write && text.is_some() && changing.is_none());
     rsx! {
         li { class: if seq.is_none() { "item text waiting" } else { "item text" },
@@ -124,8 +140,8 @@ fn TextLine(room: RoomId, text: Text) -> Element {
                         span { class: if refused.is_some() { "small wrong" } else { "small soft" }, "{state}" }
                     }
                 }
-                if let Some(target) = reply_to {
-                    Quote { room, target }
+                if let Some(quote) = quote {
+                    p { class: "quote small soft", dir: "auto", "{quote}" }
                 }
                 // Text is text: it is set as such, and nothing in it is ever taken for markup.
                 if let Some(text) = text {
@@ -133,12 +149,12 @@ fn TextLine(room: RoomId, text: Text) -> Element {
                 } else {
                     p { class: "item-text soft", {t!("text-deleted")} }
                 }
-                if *open.read() && let Some(target) = target {
+                if *open.read() > 0 && let Some(target) = target {
                     div { class: "actions",
                         button {
                             class: "button", r#type: "button",
                             onclick: move |_| {
-                                open.set(false);
+                                open.set(0);
                                 ui.view.write().compose = Some(Compose::Reply(target));
                             },
                             Icon { name: IconName::Reply }
@@ -148,7 +164,8 @@ fn TextLine(room: RoomId, text: Text) -> Element {
                             button {
                                 class: "button", r#type: "button",
                                 onclick: move |_| {
-                                    open.set(false);
+                                    open.set(0);
+                                    ui.draft.set(words.clone());
                                     ui.view.write().compose = Some(Compose::Edit(target));
                                 },
                                 Icon { name: IconName::Edit }
@@ -160,11 +177,10 @@ fn TextLine(room: RoomId, text: Text) -> Element {
                                 class: "button", r#type: "button",
                                 onclick: move |_| {
                                     // It can't be undone: one tap is not enough.
-                                    if !sure() {
-                                        return sure.set(true);
+                                    if *open.peek() < 2 {
+                                        return open.set(2);
                                     }
-                                    open.set(false);
-                                    sure.set(false);
+                                    open.set(0);
                                     let client_id = ClientId::from_bytes(host.random());
                                     if let Some(room) = ui.view.write().rooms.get_mut(&room) {
                                         room.change(target, client_id);
@@ -172,7 +188,7 @@ fn TextLine(room: RoomId, text: Text) -> Element {
                                     host.ask(Ask::Change { room, client_id, target, text: None });
                                 },
                                 Icon { name: IconName::Close }
-                                if *sure.read() { {t!("text-delete-sure")} } else { {t!("text-delete")} }
+                                if *open.read() == 2 { {t!("text-delete-sure")} } else { {t!("text-delete")} }
                             }
                         }
                     }
@@ -180,11 +196,11 @@ fn TextLine(room: RoomId, text: Text) -> Element {
             }
             if target.is_some() {
                 button {
-                    class: "icon-button more", r#type: "button", aria_expanded: "{open}",
+                    class: "icon-button more", r#type: "button", aria_expanded: if *open.read() > 0 { "true" } else { "false" },
                     aria_label: t!("text-actions", name = name, time = time),
                     onclick: move |_| {
-                        sure.set(false);
-                        open.toggle();
+                        let next = u32::from(*open.peek() == 0);
+                        open.set(next);
                     },
                     Icon { name: IconName::Dots }
                 }

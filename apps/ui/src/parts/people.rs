@@ -40,6 +40,7 @@ struct Known {
 #[component]
 pub fn People() -> Element {
     let mut ui = use_context::<Ui>();
+    let host = use_context::<Host>();
     let mut search = use_signal(String::new);
     let known = use_memo(move || {
         let view = ui.view.read();
@@ -94,19 +95,16 @@ pub fn People() -> Element {
                     }
                 }
             }
-            if let Some(found) = found {
-                if found.is_empty() {
+            if let Some(people) = found.or(people) {
+                if people.is_empty() {
                     p { class: "soft small pad", role: "status", {t!("people-none-found")} }
                 }
                 ul {
-                    for (user, name, class, words) in found {
-                        PersonRow { key: "{user}", user, name, class, words, own: me == Some(user), opening: opening == Some(user) }
-                    }
-                }
-            } else if let Some(people) = people {
-                ul {
-                    for (user, name, class, words) in people {
-                        PersonRow { key: "{user}", user, name, class, words, own: me == Some(user), opening: opening == Some(user) }
+                    for row in people {
+                        {
+                            let (own, opens) = (me == Some(row.0), opening == Some(row.0));
+                            person_row(ui, host.clone(), row, own, opens)
+                        }
                     }
                 }
                 if alone {
@@ -135,12 +133,9 @@ pub fn People() -> Element {
     }
 }
 
-#[component]
-fn PersonRow(user: UserId, name: String, class: &'static str, words: String, own: bool, opening: bool) -> Element {
-    let mut ui = use_context::<Ui>();
-    let host = use_context::<Host>();
+fn person_row(mut ui: Ui, host: Host, (user, name, class, words): Row, own: bool, opening: bool) -> Element {
     rsx! {
-        li { class: "person {class}",
+        li { key: "{user}", class: "person {class}",
             span { class: "mark {class}", "aria-hidden": "true" }
             span { class: "person-name", "{name}" }
             span { class: "person-state soft small", "{words}" }

@@ -23,7 +23,7 @@ pub fn Home() -> Element {
     let settings = use_memo(move || ui.view.read().settings_open);
     let quality = use_memo(move || ui.view.read().quality_open);
     let gone = use_memo(move || ui.view.read().room().is_some_and(|room| room.gone));
-    let invite = use_memo(move || ui.view.read().invite.clone());
+    let invite = use_memo(move || ui.view.read().invite.is_some());
     // A wide screen shows a room at once; on a phone the list comes first.
     let place =
         if open.read().is_some() || *settings.read() || *quality.read() { "home in-room" } else { "home in-list" };
@@ -45,13 +45,13 @@ pub fn Home() -> Element {
                         Gone {}
                     }
                     if *panel.read() == Panel::People && !*gone.read() {
-                        if let Some(invite) = invite.read().clone() {
-                            Invite { invite }
+                        if *invite.read() {
+                            Invite {}
                         } else {
                             People {}
                         }
                     } else {
-                        Timeline {}
+                        Timeline { key: "{open.read():?}" }
                         Composer {}
                     }
                 }

@@ -1,7 +1,6 @@
 //! What a person chose and is not done with: a speed, a text to answer or change, an invite to make.
 
 use holler_core::units::{RoomId, Seq};
-use holler_core::wire::rest::MadeInvite;
 
 /// How fast bursts of the past are played.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +60,6 @@ pub struct InviteView {
     pub room: RoomId,
     /// It is on its way.
     pub busy: bool,
-    /// The invite, or why there is none.
-    pub made: Option<Result<MadeInvite, String>>,
+    /// Its link and the drawing of its code, or why there is none.
+    pub made: Option<Result<(String, String), String>>,
 }

@@ -6,7 +6,7 @@
 //! Items are numbered once and for all, the older the lower, so that a screen that draws a part of them in [`CHUNK`]s keeps its place
 //! while older ones come in front.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use holler_core::engine::{HeardState, SendState};
 use holler_core::model::{Event, EventBody, Priority, Role};
@@ -20,6 +20,8 @@ pub const ITEMS_MAX: usize = 50_000;
 pub(super) const ITEMS_STEP: usize = 1_000;
 /// Items that are drawn, or not, together: few enough to be drawn within one frame, many enough to be worth measuring.
 pub const CHUNK: i64 = 24;
+/// Changes and ends that wait for what they name, which is on an older page.
+const LATE_MAX: usize = ITEMS_MAX;
 /// Characters of what is answered that are shown with the answer.
 const QUOTE_CHARS: usize = 80;
 
@@ -177,12 +179,15 @@ impl Item {
     }
 }
 
+/// How a burst ended: its frames, how, and whether some of it is still on its way.
+type End = (Option<u16>, BurstEnd, bool);
+
 /// What came of an event that is not here yet.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Late {
     /// New texts; `None`: taken back.
-    texts: BTreeMap<Seq, Option<String>>,
-    ends: BTreeMap<BurstId, (Option<u16>, BurstEnd, bool)>,
+    texts: Vec<(Seq, Option<String>)>,
+    ends: Vec<(BurstId, End)>,
 }
 
 /// What is here of a room.
@@ -193,8 +198,10 @@ pub struct Timeline {
     first: i64,
     /// One's own that are not in the log yet, in the order in which they were written and spoken.
     waiting: Vec<Item>,
-    bursts: BTreeMap<BurstId, Seq>,
-    missed: BTreeSet<Seq>,
+    /// Where the bursts are, in the order of their identifiers.
+    bursts: Vec<(BurstId, Seq)>,
+    /// In order.
+    missed: Vec<Seq>,
     last_ended: Option<(Seq, BurstId, FrameMs)>,
     late: Late,
     seen: u64,
@@ -268,7 +275,7 @@ impl Timeline {
 
     /// A burst that is here.
     pub fn burst(&self, wanted: BurstId) -> Option<&Burst> {
-        match self.get(*self.bursts.get(&wanted)?)? {
+        match self.get(self.place(wanted)?)? {
             Item::Burst(burst) => Some(burst),
             Item::Text(_) | Item::Emergency { .. } | Item::Seen { .. } | Item::Gap { .. } => None,
         }
@@ -298,8 +305,13 @@ impl Timeline {
         self.items.get(at).filter(|item| item.order() == (seq, 0)).map(|_| at)
     }
 
+    fn place(&self, burst: BurstId) -> Option<Seq> {
+        let at = self.bursts.binary_search_by_key(&burst, |(burst, _)| *burst).ok()?;
+        Some(self.bursts[at].1)
+    }
+
     fn burst_mut(&mut self, wanted: BurstId) -> Option<&mut Burst> {
-        let at = self.position(*self.bursts.get(&wanted)?)?;
+        let at = self.position(self.place(wanted)?)?;
         match &mut self.items[at] {
             Item::Burst(burst) => Some(burst),
             Item::Text(_) | Item::Emergency { .. } | Item::Seen { .. } | Item::Gap { .. } => None,
@@ -333,7 +345,7 @@ impl Timeline {
         }
         self.late = page.late;
         self.bursts.append(&mut page.bursts);
-        self.missed.append(&mut page.missed);
+        self.bursts.sort_unstable();
         self.last_ended = self.last_ended.or(page.last_ended);
         self.first -= i64::try_from(page.items.len()).unwrap_or(0);
         page.items.append(&mut self.items);
@@ -348,10 +360,8 @@ impl Timeline {
         }
         for item in self.items.drain(..ITEMS_STEP) {
             if let Item::Burst(burst) = item {
-                self.bursts.remove(&burst.burst);
-                if let Some(seq) = burst.seq {
-                    self.missed.remove(&seq);
-                }
+                self.bursts.retain(|(known, _)| *known != burst.burst);
+                self.missed.retain(|seq| burst.seq != Some(*seq));
             }
         }
         self.first += i64::try_from(ITEMS_STEP).unwrap_or(0);
@@ -417,7 +427,8 @@ impl Timeline {
                         true
                     }
                 });
-                self.bursts.insert(header.burst, seq);
+                let place = self.bursts.partition_point(|(burst, _)| *burst < header.burst);
+                self.bursts.insert(place, (header.burst, seq));
                 self.items.push_back(Item::Burst(Burst {
                     seq: Some(seq),
                     burst: header.burst,
@@ -461,19 +472,24 @@ impl Timeline {
                 found.text = text;
             }
             (found.changing, found.refused) = (None, None);
-        } else if self.late.texts.get(&target) != Some(&None) {
-            self.late.texts.insert(target, text);
-            if self.late.texts.len() > ITEMS_MAX {
-                self.late.texts.pop_first();
+        } else {
+            match self.late.texts.iter_mut().find(|(seq, _)| *seq == target) {
+                Some((_, known)) if known.is_none() => {}
+                Some((_, known)) => *known = text,
+                None => self.late.texts.push((target, text)),
+            }
+            if self.late.texts.len() > LATE_MAX {
+                self.late.texts.remove(0);
             }
         }
     }
 
     fn ended(&mut self, wanted: BurstId, frames: Option<u16>, end: BurstEnd, lacks: bool) {
-        let Some(seq) = self.bursts.get(&wanted).copied() else {
-            self.late.ends.insert(wanted, (frames, end, lacks));
-            if self.late.ends.len() > ITEMS_MAX {
-                self.late.ends.pop_first();
+        let Some(seq) = self.place(wanted) else {
+            self.late.ends.retain(|(known, _)| *known != wanted);
+            self.late.ends.push((wanted, (frames, end, lacks)));
+            if self.late.ends.len() > LATE_MAX {
+                self.late.ends.remove(0);
             }
             return;
         };
@@ -488,12 +504,14 @@ impl Timeline {
 
     /// How somebody's burst is heard here.
     pub(super) fn heard(&mut self, wanted: BurstId, state: HeardState) {
-        let Some(seq) = self.bursts.get(&wanted).copied() else { return };
+        let Some(seq) = self.place(wanted) else { return };
         let Some(burst) = self.burst_mut(wanted) else { return };
         match state {
             HeardState::Missed => {
                 burst.missed = true;
-                self.missed.insert(seq);
+                if let Err(at) = self.missed.binary_search(&seq) {
+                    self.missed.insert(at, seq);
+                }
             }
             HeardState::Playing { .. } | HeardState::Began { .. } => self.played(wanted, false),
             HeardState::Played { .. } => self.played(wanted, true),
@@ -507,7 +525,7 @@ impl Timeline {
             burst.missed = false;
             burst.heard |= to_its_end;
             if let Some(seq) = burst.seq {
-                self.missed.remove(&seq);
+                self.missed.retain(|missed| *missed != seq);
             }
         }
     }
@@ -539,7 +557,7 @@ impl Timeline {
 
     /// One's own burst did not go out: it waits, or is kept.
     pub(super) fn own_burst(&mut self, burst: Burst) {
-        if self.bursts.contains_key(&burst.burst) {
+        if self.place(burst.burst).is_some() {
             return;
         }
         for item in &mut self.waiting {

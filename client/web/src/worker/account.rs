@@ -1,7 +1,6 @@
 //! Who is signed in: signing in and out, fresh tokens, and what the directory of rooms and people holds.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use holler_core::engine::{Command, Input};
@@ -186,7 +185,7 @@ impl Shell {
     pub(super) async fn load(self: Rc<Self>) -> Result<(), RestError> {
         let fetched = async {
             let (me, rooms, roster) = (self.rest.me().await?, self.rest.rooms().await?, self.rest.roster().await?);
-            Ok::<_, RestError>((me.workspace_name, rooms, roster, self.rest.policy().await?.invites_by))
+            Ok::<_, RestError>((me.workspace_name, rooms, roster, self.rest.invites_by().await?))
         };
         let (workspace, rooms, roster, invites_by) = match fetched.await {
             Ok(fetched) => fetched,
@@ -224,14 +223,15 @@ impl Shell {
     /// Tells who came into the rooms that were known before, and who went.
     fn tell_members(&self, rooms: Vec<RosterRoom>) {
         let live = self.stayed.replace(true);
-        let now: BTreeMap<RoomId, BTreeSet<UserId>> = rooms
-            .into_iter()
-            .map(|room| (room.id, room.members.into_iter().map(|member| member.user).collect()))
-            .collect();
+        let ids = |room: RosterRoom| (room.id, room.members.into_iter().map(|member| member.user).collect());
+        let now: Vec<(RoomId, Vec<UserId>)> = rooms.into_iter().map(ids).collect();
         let before = self.members.replace(now.clone());
         for (room, members) in now {
-            let Some(known) = before.get(&room) else { continue };
-            let of = |a: &BTreeSet<UserId>, b: &BTreeSet<UserId>| a.difference(b).copied().collect::<Vec<_>>();
+            let Some((_, known)) = before.iter().find(|(known, _)| *known == room) else { continue };
+            // The server tells members in the order of their identifiers.
+            let of = |a: &[UserId], b: &[UserId]| {
+                a.iter().filter(|user| b.binary_search(user).is_err()).copied().collect::<Vec<_>>()
+            };
             let (joined, left) = (of(&members, known), of(known, &members));
             // So many at once are no news for a timeline.
             if (1..=JOINS_MAX).contains(&(joined.len() + left.len())) {

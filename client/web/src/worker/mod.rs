@@ -13,7 +13,7 @@ mod vault;
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
@@ -67,7 +67,7 @@ struct Shell {
     sound: Sound,
     follows: RefCell<BTreeSet<RoomId>>,
     /// Who was in which room when that was last fetched.
-    members: RefCell<BTreeMap<RoomId, BTreeSet<UserId>>>,
+    members: RefCell<Vec<(RoomId, Vec<UserId>)>>,
     /// The connection has held since then.
     stayed: Cell<bool>,
 }

@@ -5,14 +5,14 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use holler_core::engine::FetchError;
+use holler_core::model::InvitesBy;
 use holler_core::units::{BurstId, Cursor, DeviceId, FrameNo, RoomId, UserId};
 use holler_core::wire::frames;
-use holler_core::wire::policy::Policy;
 use holler_core::wire::presence::RoomPresence;
 use holler_core::wire::problem::{self, Problem};
 use holler_core::wire::rest::{
-    AcceptInvite, Device, EventPage, InviteOffer, LookInvite, MadeInvite, Me, NewInvite, Refresh, Room, Roster, SignIn,
-    Tokens, UseReset,
+    AcceptInvite, Device, EventPage, InviteOffer, LookInvite, Me, NewInvite, Refresh, Room, Roster, SignIn, Tokens,
+    UseReset,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -76,6 +76,19 @@ impl From<RestError> for FetchError {
     }
 }
 
+/// What is wanted of the policy.
+#[derive(serde::Deserialize)]
+struct OfPolicy {
+    invites_by: InvitesBy,
+}
+
+/// What is wanted of an invite that was made.
+#[derive(serde::Deserialize)]
+struct OfInvite {
+    link: String,
+    qr_svg: String,
+}
+
 /// The server's REST interface, with the access token in use.
 #[derive(Default)]
 pub(super) struct Rest {
@@ -129,16 +142,17 @@ impl Rest {
         decode(&self.call("GET", "roster", None).await?)
     }
 
-    pub(super) async fn policy(&self) -> Result<Policy, RestError> {
-        decode(&self.call("GET", "policy", None).await?)
+    pub(super) async fn invites_by(&self) -> Result<InvitesBy, RestError> {
+        decode::<OfPolicy>(&self.call("GET", "policy", None).await?).map(|policy| policy.invites_by)
     }
 
     pub(super) async fn direct(&self, user: UserId) -> Result<Room, RestError> {
         decode(&self.call("PUT", &format!("rooms/direct/{user}"), None).await?)
     }
 
-    pub(super) async fn invite(&self, invite: &NewInvite) -> Result<MadeInvite, RestError> {
-        decode(&self.call("POST", "invites", Some(encode(invite)?)).await?)
+    pub(super) async fn invite(&self, invite: &NewInvite) -> Result<(String, String), RestError> {
+        decode::<OfInvite>(&self.call("POST", "invites", Some(encode(invite)?)).await?)
+            .map(|made| (made.link, made.qr_svg))
     }
 
     pub(super) async fn devices(&self) -> Result<Vec<Device>, RestError> {
