@@ -139,4 +139,4 @@ fn random() -> Result<[u8; 16], Problem> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

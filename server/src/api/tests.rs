@@ -58,7 +58,8 @@ fn config(dir: &Path) -> Config {
     Config::load(&common, &flags, []).unwrap()
 }
 
-async fn app(dir: &Path) -> (App, zeroize::Zeroizing<String>) {
+/// What a server works with, in a folder, and the admin's password.
+pub(crate) async fn app(dir: &Path) -> (App, zeroize::Zeroizing<String>) {
     let config = config(dir);
     let ring = KeyRing::load_or_create(&config.keys, &config.data).unwrap();
     let store = Store::open(&config.data, ring, Arc::new(NoHooks)).unwrap();

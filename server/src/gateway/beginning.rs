@@ -88,3 +88,55 @@ pub(super) async fn authenticate(
     out.floor(encode(&welcome), None);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use holler_core::session::Next;
+    use holler_core::units::{Cursor, Epoch, FloorToken, Incarnation, RequestId, RoomId, Seq};
+    use holler_core::wire::rest::SignIn;
+    use holler_core::wire::socket::FloorState;
+
+    use super::*;
+    use crate::gateway::Frame;
+
+    /// A client counts what is subscribed from the welcome on: the home of a room that came with `auth` may answer before the
+    /// writer has sent anything.
+    #[tokio::test]
+    async fn what_was_subscribed_never_overtakes_the_welcome() {
+        let dir = tempfile::tempdir().unwrap();
+        let (app, password) = crate::api::tests::app(dir.path()).await;
+        let request = SignIn {
+            login: "admin".into(),
+            password: password.to_string(),
+            device_name: "desk".into(),
+            device: None,
+            earlier: None,
+        };
+        let tokens = app.auth.sign_in(request, IpAddr::V4(Ipv4Addr::LOCALHOST)).await.unwrap();
+        let out = Arc::new(Outgoing::new(app.clock));
+        let (mut inbound, mut session) = (Inbound::new(app.clock.now()), None);
+        let begun = authenticate(&app, &mut inbound, &mut session, &out, &tokens.access_token, None).await;
+        assert!(begun.is_ok());
+        let (room, head) =
+            (RoomId::from_bytes([1; 16]), Cursor { incarnation: Incarnation::from_bytes([2; 16]), seq: Seq(0) });
+        let subscribed = ServerMessage::Subscribed {
+            request: RequestId(1),
+            room,
+            role: holler_core::model::Role::Talker,
+            head,
+            first_seq: Seq(1),
+            epoch: Epoch(0),
+            floor: FloorState::Idle { token: FloorToken { term: 1, counter: 0 } },
+            emergencies: vec![],
+        };
+        out.follow(&subscribed, room, head, head);
+        let mut order = Vec::new();
+        while let Next::Item(Frame::Text(text)) = out.try_next().0 {
+            let message: serde_json::Value = serde_json::from_str(&text).unwrap();
+            order.push(message["type"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(order, ["welcome", "subscribed"]);
+    }
+}
