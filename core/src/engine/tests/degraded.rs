@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::PresenceState;
 use crate::units::RequestId;
-use crate::wire::limits::HEARTBEAT_IDLE_MAX;
+use crate::wire::limits::{HEARTBEAT_IDLE_MAX, SILENCE_MAX};
 use crate::wire::presence::{PersonPresence, PresenceCounts, RoomPresence};
 use crate::wire::problem::ProblemKind;
 
@@ -112,6 +112,19 @@ fn a_server_that_cant_tell_changes_is_asked_at_drawn_times_until_it_tells_them_a
     let seen = live(&mut bench, s(60));
     assert_eq!((feeds(&seen), asked(&seen, begin)), (vec![PresenceFeed::Live], vec![]));
     assert_eq!(bench.engine.presence(bench.now, id(7)).state, PresenceState::Solo, "the promise counts again");
+}
+
+/// A long promise of earlier does not outlive the word that changes can't be told any more.
+#[test]
+fn what_was_told_for_long_counts_for_a_short_time_only_once_changes_cant_be_told() {
+    let mut bench = watching();
+    let told = person(PresenceState::Available, SILENCE_MAX * 4);
+    bench.say(&ServerMessage::PresenceRoom { room: ROOM, people: vec![told] });
+    let begin = bench.now;
+    bench.say(&ServerMessage::PresenceDegraded { poll_ms: 10_000 });
+    let told = states(&live(&mut bench, SILENCE_MAX * 2), begin);
+    let [(PresenceState::Unknown, at)] = told[..] else { panic!("{told:?}") };
+    assert!((SILENCE_MAX..=SILENCE_MAX + ms(200)).contains(&at), "{at:?}");
 }
 
 #[test]
