@@ -78,14 +78,6 @@ pub enum EndRefused {
         /// As it was stated first.
         digest: BurstDigest,
     },
-    /// A frame above the stated last one has been received.
-    #[error("frame {highest} was received; the last frame can't be {last}")]
-    BelowHighest {
-        /// The highest frame that was received.
-        highest: FrameNo,
-        /// The last frame, as stated.
-        last: FrameNo,
-    },
     /// Every frame is there, but they are not those that the digest was computed over.
     #[error("all {last} frames were received, and their digest is {received}; the one stated is {stated}")]
     DigestDiffers {
@@ -115,7 +107,6 @@ impl From<EndRefused> for Problem {
             EndRefused::NotOwner => (ProblemKind::Forbidden, "burst"),
             EndRefused::Last(_) => (ProblemKind::OutOfBounds, "last"),
             EndRefused::Contradicts { .. } => (ProblemKind::Conflict, "burst"),
-            EndRefused::BelowHighest { .. } => (ProblemKind::Conflict, "last"),
             EndRefused::DigestDiffers { .. } => (ProblemKind::Conflict, "digest"),
         };
         Self::new(kind, refused.to_string()).field(field)
@@ -207,6 +198,9 @@ impl Assembly {
     }
 
     /// The sender ended the burst, perhaps not for the first time.
+    ///
+    /// A device that died while it spoke may remember less than it had sent: what it states must agree with what was received, and
+    /// what came beyond that belongs to the burst too, up to the first frame that is missing.
     pub fn end(&mut self, device: DeviceId, last: FrameNo, digest: BurstDigest) -> Result<Status, EndRefused> {
         self.state(device, last, digest, false)
     }
@@ -231,15 +225,15 @@ impl Assembly {
             return Err(EndRefused::Last(last));
         }
         match self.phase {
+            Phase::Complete { last: earlier, .. } if last < earlier && self.frames.digest(last) == Some(digest) => {
+                return Ok(Status { complete: true, missing: Vec::new() });
+            }
             Phase::Ended { last: earlier, digest: stated } | Phase::Complete { last: earlier, digest: stated }
                 if (earlier, stated) != (last, digest) =>
             {
                 return Err(EndRefused::Contradicts { last: earlier, digest: stated });
             }
             Phase::Live | Phase::Interrupted | Phase::Ended { .. } | Phase::Complete { .. } => {}
-        }
-        if let Some(highest) = self.frames.highest().filter(|highest| *highest > last) {
-            return Err(EndRefused::BelowHighest { highest, last });
         }
         let received = self.frames.digest(last);
         if let Some(received) = received.filter(|received| *received != digest) {
@@ -249,6 +243,10 @@ impl Assembly {
         if received.is_none() && asking && self.phase == Phase::Live {
             return Ok(Status { complete: false, missing });
         }
+        let (last, digest) = match self.phase {
+            Phase::Live | Phase::Interrupted if received.is_some() => self.as_received(last, digest),
+            Phase::Live | Phase::Interrupted | Phase::Ended { .. } | Phase::Complete { .. } => (last, digest),
+        };
         self.phase = match (self.phase, received) {
             (Phase::Live, _) => {
                 let missing = missing.clone();
@@ -260,6 +258,15 @@ impl Assembly {
             (Phase::Complete { .. }, _) => self.phase,
         };
         Ok(Status { complete: received.is_some(), missing })
+    }
+
+    /// The end of a burst of which everything up to `last` is there: that of what was received without a gap.
+    fn as_received(&self, last: FrameNo, digest: BurstDigest) -> (FrameNo, BurstDigest) {
+        let mut end = last;
+        while self.frames.frame(FrameNo(end.0 + 1)).is_some() {
+            end.0 += 1;
+        }
+        if end == last { (last, digest) } else { (end, self.frames.digest(end).unwrap_or(digest)) }
     }
 
     /// The sender's link died before its `burst.end` came. Changes nothing where the burst has ended.

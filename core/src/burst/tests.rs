@@ -334,9 +334,6 @@ fn an_end_that_contradicts_is_refused_and_changes_nothing() {
     }
     let (_, other) = ended(3);
     let (last, digest) = ended(5);
-    let highest = FrameNo(4);
-    let below = EndRefused::BelowHighest { highest, last: FrameNo(3) };
-    assert_eq!(server.end(OWNER, FrameNo(3), other), Err(below));
     assert_eq!(server.end(OWNER, FrameNo(0), digest), Err(EndRefused::Last(FrameNo(0))));
     let above = FrameNo(FRAMES_PER_BURST_MAX + 1);
     assert_eq!(server.end(OWNER, above, digest), Err(EndRefused::Last(above)));
@@ -353,6 +350,38 @@ fn an_end_that_contradicts_is_refused_and_changes_nothing() {
     let beyond = FrameRefused::BeyondEnd { last, found: FrameNo(6) };
     assert_eq!(server.insert(OWNER, FrameNo(6), payload(6)), Err(beyond));
     assert_eq!(appends(&mut server).len(), 1);
+}
+
+/// What was sent last may not have reached the disk of a device that died.
+#[test]
+fn a_device_that_forgot_what_it_sent_last_ends_the_burst_with_what_was_received() {
+    let (last, digest) = ended(3);
+    for interrupted in [false, true] {
+        let mut server = Assembly::new(BURST, OWNER);
+        for n in [1, 2, 3, 4, 5, 7] {
+            server.insert(OWNER, FrameNo(n), payload(n)).unwrap();
+        }
+        if interrupted {
+            server.interrupt();
+        }
+        let complete = Ok(Status { complete: true, missing: vec![] });
+        assert_eq!(server.end(OWNER, last, digest), complete);
+        let (whole, over) = ended(5);
+        assert_eq!(server.phase(), Phase::Complete { last: whole, digest: over });
+        let told = appends(&mut server);
+        let expected = if interrupted {
+            EventBody::BurstCompleted { burst: BURST, last: whole, digest: over }
+        } else {
+            EventBody::BurstCommitted { burst: BURST, last: whole, digest: over, missing: vec![] }
+        };
+        assert_eq!(told.last(), Some(&expected));
+        // Its answer may be lost, and storage asked instead of memory.
+        let mut again = Assembly::restore(BURST, OWNER, server.frames().clone(), server.phase());
+        assert_eq!(again.end(OWNER, last, digest), complete);
+        let (_, other) = ended(2);
+        assert_eq!(again.end(OWNER, last, other), Err(EndRefused::Contradicts { last: whole, digest: over }));
+        assert!(appends(&mut again).is_empty());
+    }
 }
 
 #[test]

@@ -342,9 +342,9 @@ impl Engine {
             Input::Restore(Restored::Send { room, client_id, body }) => {
                 self.sends.send(&mut cx, room, client_id, body, true);
             }
-            Input::Restore(Restored::Burst { room, header, priority, spoken, placed, last, digest }) => {
+            Input::Restore(Restored::Burst { room, header, priority, spoken, placed, delivered, last, digest }) => {
                 self.rooms.follow_to_talk(&mut cx, room);
-                let earlier = Earlier { room, header, priority, spoken, placed, last, digest };
+                let earlier = Earlier { room, header, priority, spoken, placed, delivered, last, digest };
                 self.talk.restore(&mut cx, &self.rooms, &earlier);
             }
             Input::Restore(Restored::Receipts { room, read, heard }) => {

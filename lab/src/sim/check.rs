@@ -387,13 +387,14 @@ impl World<'_> {
             for (burst, said) in client.said.iter().filter(|(_, said)| said.done == Some("delivered")) {
                 let row = self.server.disk.state.get(&said.room).and_then(|state| state.bursts.get(burst));
                 let Some(row) = row else {
-                    // A log that was set back gets it again, from whoever could keep it.
-                    if self.era == 0 || client.local.frames(*burst) == said.frames {
+                    // A log that was set back gets it again, from whoever could keep it, and that it was delivered.
+                    let local = &client.local;
+                    if self.era == 0 || local.frames(*burst) == said.frames && local.keeps_delivered(*burst) {
                         observer.violation("burst lost", format!("{burst} of client {at} was delivered and is gone"));
                     }
                     continue;
                 };
-                if !row.facts.complete || !row.frames.values().eq(&said.frames) {
+                if !row.facts.complete || !said.is(row.frames.values()) {
                     if self.era == 0 {
                         let detail = format!(
                             "{burst} of client {at}: {} of {} frames, complete: {}",
@@ -411,7 +412,7 @@ impl World<'_> {
                         continue;
                     }
                     match observer.heard.get(&(listener, other.life, *burst)) {
-                        Some(frames) if frames == &said.frames => {}
+                        Some(frames) if said.is(frames.iter()) => {}
                         Some(frames) => {
                             let detail = format!("{burst}: client {listener} has {} other frames", frames.len());
                             observer.violation("burst altered", detail);

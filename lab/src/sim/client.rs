@@ -162,6 +162,7 @@ impl Rows {
                 priority: burst.priority,
                 spoken: Spoken::Ago(now.since(burst.begun)),
                 placed: burst.placed && other_than.is_none(),
+                delivered: other_than.is_some(),
                 last,
                 digest,
             };
@@ -265,6 +266,11 @@ impl Local {
         row.map_or_else(Vec::new, |row| contiguous(&row.frames))
     }
 
+    /// Whether it is kept that a burst was delivered, so that a log which was set back is offered it.
+    pub(super) fn keeps_delivered(&self, burst: BurstId) -> bool {
+        self.durable.bursts.iter().any(|row| row.header.burst == burst && row.delivered_in.is_some())
+    }
+
     /// Whether a receipt is kept, and so is told after a crash.
     pub(super) fn keeps_heard(&self, room: RoomId, burst: BurstId) -> bool {
         self.durable.heard.contains(&(room, burst))
@@ -360,6 +366,13 @@ pub(super) struct Said {
     /// The client died before everything said was on its disk.
     pub(super) shortened: bool,
     pub(super) begun: Mono,
+}
+
+impl Said {
+    /// Whether these frames are what was said; after a crash, what was kept and what had been sent beyond it.
+    pub(super) fn is<'a>(&self, mut found: impl Iterator<Item = &'a Bytes>) -> bool {
+        self.frames.iter().all(|frame| found.next() == Some(frame)) && (self.shortened || found.next().is_none())
+    }
 }
 
 /// A person and their client.

@@ -368,13 +368,13 @@ impl Disk {
         if let Some(before) = self.before.take() {
             self.state = before;
         }
-        if let Some(found) = self.limbo.take() {
+        let limbo = self.limbo.take();
+        let syncing = self.syncing.take().filter(|_| coin && self.health == Health::Good);
+        // What reaches the disk now was written over what an earlier sync had left there.
+        if let Some(found) = limbo.filter(|_| syncing.is_none()) {
             self.state = found;
         }
-        if let Some(group) = self.syncing.take()
-            && coin
-            && self.health == Health::Good
-        {
+        if let Some(group) = syncing {
             for (room, prepared, _) in &group.batches {
                 self.apply(*room, prepared);
             }

@@ -197,11 +197,11 @@ impl World<'_> {
                 Restored::Send { .. } | Restored::Receipts { .. } => None,
             })
             .collect();
-        for (burst, said) in one.said.iter_mut().filter(|(_, said)| said.done.is_none()) {
+        for (burst, said) in one.said.iter_mut().filter(|(_, said)| matches!(said.done, None | Some("kept"))) {
             let kept = local.frames(*burst);
-            said.shortened = kept.len() < said.frames.len() || !restored.contains(burst);
+            said.shortened |= kept.len() < said.frames.len() || !restored.contains(burst);
             said.frames = kept;
-            if !restored.contains(burst) {
+            if said.done.is_none() && !restored.contains(burst) {
                 said.done = Some("lost with the client");
             }
         }

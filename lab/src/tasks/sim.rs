@@ -16,6 +16,9 @@ use crate::sim::{self, Outcome, Plan, Tally, Violation};
 /// Failing seeds that are shown; the rest is counted.
 const SHOWN_MAX: usize = 5;
 
+/// Failing seeds that are named.
+const LISTED_MAX: usize = 100;
+
 /// What `sim` takes.
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -126,6 +129,10 @@ fn many(options: &Options) -> bool {
     }
     for (kind, (count, seed)) in &kinds {
         say(&format!("{kind}: {count} seeds, first {seed}"));
+    }
+    if failed.len() > SHOWN_MAX {
+        let seeds: Vec<String> = failed.keys().take(LISTED_MAX).map(ToString::to_string).collect();
+        say(&format!("the first {} of {} seeds: {}", seeds.len(), failed.len(), seeds.join(" ")));
     }
     let runs = options.seeds;
     let rate = f64::from(u32::try_from(runs).unwrap_or(u32::MAX)) / took;

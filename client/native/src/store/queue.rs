@@ -256,8 +256,9 @@ impl Inner {
             };
             let Some((last, digest)) = end else { continue };
             let (room, spoken) = (row.room, row.spoken);
-            let placed = row.placed && other_than.is_none();
-            found.push((row.ord, Restored::Burst { room, header, priority, spoken, placed, last, digest }));
+            let delivered = other_than.is_some();
+            let placed = row.placed && !delivered;
+            found.push((row.ord, Restored::Burst { room, header, priority, spoken, placed, delivered, last, digest }));
         }
         found.sort_by_key(|(ord, _)| *ord);
         Ok(found.into_iter().map(|(_, restored)| restored).collect())

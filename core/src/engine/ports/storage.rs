@@ -135,6 +135,8 @@ pub enum Restored {
         /// Whether the server's log has its `burst.started`, as far as is known here; `false` after
         /// [`Output::Reoffer`](super::Output::Reoffer).
         placed: bool,
+        /// Whether another history of the log had all of it: most likely this one has it too, and nothing of it need be read.
+        delivered: bool,
         /// Its last frame.
         last: FrameNo,
         /// Over all its frames.

@@ -118,6 +118,8 @@ pub(super) struct Burst {
     pub(super) given_up: bool,
     /// Whether its frames are here; otherwise the local store has them.
     pub(super) loaded: bool,
+    /// It may be offered before its frames are read.
+    pub(super) offered_unread: bool,
     /// In which lane its repair goes.
     pub(super) lane: Lane,
     /// The frame to send live next, counted from 0.
@@ -147,6 +149,7 @@ impl Burst {
             denied: false,
             given_up: false,
             loaded: true,
+            offered_unread: false,
             lane: Lane::Repair,
             next: 0,
             pace_at: now,

@@ -37,6 +37,7 @@ pub(in crate::engine) struct Earlier {
     pub(in crate::engine) priority: Priority,
     pub(in crate::engine) spoken: Spoken,
     pub(in crate::engine) placed: bool,
+    pub(in crate::engine) delivered: bool,
     pub(in crate::engine) last: FrameNo,
     pub(in crate::engine) digest: BurstDigest,
 }
@@ -44,7 +45,7 @@ pub(in crate::engine) struct Earlier {
 impl Talk {
     /// A burst that was spoken in an earlier run, or that a restored log may lack.
     pub(in crate::engine) fn restore(&mut self, cx: &mut Cx<'_>, rooms: &Rooms, earlier: &Earlier) {
-        let Earlier { room, header, priority, spoken, placed, last, digest } = *earlier;
+        let Earlier { room, header, priority, spoken, placed, delivered, last, digest } = *earlier;
         if self.position(header.burst).is_some() || self.bursts.len() >= super::BURSTS_MAX {
             return;
         }
@@ -55,6 +56,7 @@ impl Talk {
         burst.ever_asked = true;
         burst.floor = Floor::Over;
         burst.loaded = false;
+        burst.offered_unread = delivered;
         burst.lane = Lane::Bulk;
         burst.capture = Capture::Ended { at: Mono::default(), last, digest };
         if placed {
@@ -142,7 +144,7 @@ impl Talk {
                 } else {
                     open += 1;
                     let burst = &mut self.bursts[at];
-                    if burst.loaded {
+                    if burst.loaded || burst.offered_unread {
                         burst.send_offer(cx);
                     } else {
                         burst.delivery = Delivery::Loading { todo: VecDeque::new() };

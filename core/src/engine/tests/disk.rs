@@ -101,8 +101,9 @@ impl Disk {
                 }
                 let (last, digest) = own.end.or_else(|| recording.end())?;
                 let (room, header, priority) = (own.room, own.header, own.priority);
-                let (spoken, placed) = (Spoken::Ago(now.since(own.begun)), own.placed && other_than.is_none());
-                Some(Restored::Burst { room, header, priority, spoken, placed, last, digest })
+                let (spoken, delivered) = (Spoken::Ago(now.since(own.begun)), other_than.is_some());
+                let placed = own.placed && !delivered;
+                Some(Restored::Burst { room, header, priority, spoken, placed, delivered, last, digest })
             }
             Kept::Text { .. } | Kept::Burst(_) => None,
         });

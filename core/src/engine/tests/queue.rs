@@ -180,6 +180,10 @@ fn what_a_restored_backup_lacks_is_offered_again_in_its_order_and_once() {
 }
 
 fn restored(bench: &mut Bench, n: u8, frames: u16) {
+    restored_as(bench, n, frames, false);
+}
+
+fn restored_as(bench: &mut Bench, n: u8, frames: u16, delivered: bool) {
     let mut recording = crate::burst::Recording::new();
     for number in 1..=frames {
         recording.push(payload(burst(n), number)).expect("bounded");
@@ -194,7 +198,7 @@ fn restored(bench: &mut Bench, n: u8, frames: u16) {
     };
     let spoken = Spoken::Server(ServerTime { at: UnixMs(1_000_000), uncertainty_ms: 200 });
     let priority = crate::model::Priority::Normal;
-    let burst = Restored::Burst { room: id(3), header, priority, spoken, placed: false, last, digest };
+    let burst = Restored::Burst { room: id(3), header, priority, spoken, placed: false, delivered, last, digest };
     bench.input(Input::Restore(burst));
 }
 
@@ -248,6 +252,32 @@ fn a_burst_of_before_a_restart_of_the_device_has_its_age_by_the_servers_clock() 
     });
     // 7,200 s and half of the 100 ms round trip; off by that half, 1 ms, and what it was off by then.
     assert_eq!(age, Some((7_200_050, Some(251))));
+}
+
+/// After a backup was restored, most of what is offered again is there: nothing is read for it, and a copy that the disk lost is no
+/// trouble before it is needed.
+#[test]
+fn a_burst_that_was_delivered_is_offered_again_before_its_frames_are_read() {
+    for lacks in [false, true] {
+        let mut bench = Bench::up();
+        restored_as(&mut bench, 1, 3, true);
+        subscribed(&mut bench);
+        let load = Output::LoadBurst { burst: burst(1) };
+        let outputs = bench.take();
+        assert!(!outputs.contains(&load), "{outputs:?}");
+        let missing = if lacks { vec![crate::model::FrameRange { from: FrameNo(2), to: FrameNo(2) }] } else { vec![] };
+        let (room, incarnation, complete) = (id(3), id(9), !lacks);
+        bench.say(&ServerMessage::BurstStatus { room, burst: burst(1), incarnation, complete, missing });
+        let outputs = bench.take();
+        let delivered =
+            |output: &Output| matches!(output, Output::Notice(Notice::Talk { state: TalkState::Delivered, .. }));
+        assert_eq!((outputs.contains(&load), outputs.iter().any(delivered)), (lacks, !lacks), "{outputs:?}");
+        if lacks {
+            bench.input(Input::BurstLoaded { burst: burst(1), frames: Ok(vec![payload(burst(1), 1)]) });
+            let fault = |output: &Output| matches!(output, Output::Notice(Notice::Fault { .. }));
+            assert!(bench.take().iter().any(fault), "now it matters, and is said");
+        }
+    }
 }
 
 #[test]
