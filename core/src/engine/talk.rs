@@ -309,15 +309,16 @@ impl Talk {
         }
         let Some(at) = id.and_then(|id| self.position(id)) else { return false };
         let burst = &mut self.bursts[at];
-        if request.is_some() && !matches!(burst.delivery, Delivery::Offered { .. }) {
-            // Of a request that has become pointless.
+        let offered = matches!(burst.delivery, Delivery::Offered { .. });
+        let waits = matches!(burst.delivery, Delivery::Waiting { .. } | Delivery::Loading { .. });
+        if request.is_some() && !offered || request.is_none() && (offered || waits) {
+            // Of a request that has become pointless: an offer bears a number, and a `burst.end` before it does not.
             return true;
         }
         if !matches!(burst.capture, Capture::Ended { .. }) {
             return true;
         }
         let later = problem.is_passing() || problem.is(ProblemKind::Internal);
-        let offered = matches!(burst.delivery, Delivery::Offered { .. } | Delivery::Waiting { .. });
         if later && offered {
             let wait = problem.retry_after_s.map_or(PUT_OFF_WAIT, |s| Duration::from_secs(u64::from(s)));
             burst.delivery = Delivery::Waiting { not_before: Some(cx.now + wait + cx.chance.spread(PUT_OFF_WAIT)) };

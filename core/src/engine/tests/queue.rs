@@ -180,10 +180,10 @@ fn what_a_restored_backup_lacks_is_offered_again_in_its_order_and_once() {
 }
 
 fn restored(bench: &mut Bench, n: u8, frames: u16) {
-    restored_as(bench, n, frames, false);
+    restored_as(bench, n, frames, false, false);
 }
 
-fn restored_as(bench: &mut Bench, n: u8, frames: u16, delivered: bool) {
+fn restored_as(bench: &mut Bench, n: u8, frames: u16, placed: bool, delivered: bool) {
     let mut recording = crate::burst::Recording::new();
     for number in 1..=frames {
         recording.push(payload(burst(n), number)).expect("bounded");
@@ -198,8 +198,12 @@ fn restored_as(bench: &mut Bench, n: u8, frames: u16, delivered: bool) {
     };
     let spoken = Spoken::Server(ServerTime { at: UnixMs(1_000_000), uncertainty_ms: 200 });
     let priority = crate::model::Priority::Normal;
-    let burst = Restored::Burst { room: id(3), header, priority, spoken, placed: false, delivered, last, digest };
+    let burst = Restored::Burst { room: id(3), header, priority, spoken, placed, delivered, last, digest };
     bench.input(Input::Restore(burst));
+}
+
+fn offers(sent: Vec<ClientMessage>) -> Vec<ClientMessage> {
+    sent.into_iter().filter(|m| matches!(m, ClientMessage::BurstOffer { .. })).collect()
 }
 
 fn subscribed(bench: &mut Bench) {
@@ -260,7 +264,7 @@ fn a_burst_of_before_a_restart_of_the_device_has_its_age_by_the_servers_clock() 
 fn a_burst_that_was_delivered_is_offered_again_before_its_frames_are_read() {
     for lacks in [false, true] {
         let mut bench = Bench::up();
-        restored_as(&mut bench, 1, 3, true);
+        restored_as(&mut bench, 1, 3, false, true);
         subscribed(&mut bench);
         let load = Output::LoadBurst { burst: burst(1) };
         let outputs = bench.take();
@@ -278,6 +282,34 @@ fn a_burst_that_was_delivered_is_offered_again_before_its_frames_are_read() {
             assert!(bench.take().iter().any(fault), "now it matters, and is said");
         }
     }
+}
+
+/// Over a slow link `burst.end` is asked twice, and both answers come when the log turned out to be another.
+#[test]
+fn a_late_answer_to_what_was_asked_before_the_offer_is_not_the_offers() {
+    let mut bench = Bench::up();
+    restored_as(&mut bench, 1, 3, true, false);
+    subscribed(&mut bench);
+    bench.take();
+    let missing = || ServerMessage::Refused {
+        room: id(3),
+        client_id: None,
+        request: None,
+        burst: Some(burst(1)),
+        problem: Problem::new(ProblemKind::NotFound, "the room's log has no burst of this name"),
+    };
+    bench.say(&missing());
+    let frames = (1..=3).map(|number| payload(burst(1), number)).collect();
+    bench.input(Input::BurstLoaded { burst: burst(1), frames: Ok(frames) });
+    assert_eq!(offers(bench.sent()).len(), 1, "it is brought");
+    bench.say(&missing());
+    let outputs = bench.take();
+    assert!(!outputs.contains(&Output::Store(Store::BurstHeld { burst: burst(1) })), "{outputs:?}");
+    let (room, incarnation, complete) = (id(3), id(9), true);
+    bench.say(&ServerMessage::BurstStatus { room, burst: burst(1), incarnation, complete, missing: vec![] });
+    let delivered =
+        |output: &Output| matches!(output, Output::Notice(Notice::Talk { state: TalkState::Delivered, .. }));
+    assert!(bench.take().iter().any(delivered));
 }
 
 #[test]
@@ -358,9 +390,6 @@ fn an_offer_that_is_refused_for_now_waits_and_one_that_is_refused_for_good_stays
         bench.take();
         let frames = (1..=3).map(|number| payload(burst(1), number)).collect();
         bench.input(Input::BurstLoaded { burst: burst(1), frames: Ok(frames) });
-        let offers = |sent: Vec<ClientMessage>| {
-            sent.into_iter().filter(|m| matches!(m, ClientMessage::BurstOffer { .. })).collect::<Vec<_>>()
-        };
         let request = offers(bench.sent())[0].request();
         let mut problem = Problem::new(kind, "refused");
         problem.retry_after_s = Some(20);
