@@ -1,6 +1,6 @@
 //! A log in pages, its chunks, and what is not of the log.
 
-use holler_core::model::{BurstDigest, BurstHeader, Codec};
+use holler_core::model::{BurstDigest, BurstHeader, Codec, Priority};
 use holler_core::units::{Bitrate, DeviceId, Epoch, FrameNo, RoomId, UnixMs};
 
 use super::*;
