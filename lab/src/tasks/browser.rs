@@ -493,7 +493,30 @@ impl Round<'_> {
         if shown["text"] != markup {
             self.faults.push(format!("a text was shown as {}", shown["text"]));
         }
-        self.shoot("messages")
+        self.answered_changed_and_taken_back()
+    }
+
+    /// A text is answered, the answer changed, and taken back once that was asked twice.
+    fn answered_changed_and_taken_back(&mut self) -> Result<()> {
+        let last = ".items > .chunk:last-of-type > :last-child";
+        let more = json!({"do": "click", "selector": format!("{last} .more")});
+        let action = |n: usize| json!({"do": "click", "selector": format!(".actions .button:nth-child({n})")});
+        self.ask(&more)?;
+        self.ask(&action(1))?;
+        self.ask(&json!({"do": "send", "text": "understood"})).context("an answer is sent and acked")?;
+        self.ask(&json!({"do": "wait-for", "words": "You: <img"}))
+            .context("what is answered stands with the answer")?;
+        self.ask(&more)?;
+        self.shoot("messages")?;
+        self.look_over("what can be done about a text")?;
+        self.ask(&action(2))?;
+        self.ask(&json!({"do": "send", "text": "understood, over"})).context("a change is sent")?;
+        self.ask(&json!({"do": "wait-for", "words": "Changed"})).context("a change is shown as one")?;
+        self.ask(&more)?;
+        self.ask(&action(3))?;
+        self.ask(&action(3))?;
+        self.ask(&json!({"do": "wait-for", "words": "Taken back"})).context("a text is taken back")?;
+        Ok(())
     }
 
     fn space_bar_and_blur(&mut self) -> Result<()> {
