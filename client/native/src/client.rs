@@ -81,7 +81,7 @@ pub struct Client {
     rest: Rest,
     store: Store,
     profile: Profile,
-    _driver: AbortOnDropHandle<()>,
+    driver: AbortOnDropHandle<()>,
     _watch: AbortOnDropHandle<()>,
 }
 
@@ -145,7 +145,7 @@ impl Client {
         let watched = Arc::clone(&shared);
         let watch = tokio::spawn(watch::network(move || watched.input(Input::NetworkUp)));
         let watch = AbortOnDropHandle::new(watch);
-        Ok((Self { shared, rest, store: store.clone(), profile, _driver: driver, _watch: watch }, told))
+        Ok((Self { shared, rest, store: store.clone(), profile, driver, _watch: watch }, told))
     }
 
     /// Who is signed in.
@@ -265,7 +265,16 @@ impl Client {
         // What was said last, and the socket's close, go out while the driver still runs.
         self.shared.sockets.close();
         let _ = tokio::time::timeout(STOP_WAIT, self.shared.sockets.wait()).await;
-        let store = self.store.clone();
+        // It may have been busy, or waited for somebody to take what it told: what it did not come to is kept here.
+        self.driver.abort();
+        let Self { shared, store, driver, .. } = self;
+        let _ = driver.await;
+        let rest = core::iter::from_fn(|| shared.engine().poll_output());
+        rest.for_each(|output| {
+            if let Output::Store(change) = output {
+                store.change(change);
+            }
+        });
         // An error means that the thread is gone, and with it what it could have written.
         let _ = tokio::task::spawn_blocking(move || store.flush()).await;
     }
@@ -519,5 +528,51 @@ impl Driver {
                 }
             });
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holler_core::model::BurstHeader;
+    use holler_core::units::DeviceId;
+
+    use super::*;
+    use crate::store::Unlock;
+
+    struct Silent;
+
+    impl Sound for Silent {
+        fn start_capture(&mut self, _: &BurstHeader, _: Arc<dyn Recorded>) {}
+        fn stop_capture(&mut self, _: BurstId) {}
+        fn start_playback(&mut self, _: &ToPlay, _: Arc<dyn Plays>) {}
+        fn wake(&mut self) {}
+        fn stop_playback(&mut self, _: BurstId) {}
+    }
+
+    /// On one thread, with more to do than the driver does at a stretch: it is in the middle of it when the client stops.
+    #[tokio::test]
+    async fn what_was_written_is_on_disk_when_the_client_has_stopped_however_busy_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &Unlock::passphrase("only in tests".into()), |_| {}).unwrap();
+        let profile = Profile {
+            // Nobody is there.
+            server: "https://localhost:1/".into(),
+            ca: None,
+            login: "ada".into(),
+            user: UserId::from_bytes([1; 16]),
+            device: DeviceId::from_bytes([2; 16]),
+            access_token: String::new(),
+            access_until_ms: 0,
+            refresh_token: String::new(),
+        };
+        store.set_profile(Some(&profile)).unwrap();
+        let (client, _told) = Client::start(&store, Silent, false).unwrap();
+        let room = RoomId::from_bytes([3; 16]);
+        for n in 0..holler_core::engine::SENDS_WAITING_MAX {
+            client.send(room, EventBody::MessagePosted { text: format!("text {n}"), reply_to: None }).unwrap();
+        }
+        client.stop().await;
+        assert_eq!(store.unfinished().unwrap().len(), holler_core::engine::SENDS_WAITING_MAX);
+        assert!(store.lock_queue().unwrap().is_some(), "another client may deliver it now");
     }
 }
