@@ -257,7 +257,7 @@ impl Observer {
                 }
                 _ => {}
             },
-            Notice::Fault { detail } => {
+            Notice::Fault { detail } if !client.local.lacks => {
                 self.violation("fault", format!("client {at}: {detail}"));
             }
             _ => {}

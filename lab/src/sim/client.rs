@@ -189,6 +189,8 @@ pub(super) struct Local {
     waiting: Vec<(Mono, Store)>,
     syncing: Option<Vec<(Mono, Store)>>,
     pub(super) full: bool,
+    /// Something was not kept: what is missing later is no wonder, and is said.
+    pub(super) lacks: bool,
 }
 
 impl Local {
@@ -209,6 +211,7 @@ impl Local {
     pub(super) fn synced(&mut self) -> usize {
         let changes = self.syncing.take().unwrap_or_default();
         if self.full {
+            self.lacks |= !changes.is_empty();
             return changes.len();
         }
         for (at, change) in changes {
