@@ -70,10 +70,10 @@ pub(super) fn run(options: &Options) -> Result<bool> {
     let server = Server::start(&programs, scratch.path())?;
     server.add_user(NATIVE, ROOM)?;
     server.add_user(WEB, ROOM)?;
-    let said = fixture("speech-a.wav")?;
+    let said = wav::read(&programs::fixture("speech-a.wav"))?;
     let microphone = scratch.path().join("microphone.wav");
     let silence = |ms: usize| vec![0.0; RATE_HZ / 1_000 * ms];
-    write_wav(&microphone, &[silence(LEAD_MS), said.clone(), silence(TAIL_MS)].concat())?;
+    wav::write(&microphone, &[silence(LEAD_MS), said.clone(), silence(TAIL_MS)].concat())?;
 
     let browser = |name: &str| {
         let home = scratch.path().join(name);
@@ -259,7 +259,7 @@ impl Round<'_> {
         self.ask(&json!({"do": "listen"}))?;
         self.ask(&json!({"do": "click", "selector": ".item.burst:has-text('6.1 s') .play"}))?;
         let (heard, _) = heard_at(&mut self.page, &self.scratch.join("replayed.f32"))?;
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/speech-b.wav");
+        let file = programs::fixture("speech-b.wav");
         self.compare("played again", LIKENESS_MIN, &wav::read(&file)?, &heard, "from the room's past");
         Ok(())
     }
@@ -458,7 +458,7 @@ impl Round<'_> {
     }
 
     fn page_listens(&mut self) -> Result<()> {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/speech-b.wav");
+        let file = programs::fixture("speech-b.wav");
         self.ask(&json!({"do": "listen"}))?;
         let talker = self.server.client(NATIVE, &["talk", ROOM, text(&file)?])?;
         self.ask(&json!({"do": "wait-for", "words": format!("{NATIVE} is talking")}))
@@ -584,25 +584,5 @@ fn trust(home: &Path, root: &Path) -> Result<()> {
         let ended = Command::new("certutil").arg("-d").arg(&database).args(arguments).status();
         ensure!(ended.context("certutil (Debian: libnss3-tools)")?.success(), "certutil refused");
     }
-    Ok(())
-}
-
-fn fixture(name: &str) -> Result<Vec<f32>> {
-    wav::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)).context("a recording")
-}
-
-fn write_wav(path: &Path, sound: &[f32]) -> Result<()> {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: 48_000,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut writer = hound::WavWriter::create(path, spec)?;
-    for sample in sound {
-        #[expect(clippy::cast_possible_truncation, reason = "clamped")]
-        writer.write_sample((sample.clamp(-1.0, 1.0) * f32::from(i16::MAX)) as i16)?;
-    }
-    writer.finalize()?;
     Ok(())
 }
