@@ -129,6 +129,8 @@ fn check(programs: &Path, folder: &Path) -> Result<()> {
     let after = events(&server)?;
     server.stop()?;
     let server = Server::start(programs, scratch.path())?;
+    // At another port.
+    server.sign_in(PEOPLE[1])?;
     ensure!(events(&server)? == after, "a restart changed the log");
     server.stop()?;
     let (before, after) = (before.as_array().context("a list")?.len(), after.as_array().context("a list")?);
