@@ -189,7 +189,7 @@ impl Listen {
 
     /// Begins to play it, unless something else has precedence.
     fn begin(&mut self, cx: &mut Cx<'_>, at: usize) {
-        let plays = self.gives_way(cx, at);
+        let plays = self.may_play(cx, at);
         let (now, reach, history) = (cx.now, self.reach, self.history.clone());
         let burst = &mut self.bursts[at];
         let room = burst.room;

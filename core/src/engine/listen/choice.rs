@@ -81,7 +81,7 @@ impl Listen {
     }
 
     /// Whether this burst may play now. Those that it takes precedence of are stopped.
-    pub(super) fn gives_way(&mut self, cx: &mut Cx<'_>, at: usize) -> bool {
+    pub(super) fn may_play(&mut self, cx: &mut Cx<'_>, at: usize) -> bool {
         let (room, rank) = (self.bursts[at].room, self.choice.rank(&self.bursts[at]));
         if !self.choice.allows(&self.bursts[at]) {
             return false;
