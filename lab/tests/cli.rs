@@ -28,8 +28,12 @@ struct World {
 
 impl World {
     fn new(users: &[&str]) -> Self {
+        Self::with(users, &[])
+    }
+
+    fn with(users: &[&str], settings: &[(&str, &str)]) -> Self {
         let scratch = tempfile::tempdir().unwrap();
-        let server = Server::start(programs(), scratch.path()).unwrap();
+        let server = Server::start_with(programs(), scratch.path(), settings).unwrap();
         for user in users {
             server.add_user(user, ROOM).unwrap();
         }
@@ -126,6 +130,20 @@ fn texts_go_in_and_come_out_in_order() {
     let status = world.holler("alice", &["status"]);
     let line = status.line("status").unwrap();
     assert_eq!((&line["reachable"], &line["waiting_texts"]), (&true.into(), &0.into()), "{status:?}");
+}
+
+#[test]
+fn a_server_without_room_is_named_and_what_was_said_waits_here() {
+    let world = World::with(&["alice"], &[("HOLLER_STORAGE__FREE_MIN_MIB", "100000000")]);
+    let text = world.refused("alice", &["send", ROOM, "kept", "--timeout", "5"], 7);
+    assert!(text.contains("no room left"), "{text}");
+    let voice = fixture("speech-b.wav");
+    let burst = world.refused("alice", &["talk", ROOM, &voice, "--timeout", "5"], 7);
+    assert!(burst.contains("no room left"), "{burst}");
+    let waits = world.holler("alice", &["queue"]);
+    assert_eq!(waits.lines.len(), 2, "{waits:?}");
+    let sent = world.refused("alice", &["queue", "send", "--timeout", "5"], 7);
+    assert!(sent.contains("no room left"), "{sent}");
 }
 
 #[test]

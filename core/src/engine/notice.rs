@@ -163,6 +163,11 @@ pub enum TalkState {
     Delivered,
     /// It waits on this device: it is delivered in its turn, by itself, as soon as there is a connection.
     Waiting,
+    /// The server can't take it, or its end, for now: it waits on this device and is tried again by itself.
+    PutOff {
+        /// Why.
+        problem: Problem,
+    },
     /// It stays on this device, not delivered: it was given up, or no floor was granted, or the server does not take it.
     Kept,
     /// Nothing was recorded, or the burst can't be delivered.
@@ -210,6 +215,11 @@ pub enum HeardState {
 pub enum SendState {
     /// It waits on this device, to be sent when there is a connection.
     Waiting,
+    /// The server can't take it for now: it waits on this device and is tried again by itself.
+    PutOff {
+        /// Why.
+        problem: Problem,
+    },
     /// Committed and synced.
     Acked {
         /// Its place in the log.

@@ -86,6 +86,7 @@ impl Sends {
             let not_before = cx.now + wait + cx.chance.spread(RETRY_WAIT / 2);
             if let Some(item) = self.items.iter_mut().find(|item| item.client_id == client_id) {
                 item.state = State::Waiting { not_before };
+                cx.notice(Notice::Send { room: item.room, client_id, state: SendState::PutOff { problem } });
             }
         } else if let Some(item) = self.take(client_id) {
             cx.outbox.done(item.room, Outgoing::Text(client_id));

@@ -319,6 +319,9 @@ impl Talk {
             return true;
         }
         let later = problem.is_passing() || problem.is(ProblemKind::Internal);
+        if later {
+            burst.tell(cx, TalkState::PutOff { problem: problem.clone() });
+        }
         if later && offered {
             let wait = problem.retry_after_s.map_or(PUT_OFF_WAIT, |s| Duration::from_secs(u64::from(s)));
             burst.delivery = Delivery::Waiting { not_before: Some(cx.now + wait + cx.chance.spread(PUT_OFF_WAIT)) };

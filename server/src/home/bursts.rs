@@ -13,6 +13,7 @@ use holler_core::wire::voice::{VoiceFrame, VoiceKind};
 
 use super::journal::{Entry, Journal, Outcome};
 use super::load::{Asked, Load, Loaded, Offer, Stated};
+use crate::storage::StoreError;
 
 /// Live frames that one who joins mid-burst is sent at once: enough to prime a decoder, too few to be late by.
 const RING_FRAMES: usize = 3;
@@ -44,6 +45,8 @@ struct Kept {
     unwritten: usize,
     /// Whether its sender waits for `burst.status`.
     telling: bool,
+    /// Whether its sender was told that the answer takes longer, and why.
+    told_to_wait: bool,
     /// An offer that is answered once `burst.started` is committed.
     offered: Option<Stated>,
     /// Whether it was begun by an offer.
@@ -104,6 +107,7 @@ impl Bursts {
             dirty: false,
             unwritten: 0,
             telling: false,
+            told_to_wait: false,
             offered: None,
             by_offer: false,
             begun: false,
@@ -249,7 +253,7 @@ impl Bursts {
 
     fn end_kept(&mut self, now: Mono, burst: BurstId, end: Stated, journal: &mut Journal) {
         let Some(kept) = self.kept.get_mut(&burst) else { return };
-        kept.active = now;
+        (kept.active, kept.told_to_wait) = (now, false);
         if let Some(waits) = kept.resuming.as_mut() {
             *waits = Some(end);
             return;
@@ -460,6 +464,18 @@ impl Bursts {
             self.settled.push_back(stated.settled(burst, status));
         }
         self.settle(burst);
+    }
+
+    /// Nothing can be stored for now: whoever waits for an answer is told why, once for each time of asking.
+    pub(super) fn tell_stuck(&mut self, why: &StoreError) {
+        let waits = |kept: &&mut Kept| (kept.telling || kept.offered.is_some()) && !kept.told_to_wait;
+        for kept in self.kept.values_mut().filter(waits) {
+            kept.told_to_wait = true;
+            let request = kept.offered.and_then(|stated| stated.offer).map(|(_, offer)| offer.request);
+            let (device, burst) = (kept.assembly.owner(), kept.assembly.burst());
+            let status = Err(Problem::from(why.clone()));
+            self.settled.push_back(Settled { device, burst, request, status });
+        }
     }
 
     /// A burst that is complete and written: its sender is told, and storage has it from now on.

@@ -63,7 +63,7 @@ pub enum Outcome {
     /// It was so before: by an earlier try, or by an earlier home.
     Before,
     /// Not now, or not known: try again.
-    Retry(String),
+    Retry(StoreError),
     /// Never: it would be refused again.
     Refused(String),
 }
@@ -97,7 +97,7 @@ fn not_stored(error: &StoreError) -> Outcome {
             | StoreError::Random(_)
             | StoreError::Sqlite(_)
     );
-    if passing { Outcome::Retry(error.to_string()) } else { Outcome::Refused(error.to_string()) }
+    if passing { Outcome::Retry(error.clone()) } else { Outcome::Refused(error.to_string()) }
 }
 
 /// The queue of entries, and the one that is being written.
@@ -162,7 +162,7 @@ impl Journal {
                 self.waiting.pop_front()
             }
             Outcome::Retry(why) => {
-                tracing::warn!(room = %self.room, why, "an entry of the journal could not be written; trying again");
+                tracing::warn!(room = %self.room, %why, "an entry of the journal could not be written; trying again");
                 self.retry_at = Some(self.clock.now() + RETRY);
                 None
             }

@@ -172,6 +172,9 @@ impl Room {
 
     /// An entry of the journal was written, or not.
     pub fn written(&mut self, outcome: &Outcome) {
+        if let Outcome::Retry(why) = outcome {
+            self.bursts.tell_stuck(why);
+        }
         if let Some(entry) = self.journal.settled(outcome) {
             self.bursts.written(&entry, outcome, &mut self.journal);
         }

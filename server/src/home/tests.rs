@@ -12,7 +12,7 @@ use holler_core::burst::Recording;
 use holler_core::model::{BurstHeader, Codec, EventBody, Priority};
 use holler_core::session::Next;
 use holler_core::units::{Bitrate, Epoch, FloorToken, FrameMs, Incarnation};
-use holler_core::wire::problem::ProblemKind;
+use holler_core::wire::problem::{Problem, ProblemKind};
 use holler_core::wire::socket::{DenyReason, FloorState, RevokeReason, ServerMessage};
 use holler_core::wire::voice::{FrameAge, VoiceKind};
 

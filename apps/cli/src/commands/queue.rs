@@ -9,6 +9,7 @@ use holler_client::store::{Queued, QueuedItem, Store};
 use holler_core::engine::{LinkState, Notice, SendState, Spoken, TalkState};
 use holler_core::model::EventBody;
 use holler_core::units::{BurstId, ClientId, FrameNo};
+use holler_core::wire::problem::Problem;
 use serde_json::{Value, json};
 
 use crate::args::{Common, Queue, QueueAction};
@@ -84,6 +85,7 @@ async fn send(store: &Store, id: Option<&str>, patience: Duration, out: Out) -> 
     let mut left = store.unfinished().map_err(fault)?.len();
     let mut session = Session::start(store, Silent, false)?;
     let mut refused = 0_u32;
+    let mut why = None;
     let delivering = async {
         while left > 0 {
             match session.next().await? {
@@ -101,6 +103,10 @@ async fn send(store: &Store, id: Option<&str>, patience: Duration, out: Out) -> 
                     }
                     TalkState::Refused { problem } => {
                         out.note("refused", json!({ "burst": burst, "problem": problem }), || problem.to_string());
+                    }
+                    TalkState::PutOff { problem } => {
+                        put_off(out, json!({ "burst": burst }), &problem);
+                        why = Some(problem);
                     }
                     TalkState::Starting
                     | TalkState::SpeakNow
@@ -128,6 +134,10 @@ async fn send(store: &Store, id: Option<&str>, patience: Duration, out: Out) -> 
                             problem.to_string()
                         });
                     }
+                    SendState::PutOff { problem } => {
+                        put_off(out, json!({ "client_id": client_id }), &problem);
+                        why = Some(problem);
+                    }
                     SendState::Waiting | SendState::TooMany => {}
                 },
                 Told::Notice(Notice::Link(state)) => {
@@ -146,7 +156,8 @@ async fn send(store: &Store, id: Option<&str>, patience: Duration, out: Out) -> 
     match done {
         Ok(ended) => ended?,
         Err(_) => {
-            let message = format!("{left} wait on; they go out with the next command that connects");
+            let why = why.map(|problem| format!(" ({problem})")).unwrap_or_default();
+            let message = format!("{left} wait on{why}; they go out with the next command that connects");
             return Err(Failure::new(Code::Incomplete, message));
         }
     }
@@ -154,6 +165,12 @@ async fn send(store: &Store, id: Option<&str>, patience: Duration, out: Out) -> 
         return Err(Failure::new(Code::Refused, format!("{refused} were not taken by the server")));
     }
     Ok(())
+}
+
+/// The server can't take something for now. What it is tried again with goes out by itself.
+pub(crate) fn put_off(out: Out, mut what: Value, problem: &Problem) {
+    what["problem"] = json!(problem);
+    out.note("put-off", what, || format!("tried again by itself: {problem}"));
 }
 
 fn drop_item(store: &Store, id: &str, out: Out) -> Result<(), Failure> {

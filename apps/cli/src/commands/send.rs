@@ -11,6 +11,7 @@ use holler_core::units::Seq;
 use holler_core::wire::limits::{TEXT_BYTES_MAX, TEXT_CHARS_MAX};
 use serde_json::json;
 
+use super::queue;
 use crate::args::{Common, Send};
 use crate::exit::{Code, Failure};
 use crate::output::Out;
@@ -23,6 +24,7 @@ pub(crate) async fn run(common: &Common, args: Send, out: Out) -> Result<(), Fai
     let mut session = Session::start(&store, Silent, false)?;
     let client_id = session.client.send(room, body).map_err(profile::failure)?;
     let mut queued = false;
+    let mut put_off = None;
     let sent = tokio::time::timeout(Duration::from_secs(args.timeout), async {
         loop {
             match session.next().await? {
@@ -34,6 +36,10 @@ pub(crate) async fn run(common: &Common, args: Send, out: Out) -> Result<(), Fai
                             Code::Refused,
                             "too many texts wait already; connect and let them go out",
                         ));
+                    }
+                    SendState::PutOff { problem } => {
+                        queue::put_off(out, json!({ "client_id": client_id }), &problem);
+                        put_off = Some(problem);
                     }
                     SendState::Waiting => {}
                 },
@@ -55,7 +61,10 @@ pub(crate) async fn run(common: &Common, args: Send, out: Out) -> Result<(), Fai
     }
     let (seq, received_at) = match sent {
         Ok(sent) => sent?,
-        Err(_) => return Err(kept("the server gave no answer in time")),
+        Err(_) => {
+            let why = put_off.map_or_else(|| "the server gave no answer in time".to_owned(), |why| why.to_string());
+            return Err(kept(&why));
+        }
     };
     let value = json!({ "room": room, "client_id": client_id, "seq": seq, "received_at": received_at });
     out.say("sent", value, || format!("sent as number {seq}"));

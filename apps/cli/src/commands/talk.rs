@@ -10,6 +10,7 @@ use holler_client::sound::Audio;
 use holler_client::store::Store;
 use holler_core::engine::{LinkState, Notice, TalkState};
 use holler_core::units::{Bitrate, BurstId, FrameMs, RoomId};
+use holler_core::wire::problem::Problem;
 use serde_json::json;
 
 use crate::args::{Common, Talk};
@@ -59,6 +60,7 @@ pub(crate) async fn run(common: &Common, args: Talk, out: Out) -> Result<(), Fai
         was_up: online,
         waits: false,
         queued: false,
+        put_off: None,
         when_free: args.when_free,
     };
     out.note("burst", json!({ "room": room.id, "burst": burst, "at_us": at.0 }), || {
@@ -93,10 +95,7 @@ pub(crate) async fn run(common: &Common, args: Talk, out: Out) -> Result<(), Fai
                 stopping = true;
                 session.client.key_up();
             }
-            () = late => break Err(Failure::new(
-                Code::Incomplete,
-                "the server did not get all of it in time; what is missing goes out with the next command",
-            )),
+            () = late => break Err(talking.late()),
         }
     };
     if done.as_ref().is_err_and(|failure| failure.code != Code::Incomplete) {
@@ -186,6 +185,8 @@ struct Talking {
     was_up: bool,
     /// The burst waits in the queue.
     waits: bool,
+    /// Why the server can't take it for now, where it said so last.
+    put_off: Option<Problem>,
     /// It is left there, for there is no connection.
     queued: bool,
     when_free: bool,
@@ -216,6 +217,14 @@ impl Talking {
     fn queued(&mut self) -> Failure {
         self.queued = true;
         Failure::new(Code::Incomplete, "not delivered yet: it goes out with the next command that connects")
+    }
+
+    /// The server did not get all of it in time.
+    fn late(&self) -> Failure {
+        let why = self.put_off.as_ref().map(|problem| format!(" ({problem})")).unwrap_or_default();
+        let message =
+            format!("the server did not get all of it in time{why}; what is missing goes out with the next command");
+        Failure::new(Code::Incomplete, message)
     }
 
     /// `true`: delivered.
@@ -319,6 +328,10 @@ impl Talking {
                 if !self.was_up {
                     return Err(self.queued());
                 }
+            }
+            TalkState::PutOff { problem } => {
+                super::queue::put_off(out, json!({ "burst": burst }), &problem);
+                self.put_off = Some(problem);
             }
             TalkState::Kept => {
                 return Err(Failure::new(Code::Incomplete, "no floor was granted; the recording stays on this device"));

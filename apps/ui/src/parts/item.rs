@@ -105,11 +105,12 @@ fn text_line(
     text: Text,
     quote: Option<String>,
 ) -> Element {
-    let Text { seq, user, at, text, edited, changing, refused, reach, .. } = text;
+    let Text { seq, user, at, text, edited, changing, put_off, refused, reach, .. } = text;
     let (name, time) = (called(ui, user), host.clock(at));
     let state = match (&refused, seq) {
         (Some(refused), None) => t!("text-refused", reason = refused.as_str()),
         (Some(refused), Some(_)) => t!("text-change-refused", reason = refused.as_str()),
+        (None, _) if let Some(reason) = &put_off => t!("text-put-off", reason = reason.as_str()),
         (None, None) => t!("text-waiting"),
         (None, Some(_)) if changing.is_some() => t!("text-changing"),
         (None, Some(_)) => {

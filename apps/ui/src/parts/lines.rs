@@ -252,6 +252,7 @@ pub fn LiveRegion() -> Element {
                     None => t!("talk-delivered-said"),
                 },
                 PressState::Waiting => t!("talk-recorded-said"),
+                PressState::PutOff { words } => t!("talk-put-off", reason = words.as_str()),
                 PressState::Kept => t!("talk-kept"),
             };
         }

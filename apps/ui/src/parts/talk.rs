@@ -72,6 +72,10 @@ fn face(view: &View) -> Face {
             PressState::Waiting => {
                 return face("offline", IconName::Offline, t!("talk-recorded"), t!("talk-recorded-hint"));
             }
+            PressState::PutOff { words } => {
+                let hint = t!("talk-put-off", reason = words.as_str());
+                return face("offline", IconName::Offline, t!("talk-recorded"), hint);
+            }
             PressState::Kept => {
                 return face("denied", IconName::No, t!("talk-kept"), t!("talk-kept-hint"));
             }

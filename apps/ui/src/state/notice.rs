@@ -158,7 +158,7 @@ impl View {
 
     fn talk(&mut self, now: f64, room: RoomId, burst: BurstId, state: TalkState) -> Vec<Ask> {
         let end = match &state {
-            TalkState::Waiting => Some(BurstEnd::Waiting),
+            TalkState::Waiting | TalkState::PutOff { .. } => Some(BurstEnd::Waiting),
             TalkState::Kept => Some(BurstEnd::Kept),
             TalkState::Starting
             | TalkState::SpeakNow

@@ -47,6 +47,11 @@ pub enum PressState {
     Delivered,
     /// It found no connection: it is delivered by itself when there is one.
     Waiting,
+    /// The server can't take it for now: it is tried again by itself.
+    PutOff {
+        /// Why.
+        words: String,
+    },
     /// It was not delivered.
     Kept,
     /// Nothing was recorded, or it can't be delivered: why, and what to do.
@@ -152,6 +157,10 @@ impl Press {
             TalkState::Waiting => {
                 self.held = false;
                 PressState::Waiting
+            }
+            TalkState::PutOff { problem } => {
+                self.held = false;
+                PressState::PutOff { words: problem.detail }
             }
             TalkState::Kept => {
                 self.held = false;

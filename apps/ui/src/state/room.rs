@@ -158,6 +158,7 @@ impl RoomView {
             edited: false,
             reply_to,
             changing: None,
+            put_off: None,
             refused: None,
             reach: None,
         });

@@ -259,6 +259,7 @@ impl Timeline {
                     edited: false,
                     reply_to: *reply_to,
                     changing: None,
+                    put_off: None,
                     refused: None,
                     reach: None,
                 }));
@@ -320,7 +321,7 @@ impl Timeline {
                 found.edited = text.is_some();
                 found.text = text;
             }
-            (found.changing, found.refused) = (None, None);
+            (found.changing, found.put_off, found.refused) = (None, None, None);
         } else {
             match self.late.texts.iter_mut().find(|(seq, _)| *seq == target) {
                 Some((_, known)) if known.is_none() => {}
@@ -428,7 +429,7 @@ impl Timeline {
     /// A change or deletion of a text is on its way.
     pub(super) fn change(&mut self, target: Seq, client_id: ClientId) {
         if let Some(text) = self.text_mut(target) {
-            (text.changing, text.refused) = (Some(client_id), None);
+            (text.changing, text.put_off, text.refused) = (Some(client_id), None, None);
         }
     }
 
@@ -447,12 +448,14 @@ impl Timeline {
             }),
         };
         let Some(text) = found else { return };
+        text.put_off = None;
         match state {
             SendState::Acked { seq, .. } if text.changing.is_none() => text.seq = text.seq.or(Some(seq)),
             SendState::Refused { problem } => {
                 text.changing = None;
                 text.refused = Some(problem.detail);
             }
+            SendState::PutOff { problem } => text.put_off = Some(problem.detail),
             SendState::Acked { .. } | SendState::Waiting | SendState::TooMany => {}
         }
     }

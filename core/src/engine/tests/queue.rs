@@ -381,9 +381,7 @@ fn a_burst_that_the_store_can_not_read_is_said_and_holds_nobody_up() {
 /// The server answers an offer with its request and its burst.
 #[test]
 fn an_offer_that_is_refused_for_now_waits_and_one_that_is_refused_for_good_stays_here() {
-    for (kind, state, held) in
-        [(ProblemKind::Unavailable, None, false), (ProblemKind::Conflict, Some(TalkState::Kept), true)]
-    {
+    for (kind, held) in [(ProblemKind::StorageFull, false), (ProblemKind::Conflict, true)] {
         let mut bench = Bench::up();
         restored(&mut bench, 1, 3);
         subscribed(&mut bench);
@@ -393,6 +391,7 @@ fn an_offer_that_is_refused_for_now_waits_and_one_that_is_refused_for_good_stays
         let request = offers(bench.sent())[0].request();
         let mut problem = Problem::new(kind, "refused");
         problem.retry_after_s = Some(20);
+        let state = if held { TalkState::Kept } else { TalkState::PutOff { problem: problem.clone() } };
         bench.say(&ServerMessage::Refused { room: id(3), client_id: None, request, burst: Some(burst(1)), problem });
         let outputs = bench.take();
         let last = outputs.iter().rev().find_map(|o| match o {
@@ -400,7 +399,7 @@ fn an_offer_that_is_refused_for_now_waits_and_one_that_is_refused_for_good_stays
             Output::Notice(Notice::RoomRefused { .. }) => panic!("it is about a burst"),
             _ => None,
         });
-        assert_eq!(last, state);
+        assert_eq!(last, Some(state));
         assert_eq!(outputs.contains(&Output::Store(Store::BurstHeld { burst: burst(1) })), held);
         bench.pass(ms(6_000));
         assert_eq!(offers(bench.sent()).len(), 0, "{kind:?}: not before the time that the server named");

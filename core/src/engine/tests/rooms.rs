@@ -212,8 +212,10 @@ fn not_now_is_tried_again_in_order_and_never_is_told() {
         client_id: Some(id(1)),
         request: None,
         burst: None,
-        problem: later,
+        problem: later.clone(),
     });
+    let state = SendState::PutOff { problem: later };
+    assert!(bench.take().contains(&Output::Notice(Notice::Send { room: id(3), client_id: id(1), state })));
     bench.input(Input::Command(text(2)));
     assert_eq!(sends(&mut bench), [], "the second must not overtake the first");
     bench.pass(ms(2_900));

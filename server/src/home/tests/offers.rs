@@ -155,3 +155,17 @@ async fn a_burst_that_retention_removed_is_not_begun_again() {
     assert_eq!(talker.status().await, Err("urn:holler:problem:not-found".to_owned()));
     assert_eq!(store.log_head(ROOM).await.unwrap().unwrap().head, Seq(2));
 }
+
+#[tokio::test]
+async fn while_the_disk_is_full_who_brings_a_burst_is_told_so_at_each_time_of_asking() {
+    let top = tempfile::tempdir().unwrap();
+    let (homes, store, clock) = open(top.path()).await;
+    let talker = Client::join(&homes, clock, 1, Role::Talker, None).await;
+    store.look(10, 100).await;
+    for _ in 0..2 {
+        talker.offer(header(1), 1_000, &mut recording(3)).await;
+        assert_eq!(talker.status().await, Err(Problem::new(ProblemKind::StorageFull, "").kind.into_owned()));
+    }
+    store.look(u64::MAX, 100).await;
+    assert_eq!(talker.status().await, Ok((false, vec![1, 2, 3])), "begun, and nothing of it is there yet");
+}

@@ -39,6 +39,8 @@ async fn while_the_disk_is_full_people_talk_on_and_it_is_stored_when_there_is_ro
         assert_eq!(listener.voice().await.payload, payload, "heard although it can't be stored");
     }
     talker.end(header.burst, &mut recording).await;
+    let full = || Err(Problem::new(ProblemKind::StorageFull, "").kind.into_owned());
+    assert_eq!(talker.status().await, full(), "who waits for an answer is told why it takes longer");
     // What comes behind it in the home's queue is answered, so the end was taken in, and nothing of the burst is stored.
     listener.ask(1, Priority::Normal, false, numbered(1)).await;
     listener.granted().await;

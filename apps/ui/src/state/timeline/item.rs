@@ -24,6 +24,8 @@ pub struct Text {
     pub reply_to: Option<Seq>,
     /// A change or deletion of it is on its way.
     pub changing: Option<ClientId>,
+    /// Why the server can't take it, or the change of it, for now, where it said so.
+    pub put_off: Option<String>,
     /// Why it, or the change of it, was refused, where it was.
     pub refused: Option<String>,
     /// How far it got, where that was told.

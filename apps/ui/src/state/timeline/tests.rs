@@ -2,6 +2,7 @@
 
 use holler_core::model::{BurstDigest, BurstHeader, Codec, Priority};
 use holler_core::units::{Bitrate, DeviceId, Epoch, FrameNo, RoomId, UnixMs};
+use holler_core::wire::problem::{Problem, ProblemKind};
 
 use super::*;
 
@@ -125,10 +126,14 @@ fn a_change_on_its_way_is_shown_until_it_is_there_or_refused() {
     timeline.event(&posted(1));
     let id = ClientId::from_bytes([9; 16]);
     timeline.change(Seq(1), id);
+    let problem = Problem::new(ProblemKind::StorageFull, "no room left");
+    let put_off = |timeline: &Timeline| matches!(timeline.get(Seq(1)), Some(Item::Text(text)) if text.put_off.as_deref() == Some("no room left"));
+    timeline.sent(id, SendState::PutOff { problem });
+    assert!(put_off(&timeline));
     timeline.sent(id, SendState::Acked { seq: Seq(2), received_at: UnixMs(0) });
     let changing =
         |timeline: &Timeline| matches!(timeline.get(Seq(1)), Some(Item::Text(text)) if text.changing.is_some());
-    assert!(changing(&timeline));
+    assert!(changing(&timeline) && !put_off(&timeline));
     timeline.event(&edited(2, 1, "one"));
     assert!(!changing(&timeline));
     assert_eq!(text(&timeline, 1), Some((Some("one"), true)));
