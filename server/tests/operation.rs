@@ -230,6 +230,8 @@ fn config_check_tells_every_fault_and_dump_shows_what_is_in_effect() {
     assert_eq!(output.lines().count(), 2);
     let (done, _, error) = run(dir.path(), &["user", "list", "--config", path], "");
     assert!(!done && error.contains("2 faults"), "{error}");
+    let refused = hollerd(dir.path()).args(["serve", "--config", path]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "systemd must not try again: {refused:?}");
 
     std::fs::write(&file, "[tokens]\naccess_s = 900\n").unwrap();
     let (done, output, error) = run(dir.path(), &["config", "check", "--config", path], "");

@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 
 use crate::api::openapi;
 use crate::clock::Clock;
-use crate::config::{CommonFlags, Config, DEFAULT_FILE, Loaded, ServeFlags};
+use crate::config::{CommonFlags, Config, ConfigError, DEFAULT_FILE, Loaded, ServeFlags};
 use crate::keys::KeyRing;
 use crate::logs;
 use crate::storage::{Store, has_data};
@@ -107,7 +107,8 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let hint = if serves { ". `hollerd doctor` looks for the cause, and says what to do" } else { "" };
             let _ = writeln!(std::io::stderr(), "hollerd: {}{hint}", told(&error).trim_end_matches('.'));
-            ExitCode::FAILURE
+            // As wrong usage: no further try mends it.
+            if error.is::<ConfigError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
