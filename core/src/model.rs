@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::units::{
     Bitrate, BurstId, ClientId, DeviceId, Epoch, FloorToken, FrameMs, FrameNo, RoomId, Seq, UnixMs, UserId,
 };
+use crate::wire::json::tagged;
 
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:tt,)* })*) => {$(
@@ -258,89 +259,91 @@ pub struct Event {
     pub body: EventBody,
 }
 
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(tag = "kind", deny_unknown_fields)]
-pub enum EventBody {
-    /// Somebody wrote a text.
-    #[serde(rename = "message.posted")]
-    MessagePosted {
-        /// 1 to 4,000 characters, at most 16,000 bytes of UTF-8.
-        text: String,
-        /// The event that this answers.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reply_to: Option<Seq>,
-    },
-    /// The author of a text replaced it.
-    #[serde(rename = "message.edited")]
-    MessageEdited {
-        /// The `message.posted` event.
-        target: Seq,
-        /// The new text, bounded as the first.
-        text: String,
-    },
-    /// The author of a text, or a dispatcher or admin of the room, took it back.
-    #[serde(rename = "message.deleted")]
-    MessageDeleted {
-        /// The `message.posted` event.
-        target: Seq,
-    },
-    /// A burst took its place in the log: at the grant, or at upload if it was spoken offline.
-    #[serde(rename = "burst.started")]
-    BurstStarted {
-        /// How to play it.
-        header: BurstHeader,
-        /// The grant under which it was sent live; absent for one that was uploaded.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        token: Option<FloorToken>,
-        /// The priority it was spoken with.
-        priority: Priority,
-        /// How long before `received_at` it was spoken, ms.
-        spoken_ago_ms: u64,
-        /// How far `spoken_ago_ms` may be off in either direction, ms; absent: the speaker's clock ran through, 0.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        uncertainty_ms: u64,
-    },
-    /// The sender ended a burst.
-    #[serde(rename = "burst.committed")]
-    BurstCommitted {
-        /// The burst.
-        burst: BurstId,
-        /// Its last frame.
-        last: FrameNo,
-        /// Over all its frames.
-        digest: BurstDigest,
-        /// What the server lacked at that moment; empty when nothing. At most 64 ranges.
-        missing: Vec<FrameRange>,
-    },
-    /// A burst's sender was lost; the rest may come later.
-    #[serde(rename = "burst.interrupted")]
-    BurstInterrupted {
-        /// The burst.
-        burst: BurstId,
-        /// The highest frame that arrived; 0 when none did.
-        last_received: FrameNo,
-    },
-    /// A repair filled a burst: every frame is there.
-    #[serde(rename = "burst.completed")]
-    BurstCompleted {
-        /// The burst.
-        burst: BurstId,
-        /// Its last frame.
-        last: FrameNo,
-        /// Over all its frames.
-        digest: BurstDigest,
-    },
-    /// Somebody raised an emergency.
-    #[serde(rename = "emergency.raised")]
-    EmergencyRaised {},
-    /// The one who raised it, or a dispatcher, cleared it.
-    #[serde(rename = "emergency.cleared")]
-    EmergencyCleared {
-        /// Whose emergency.
-        raised_by: UserId,
-    },
+tagged! {
+    tag = "kind", remote = "EventBody", { deny_unknown_fields }
+    /// What happened.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+    pub enum EventBody {
+        /// Somebody wrote a text.
+        #[serde(rename = "message.posted")]
+        MessagePosted {
+            /// 1 to 4,000 characters, at most 16,000 bytes of UTF-8.
+            text: String,
+            /// The event that this answers.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            reply_to: Option<Seq>,
+        },
+        /// The author of a text replaced it.
+        #[serde(rename = "message.edited")]
+        MessageEdited {
+            /// The `message.posted` event.
+            target: Seq,
+            /// The new text, bounded as the first.
+            text: String,
+        },
+        /// The author of a text, or a dispatcher or admin of the room, took it back.
+        #[serde(rename = "message.deleted")]
+        MessageDeleted {
+            /// The `message.posted` event.
+            target: Seq,
+        },
+        /// A burst took its place in the log: at the grant, or at upload if it was spoken offline.
+        #[serde(rename = "burst.started")]
+        BurstStarted {
+            /// How to play it.
+            header: BurstHeader,
+            /// The grant under which it was sent live; absent for one that was uploaded.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            token: Option<FloorToken>,
+            /// The priority it was spoken with.
+            priority: Priority,
+            /// How long before `received_at` it was spoken, ms.
+            spoken_ago_ms: u64,
+            /// How far `spoken_ago_ms` may be off in either direction, ms; absent: the speaker's clock ran through, 0.
+            #[serde(default, skip_serializing_if = "is_zero")]
+            uncertainty_ms: u64,
+        },
+        /// The sender ended a burst.
+        #[serde(rename = "burst.committed")]
+        BurstCommitted {
+            /// The burst.
+            burst: BurstId,
+            /// Its last frame.
+            last: FrameNo,
+            /// Over all its frames.
+            digest: BurstDigest,
+            /// What the server lacked at that moment; empty when nothing. At most 64 ranges.
+            missing: Vec<FrameRange>,
+        },
+        /// A burst's sender was lost; the rest may come later.
+        #[serde(rename = "burst.interrupted")]
+        BurstInterrupted {
+            /// The burst.
+            burst: BurstId,
+            /// The highest frame that arrived; 0 when none did.
+            last_received: FrameNo,
+        },
+        /// A repair filled a burst: every frame is there.
+        #[serde(rename = "burst.completed")]
+        BurstCompleted {
+            /// The burst.
+            burst: BurstId,
+            /// Its last frame.
+            last: FrameNo,
+            /// Over all its frames.
+            digest: BurstDigest,
+        },
+        /// Somebody raised an emergency.
+        #[serde(rename = "emergency.raised")]
+        EmergencyRaised {},
+        /// The one who raised it, or a dispatcher, cleared it.
+        #[serde(rename = "emergency.cleared")]
+        EmergencyCleared {
+            /// Whose emergency.
+            raised_by: UserId,
+        },
+    }
 }
 
 #[cfg_attr(target_pointer_width = "64", expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so"))]

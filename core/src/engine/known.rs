@@ -1,5 +1,7 @@
 //! Which messages of a server this client knows: a newer server may send others, which are left alone.
 
+use crate::wire::json;
+
 /// The types of the messages that this client knows.
 pub(super) const KNOWN_MESSAGES: &[&str] = &[
     "ack",
@@ -36,5 +38,5 @@ pub(super) fn is_known_type(text: &str) -> bool {
         #[serde(rename = "type")]
         kind: String,
     }
-    serde_json::from_str::<Typed>(text).map_or(true, |typed| KNOWN_MESSAGES.contains(&typed.kind.as_str()))
+    json::read::<Typed>(text).map_or(true, |typed| KNOWN_MESSAGES.contains(&typed.kind.as_str()))
 }

@@ -68,6 +68,7 @@ use talk::{Earlier, KeyDown, Talk};
 
 use crate::model::{BurstHeader, Codec, Event};
 use crate::units::{BurstId, ClientId, Cursor, Epoch, Incarnation, Mono, RequestId, RoomId, UserId};
+use crate::wire::json;
 use crate::wire::presence::PersonPresence;
 use crate::wire::problem::Problem;
 use crate::wire::socket::{ClientMessage, ServerMessage};
@@ -295,7 +296,7 @@ impl Engine {
             Input::Text { link, text } => {
                 if self.link.is_current(link) {
                     self.link.note_heard(now);
-                    match serde_json::from_str(&text) {
+                    match json::read(&text) {
                         Ok(message) => self.message(now, message),
                         // A newer server may send what this client does not know: that is not an error.
                         Err(error) if !is_known_type(&text) => drop(error),

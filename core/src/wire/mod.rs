@@ -2,11 +2,12 @@
 //!
 //! [`socket`] holds the control messages of the socket (JSON text), [`voice`] the binary voice frame, [`rest`] the bodies of
 //! the REST interface, [`presence`] what both tell of people, [`problem`] how errors are told, [`limits`] every bound, [`frames`] the body of a burst's frames over
-//! REST.
+//! REST. [`json`] reads it all.
 
 mod check;
 mod close;
 pub mod frames;
+pub mod json;
 pub mod limits;
 pub mod policy;
 pub mod presence;

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use super::close::CloseCode;
+use super::json::tagged;
 use super::presence::{PersonPresence, PresenceCounts};
 use super::problem::Problem;
 use crate::model::{BurstDigest, BurstHeader, Event, EventBody, FrameRange, PresenceState, Priority, Role};
@@ -234,313 +235,317 @@ pub struct Follow {
     pub presence: bool,
 }
 
-/// What the server sends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(tag = "type")]
-pub enum ServerMessage {
-    /// Authentication succeeded.
-    #[serde(rename = "welcome")]
-    Welcome {
-        /// Who is signed in.
-        user: UserId,
-        /// From which device.
-        device: DeviceId,
-        /// The server's wall clock.
-        server_time: UnixMs,
-        /// Send `ping` when nothing else was sent for this long, ms.
-        heartbeat_ms: u32,
-        /// The session ends unless a newer token comes within this time, s.
-        expires_in_s: u32,
-        /// To be shown in the next `auth` instead of an access token, on any server, for as long as this session may last.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        resume: Option<String>,
-    },
-    /// A subscription began.
-    #[serde(rename = "subscribed")]
-    Subscribed {
-        /// From the `subscribe`.
-        request: RequestId,
-        /// The room.
-        room: RoomId,
-        /// What the user may do here.
-        role: Role,
-        /// The last event of the log.
-        head: Cursor,
-        /// The first event that retention kept; `head.seq` + 1 when the log is empty.
-        first_seq: Seq,
-        /// The room's key epoch; 0 without end-to-end encryption.
-        epoch: Epoch,
-        /// Who has the floor.
-        floor: FloorState,
-        /// Who has an emergency.
-        emergencies: Vec<UserId>,
-    },
-    /// Events of a room, in order, following the last that was sent.
-    #[serde(rename = "events")]
-    Events {
-        /// The room.
-        room: RoomId,
-        /// The history they belong to.
-        incarnation: Incarnation,
-        /// 1 to 500 events.
-        events: Vec<Event>,
-    },
-    /// The events after the cursor are no longer there: retention or a restored backup. What follows begins at `first_seq`.
-    #[serde(rename = "history.gap")]
-    HistoryGap {
-        /// The room.
-        room: RoomId,
-        /// The history from now on.
-        incarnation: Incarnation,
-        /// The first event that there is.
-        first_seq: Seq,
-    },
-    /// A send is committed and synced.
-    #[serde(rename = "ack")]
-    Ack {
-        /// The room.
-        room: RoomId,
-        /// From the `send`.
-        client_id: ClientId,
-        /// Its place in the log.
-        seq: Seq,
-        /// The history that the place counts in.
-        incarnation: Incarnation,
-        /// When the server first received it.
-        received_at: UnixMs,
-    },
-    /// A send was refused; nothing was stored, unless the problem says that the outcome is unknown.
-    #[serde(rename = "refused")]
-    Refused {
-        /// The room.
-        room: RoomId,
-        /// From a `send`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        client_id: Option<ClientId>,
-        /// From a request.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        request: Option<RequestId>,
-        /// From a `burst.end` or a `burst.offer`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        burst: Option<BurstId>,
-        /// Why.
-        problem: Problem,
-    },
-    /// The floor is yours (3GPP: Floor Granted).
-    #[serde(rename = "floor.granted")]
-    FloorGranted {
-        /// From the request.
-        request: RequestId,
-        /// The room.
-        room: RoomId,
-        /// To be carried by every live frame.
-        token: FloorToken,
-        /// The talk limit, ms from now; 4,294,967,295: none.
-        until_ms: u32,
-    },
-    /// You wait in the queue (3GPP: Floor Queue Position Info). Sent again when the position changes.
-    #[serde(rename = "floor.queued")]
-    FloorQueued {
-        /// From the request.
-        request: RequestId,
-        /// The room.
-        room: RoomId,
-        /// From 1.
-        position: u32,
-        /// How many wait.
-        waiting: u32,
-    },
-    /// The floor is not yours (3GPP: Floor Deny).
-    #[serde(rename = "floor.denied")]
-    FloorDenied {
-        /// From the request.
-        request: RequestId,
-        /// The room.
-        room: RoomId,
-        /// Why.
-        reason: DenyReason,
-    },
-    /// Your floor was taken away (3GPP: Floor Revoke). Live frames are refused from now on; go on recording for repair.
-    #[serde(rename = "floor.revoked")]
-    FloorRevoked {
-        /// From the request.
-        request: RequestId,
-        /// The room.
-        room: RoomId,
-        /// The token that ended.
-        token: FloorToken,
-        /// Why.
-        reason: RevokeReason,
-    },
-    /// The talk limit is near.
-    #[serde(rename = "floor.warning")]
-    FloorWarning {
-        /// From the request.
-        request: RequestId,
-        /// The room.
-        room: RoomId,
-        /// Time left, ms.
-        remaining_ms: u32,
-    },
-    /// Who has the floor has changed (3GPP: Floor Taken, Floor Idle).
-    #[serde(rename = "floor")]
-    Floor {
-        /// The room.
-        room: RoomId,
-        /// The new state.
-        floor: FloorState,
-    },
-    /// What the server has of a burst whose end it knows.
-    #[serde(rename = "burst.status")]
-    BurstStatus {
-        /// The room.
-        room: RoomId,
-        /// The burst.
-        burst: BurstId,
-        /// The history that it is in.
-        incarnation: Incarnation,
-        /// Whether every frame is there and the digest agrees.
-        complete: bool,
-        /// What is missing, at most 64 ranges: send those as repair frames, then `burst.end` again.
-        missing: Vec<FrameRange>,
-    },
-    /// An emergency was raised or cleared.
-    #[serde(rename = "emergency")]
-    Emergency {
-        /// The room.
-        room: RoomId,
-        /// Everyone whose emergency is on.
-        raised_by: Vec<UserId>,
-    },
-    /// Your role in a room changed; `None`: you are no longer a member, and the subscription ended.
-    #[serde(rename = "role")]
-    Role {
-        /// The room.
-        room: RoomId,
-        /// The role from now on.
-        role: Option<Role>,
-    },
-    /// The answer to `ping`.
-    #[serde(rename = "pong")]
-    Pong {
-        /// From the `ping`.
-        nonce: u32,
-        /// The server's wall clock.
-        server_time: UnixMs,
-        /// Whatever was told of people who are watched holds for this long from now, ms, unless a change is told. Absent: no
-        /// such promise; what was told runs out with its lease.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        presence_ms: Option<u32>,
-    },
-    /// A watched person's state changed.
-    #[serde(rename = "presence")]
-    Presence {
-        /// Who.
-        user: UserId,
-        /// How they are.
-        state: PresenceState,
-        /// How long ago a sign of life last confirmed it, ms; of who is gone, how long ago they went or were last heard. Absent:
-        /// nothing was ever heard.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        age_ms: Option<u64>,
-        /// For how long it counts without further news, ms. Zero for `unknown`.
-        lease_ms: u32,
-    },
-    /// Everybody of a watched room of at most 100 members; in place of what was told of it before.
-    #[serde(rename = "presence.room")]
-    PresenceRoom {
-        /// The room.
-        room: RoomId,
-        /// Every member.
-        people: Vec<PersonPresence>,
-    },
-    /// How many people of a watched room of more than 100 members are in which state.
-    #[serde(rename = "presence.counts")]
-    PresenceCounts {
-        /// The room.
-        room: RoomId,
-        /// How many.
-        counts: PresenceCounts,
-        /// For how long they hold without further news, ms.
-        lease_ms: u32,
-    },
-    /// The server can't tell changes of presence now: ask `GET /presence`, until `presence.room` or `presence.counts` comes.
-    #[serde(rename = "presence.degraded")]
-    PresenceDegraded {
-        /// How often to ask, ms: wait half of it to the whole, drawn anew each time.
-        poll_ms: u32,
-    },
-    /// What a `receipt` said is stored.
-    #[serde(rename = "receipt.stored")]
-    ReceiptStored {
-        /// From the `receipt`.
-        request: RequestId,
-        /// The room.
-        room: RoomId,
-    },
-    /// How far something got: told to who sent it and to the room's dispatchers, at most once a second.
-    #[serde(rename = "receipts")]
-    Receipts {
-        /// The room.
-        room: RoomId,
-        /// The message's event, or the burst's `burst.started`.
-        seq: Seq,
-        /// The burst, where it is one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        burst: Option<BurstId>,
-        /// How many members there are beside the sender.
-        of: u32,
-        /// How many of them have it on a device.
-        delivered: u32,
-        /// How many of them heard the burst to its end, or read the message.
-        taken: u32,
-    },
-    /// People, rooms or members changed: fetch what is new with `GET /roster?since=…`.
-    #[serde(rename = "roster.changed")]
-    RosterChanged {},
-    /// Something that the client sent could not be used; the session goes on.
-    #[serde(rename = "error")]
-    Error {
-        /// From a request that has one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        request: Option<RequestId>,
-        /// What and why.
-        problem: Problem,
-    },
-    /// The server will close this socket soon: reconnect elsewhere or later.
-    #[serde(rename = "draining")]
-    Draining {
-        /// Come back after this long, ms, already spread at random.
-        reconnect_after_ms: u32,
-    },
+tagged! {
+    tag = "type", remote = "ServerMessage", {}
+    /// What the server sends.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+    pub enum ServerMessage {
+        /// Authentication succeeded.
+        #[serde(rename = "welcome")]
+        Welcome {
+            /// Who is signed in.
+            user: UserId,
+            /// From which device.
+            device: DeviceId,
+            /// The server's wall clock.
+            server_time: UnixMs,
+            /// Send `ping` when nothing else was sent for this long, ms.
+            heartbeat_ms: u32,
+            /// The session ends unless a newer token comes within this time, s.
+            expires_in_s: u32,
+            /// To be shown in the next `auth` instead of an access token, on any server, for as long as this session may last.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            resume: Option<String>,
+        },
+        /// A subscription began.
+        #[serde(rename = "subscribed")]
+        Subscribed {
+            /// From the `subscribe`.
+            request: RequestId,
+            /// The room.
+            room: RoomId,
+            /// What the user may do here.
+            role: Role,
+            /// The last event of the log.
+            head: Cursor,
+            /// The first event that retention kept; `head.seq` + 1 when the log is empty.
+            first_seq: Seq,
+            /// The room's key epoch; 0 without end-to-end encryption.
+            epoch: Epoch,
+            /// Who has the floor.
+            floor: FloorState,
+            /// Who has an emergency.
+            emergencies: Vec<UserId>,
+        },
+        /// Events of a room, in order, following the last that was sent.
+        #[serde(rename = "events")]
+        Events {
+            /// The room.
+            room: RoomId,
+            /// The history they belong to.
+            incarnation: Incarnation,
+            /// 1 to 500 events.
+            events: Vec<Event>,
+        },
+        /// The events after the cursor are no longer there: retention or a restored backup. What follows begins at `first_seq`.
+        #[serde(rename = "history.gap")]
+        HistoryGap {
+            /// The room.
+            room: RoomId,
+            /// The history from now on.
+            incarnation: Incarnation,
+            /// The first event that there is.
+            first_seq: Seq,
+        },
+        /// A send is committed and synced.
+        #[serde(rename = "ack")]
+        Ack {
+            /// The room.
+            room: RoomId,
+            /// From the `send`.
+            client_id: ClientId,
+            /// Its place in the log.
+            seq: Seq,
+            /// The history that the place counts in.
+            incarnation: Incarnation,
+            /// When the server first received it.
+            received_at: UnixMs,
+        },
+        /// A send was refused; nothing was stored, unless the problem says that the outcome is unknown.
+        #[serde(rename = "refused")]
+        Refused {
+            /// The room.
+            room: RoomId,
+            /// From a `send`.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            client_id: Option<ClientId>,
+            /// From a request.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            request: Option<RequestId>,
+            /// From a `burst.end` or a `burst.offer`.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            burst: Option<BurstId>,
+            /// Why.
+            problem: Problem,
+        },
+        /// The floor is yours (3GPP: Floor Granted).
+        #[serde(rename = "floor.granted")]
+        FloorGranted {
+            /// From the request.
+            request: RequestId,
+            /// The room.
+            room: RoomId,
+            /// To be carried by every live frame.
+            token: FloorToken,
+            /// The talk limit, ms from now; 4,294,967,295: none.
+            until_ms: u32,
+        },
+        /// You wait in the queue (3GPP: Floor Queue Position Info). Sent again when the position changes.
+        #[serde(rename = "floor.queued")]
+        FloorQueued {
+            /// From the request.
+            request: RequestId,
+            /// The room.
+            room: RoomId,
+            /// From 1.
+            position: u32,
+            /// How many wait.
+            waiting: u32,
+        },
+        /// The floor is not yours (3GPP: Floor Deny).
+        #[serde(rename = "floor.denied")]
+        FloorDenied {
+            /// From the request.
+            request: RequestId,
+            /// The room.
+            room: RoomId,
+            /// Why.
+            reason: DenyReason,
+        },
+        /// Your floor was taken away (3GPP: Floor Revoke). Live frames are refused from now on; go on recording for repair.
+        #[serde(rename = "floor.revoked")]
+        FloorRevoked {
+            /// From the request.
+            request: RequestId,
+            /// The room.
+            room: RoomId,
+            /// The token that ended.
+            token: FloorToken,
+            /// Why.
+            reason: RevokeReason,
+        },
+        /// The talk limit is near.
+        #[serde(rename = "floor.warning")]
+        FloorWarning {
+            /// From the request.
+            request: RequestId,
+            /// The room.
+            room: RoomId,
+            /// Time left, ms.
+            remaining_ms: u32,
+        },
+        /// Who has the floor has changed (3GPP: Floor Taken, Floor Idle).
+        #[serde(rename = "floor")]
+        Floor {
+            /// The room.
+            room: RoomId,
+            /// The new state.
+            floor: FloorState,
+        },
+        /// What the server has of a burst whose end it knows.
+        #[serde(rename = "burst.status")]
+        BurstStatus {
+            /// The room.
+            room: RoomId,
+            /// The burst.
+            burst: BurstId,
+            /// The history that it is in.
+            incarnation: Incarnation,
+            /// Whether every frame is there and the digest agrees.
+            complete: bool,
+            /// What is missing, at most 64 ranges: send those as repair frames, then `burst.end` again.
+            missing: Vec<FrameRange>,
+        },
+        /// An emergency was raised or cleared.
+        #[serde(rename = "emergency")]
+        Emergency {
+            /// The room.
+            room: RoomId,
+            /// Everyone whose emergency is on.
+            raised_by: Vec<UserId>,
+        },
+        /// Your role in a room changed; `None`: you are no longer a member, and the subscription ended.
+        #[serde(rename = "role")]
+        Role {
+            /// The room.
+            room: RoomId,
+            /// The role from now on.
+            role: Option<Role>,
+        },
+        /// The answer to `ping`.
+        #[serde(rename = "pong")]
+        Pong {
+            /// From the `ping`.
+            nonce: u32,
+            /// The server's wall clock.
+            server_time: UnixMs,
+            /// Whatever was told of people who are watched holds for this long from now, ms, unless a change is told. Absent: no
+            /// such promise; what was told runs out with its lease.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            presence_ms: Option<u32>,
+        },
+        /// A watched person's state changed.
+        #[serde(rename = "presence")]
+        Presence {
+            /// Who.
+            user: UserId,
+            /// How they are.
+            state: PresenceState,
+            /// How long ago a sign of life last confirmed it, ms; of who is gone, how long ago they went or were last heard. Absent:
+            /// nothing was ever heard.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            age_ms: Option<u64>,
+            /// For how long it counts without further news, ms. Zero for `unknown`.
+            lease_ms: u32,
+        },
+        /// Everybody of a watched room of at most 100 members; in place of what was told of it before.
+        #[serde(rename = "presence.room")]
+        PresenceRoom {
+            /// The room.
+            room: RoomId,
+            /// Every member.
+            people: Vec<PersonPresence>,
+        },
+        /// How many people of a watched room of more than 100 members are in which state.
+        #[serde(rename = "presence.counts")]
+        PresenceCounts {
+            /// The room.
+            room: RoomId,
+            /// How many.
+            counts: PresenceCounts,
+            /// For how long they hold without further news, ms.
+            lease_ms: u32,
+        },
+        /// The server can't tell changes of presence now: ask `GET /presence`, until `presence.room` or `presence.counts` comes.
+        #[serde(rename = "presence.degraded")]
+        PresenceDegraded {
+            /// How often to ask, ms: wait half of it to the whole, drawn anew each time.
+            poll_ms: u32,
+        },
+        /// What a `receipt` said is stored.
+        #[serde(rename = "receipt.stored")]
+        ReceiptStored {
+            /// From the `receipt`.
+            request: RequestId,
+            /// The room.
+            room: RoomId,
+        },
+        /// How far something got: told to who sent it and to the room's dispatchers, at most once a second.
+        #[serde(rename = "receipts")]
+        Receipts {
+            /// The room.
+            room: RoomId,
+            /// The message's event, or the burst's `burst.started`.
+            seq: Seq,
+            /// The burst, where it is one.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            burst: Option<BurstId>,
+            /// How many members there are beside the sender.
+            of: u32,
+            /// How many of them have it on a device.
+            delivered: u32,
+            /// How many of them heard the burst to its end, or read the message.
+            taken: u32,
+        },
+        /// People, rooms or members changed: fetch what is new with `GET /roster?since=…`.
+        #[serde(rename = "roster.changed")]
+        RosterChanged {},
+        /// Something that the client sent could not be used; the session goes on.
+        #[serde(rename = "error")]
+        Error {
+            /// From a request that has one.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            request: Option<RequestId>,
+            /// What and why.
+            problem: Problem,
+        },
+        /// The server will close this socket soon: reconnect elsewhere or later.
+        #[serde(rename = "draining")]
+        Draining {
+            /// Come back after this long, ms, already spread at random.
+            reconnect_after_ms: u32,
+        },
+    }
 }
 
-/// Who has the floor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(tag = "state", rename_all = "lowercase")]
-pub enum FloorState {
-    /// Nobody.
-    Idle {
-        /// The last token that was granted; a later one is higher.
-        token: FloorToken,
-    },
-    /// Somebody.
-    Taken {
-        /// The token of the grant.
-        token: FloorToken,
-        /// Who talks.
-        user: UserId,
-        /// From which device.
-        device: DeviceId,
-        /// With which weight.
-        priority: Priority,
-        /// What is being spoken.
-        header: BurstHeader,
-        /// How long ago the floor was granted, ms.
-        since_ms: u64,
-    },
+tagged! {
+    tag = "state", remote = "FloorState", { rename_all = "lowercase" }
+    /// Who has the floor.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+    pub enum FloorState {
+        /// Nobody.
+        Idle {
+            /// The last token that was granted; a later one is higher.
+            token: FloorToken,
+        },
+        /// Somebody.
+        Taken {
+            /// The token of the grant.
+            token: FloorToken,
+            /// Who talks.
+            user: UserId,
+            /// From which device.
+            device: DeviceId,
+            /// With which weight.
+            priority: Priority,
+            /// What is being spoken.
+            header: BurstHeader,
+            /// How long ago the floor was granted, ms.
+            since_ms: u64,
+        },
+    }
 }
 
 /// Why the floor was not granted.

@@ -4,6 +4,7 @@ mod sound;
 
 use std::rc::Rc;
 
+use holler_core::wire::json;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
@@ -24,7 +25,7 @@ impl Engine {
         options.set_type(WorkerType::Module);
         let worker = Worker::new_with_options(&format!("{base}worker.js"), &options)?;
         let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            if let Some(Ok(message)) = event.data().as_string().map(|text| serde_json::from_str(&text)) {
+            if let Some(Ok(message)) = event.data().as_string().map(|text| json::read(&text)) {
                 told(message);
             }
         });

@@ -21,6 +21,7 @@ use holler_core::engine::{
     Command, Config, Engine, FetchError, Heard, Input, LinkReason, LinkState, Notice, Output, Pull,
 };
 use holler_core::units::{BurstId, FrameMs, FrameNo, RoomId, UserId};
+use holler_core::wire::json;
 use holler_core::wire::limits::{FRAMES_PER_BURST_MAX, PAGE_EVENTS_MAX};
 use holler_core::wire::rest::{AcceptInvite, UseReset};
 use holler_core::wire::socket::CloseCode;
@@ -120,7 +121,7 @@ impl Shell {
 
     /// A message of the page.
     fn told(&self, event: &MessageEvent) {
-        let Some(Ok(message)) = event.data().as_string().map(|text| serde_json::from_str(&text)) else { return };
+        let Some(Ok(message)) = event.data().as_string().map(|text| json::read(&text)) else { return };
         match message {
             ToWorker::SignIn { login, password, device_name } => {
                 self.spawn(|shell| shell.sign_in(login, password, device_name));

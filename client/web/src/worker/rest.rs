@@ -8,6 +8,7 @@ use holler_core::engine::FetchError;
 use holler_core::model::InvitesBy;
 use holler_core::units::{BurstId, Cursor, DeviceId, FrameNo, RoomId, UserId};
 use holler_core::wire::frames;
+use holler_core::wire::json;
 use holler_core::wire::presence::RoomPresence;
 use holler_core::wire::problem::{self, Problem};
 use holler_core::wire::rest::{
@@ -231,7 +232,6 @@ fn encode(value: &impl Serialize) -> Result<String, RestError> {
 }
 
 fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, RestError> {
-    // As text, like all else that is read here: from bytes, everything that reads JSON would be in the module twice.
     let text = core::str::from_utf8(body).map_err(|error| RestError::Foreign(error.to_string()))?;
-    serde_json::from_str(text).map_err(|error| RestError::Foreign(error.to_string()))
+    json::read(text).map_err(|error| RestError::Foreign(error.to_string()))
 }

@@ -7,6 +7,7 @@
 use core::cell::RefCell;
 
 use holler_core::units::{DeviceId, UserId};
+use holler_core::wire::json;
 use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::closure::Closure;
@@ -105,7 +106,7 @@ async fn read() -> Result<Option<Profile>, JsValue> {
     let key: CryptoKey = key.dyn_into()?;
     let opened = subtle()?.decrypt_with_object_and_u8_array(&algorithm(&record.get(0))?, &key, &sealed)?;
     let opened = Uint8Array::new(&JsFuture::from(opened).await?).to_vec();
-    Ok(core::str::from_utf8(&opened).ok().and_then(|text| serde_json::from_str(text).ok()))
+    Ok(core::str::from_utf8(&opened).ok().and_then(|text| json::read(text).ok()))
 }
 
 async fn write(profile: &Profile) -> Result<(), JsValue> {
