@@ -28,5 +28,6 @@ pub mod model;
 pub mod presence;
 pub mod seal;
 pub mod session;
+pub mod sorted;
 pub mod units;
 pub mod wire;

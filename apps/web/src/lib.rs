@@ -120,7 +120,8 @@ pub fn worker() {
 fn go_by(settings: &Settings, sound: &Sound, engine: &Engine, awake: &Awake, key: &RefCell<String>) {
     keep::look(settings);
     awake.set(settings.awake);
-    let (rooms, people) = (settings.room_volumes.clone(), settings.people_volumes.clone());
+    let rooms = settings.room_volumes.clone().into_iter().collect();
+    let people = settings.people_volumes.clone().into_iter().collect();
     engine.tell(&ToWorker::Volumes { rooms, people });
     settings.key.clone_into(&mut key.borrow_mut());
     let Settings { microphone, echo, noise, .. } = settings;

@@ -1,7 +1,5 @@
 //! What page and worker tell each other, as JSON in `postMessage`. Page and worker are of one build, so the form promises nothing.
 
-use std::collections::BTreeMap;
-
 use holler_core::engine::{Command, Heard, Notice, SpokenFigures};
 use holler_core::model::{Event, InvitesBy};
 use holler_core::units::{BurstId, Cursor, DeviceId, FrameMs, RoomId, UserId};
@@ -113,9 +111,9 @@ pub enum ToWorker {
     /// How loud rooms and people are, in percent of what comes; 100 where nothing is said.
     Volumes {
         /// Of rooms.
-        rooms: BTreeMap<RoomId, u8>,
+        rooms: Vec<(RoomId, u8)>,
         /// Of people.
-        people: BTreeMap<UserId, u8>,
+        people: Vec<(UserId, u8)>,
     },
     /// Record a few seconds and play them, as others would hear them.
     TryMicrophone,

@@ -1,6 +1,6 @@
 //! The bounded store of a burst's frames.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -44,9 +44,9 @@ pub enum OutOfBounds {
 /// Payloads are kept as they are handed in: hand in [`Bytes`] that don't keep a larger buffer alive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frames {
-    frames: BTreeMap<FrameNo, Bytes>,
+    frames: sorted::Map<FrameNo, Bytes>,
     /// Those that storage does not have yet.
-    unsaved: BTreeSet<FrameNo>,
+    unsaved: sorted::Set<FrameNo>,
     bytes: usize,
 }
 
@@ -84,7 +84,7 @@ impl Frames {
 
     /// The frames `from` to `to`, as far as they are there, in order.
     pub fn range(&self, range: FrameRange) -> impl DoubleEndedIterator<Item = (FrameNo, &Bytes)> {
-        // An upside-down range is empty; BTreeMap would panic on it.
+        // An upside-down range is empty; sorted::Map would panic on it.
         let to = range.to.0.checked_add(1).map_or(FrameNo(u16::MAX), FrameNo).max(range.from);
         self.frames.range(range.from..to).map(|(number, payload)| (*number, payload))
     }

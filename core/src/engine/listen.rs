@@ -9,8 +9,9 @@ mod choice;
 mod figures;
 mod incoming;
 
+use crate::sorted;
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
@@ -99,7 +100,7 @@ pub(super) struct Listen {
     /// In the order in which they became known.
     bursts: VecDeque<Incoming>,
     /// The highest token accepted in each room.
-    accepted: BTreeMap<RoomId, FloorToken>,
+    accepted: sorted::Map<RoomId, FloorToken>,
     early: VecDeque<(Mono, VoiceFrame)>,
     choice: Choice,
     heard: Option<Heard>,
@@ -113,7 +114,7 @@ impl Listen {
         Self {
             ends: VecDeque::new(),
             bursts: VecDeque::new(),
-            accepted: BTreeMap::new(),
+            accepted: sorted::Map::new(),
             early: VecDeque::new(),
             choice: Choice::default(),
             heard: None,

@@ -7,7 +7,8 @@
 //! Beside that, this remembers which history of a room's log was seen last. Another one means that a backup was restored: what
 //! was acked in the one before is offered again, by [`Output::Reoffer`](super::Output::Reoffer).
 
-use std::collections::{BTreeMap, VecDeque};
+use crate::sorted;
+use std::collections::VecDeque;
 
 use crate::units::{BurstId, ClientId, Incarnation, RoomId};
 
@@ -27,8 +28,8 @@ struct Waiting {
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    rooms: BTreeMap<RoomId, VecDeque<Waiting>>,
-    incarnations: BTreeMap<RoomId, Incarnation>,
+    rooms: sorted::Map<RoomId, VecDeque<Waiting>>,
+    incarnations: sorted::Map<RoomId, Incarnation>,
     /// Something left since this was last asked: others may have their turn.
     moved: bool,
 }

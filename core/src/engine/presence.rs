@@ -9,8 +9,8 @@
 //! Where the server says that it can't tell changes (`presence.degraded`), the rooms concerned are asked for over REST, at
 //! times that are drawn, until the server tells them again.
 
+use crate::sorted;
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cx;
 use super::notice::{Notice, PresenceFeed};
@@ -80,7 +80,7 @@ struct Watched {
     /// When to ask again, where the server could not for the moment.
     again_at: Option<Mono>,
     /// Who is in it, where it is small enough to be told.
-    people: BTreeSet<UserId>,
+    people: sorted::Set<UserId>,
     counts: Option<(PresenceCounts, Mono)>,
     counts_lapsed: bool,
 }
@@ -88,8 +88,8 @@ struct Watched {
 /// The part of the engine that knows who is here.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
-    rooms: BTreeMap<RoomId, Watched>,
-    people: BTreeMap<UserId, Person>,
+    rooms: sorted::Map<RoomId, Watched>,
+    people: sorted::Map<UserId, Person>,
     /// Until when everything told on this connection holds.
     promised: Mono,
     /// What this device says; told again on every connection.

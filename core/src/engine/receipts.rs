@@ -6,8 +6,8 @@
 //! kept until the server says that it stored them: over a lost connection, and with the local store over a restart. All of it can
 //! be said twice; what is said only ever grows.
 
+use crate::sorted;
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cx;
 use super::ports::{Lane, Output, Store};
@@ -44,9 +44,9 @@ struct Room {
     /// The last event that was handed on.
     last: Option<Cursor>,
     /// Bursts whose frames are still coming, by their `burst.started`.
-    unsettled: BTreeMap<Seq, BurstId>,
+    unsettled: sorted::Map<Seq, BurstId>,
     read: Option<Cursor>,
-    heard: BTreeSet<BurstId>,
+    heard: sorted::Set<BurstId>,
     /// In the order in which they were heard, for giving up the oldest.
     order: Vec<BurstId>,
     /// What the server has stored.
@@ -81,7 +81,7 @@ impl Room {
 /// The part of the engine that tells the server how far this device got.
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
-    rooms: BTreeMap<RoomId, Room>,
+    rooms: sorted::Map<RoomId, Room>,
 }
 
 impl Receipts {

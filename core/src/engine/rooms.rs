@@ -1,8 +1,8 @@
 //! The rooms that are followed: each from a cursor on, in order and without holes, over any number of connections; with
 //! their roles, their floor and their emergencies.
 
+use crate::sorted;
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use super::Cx;
 use super::backoff::backoff;
@@ -65,7 +65,7 @@ pub(super) struct Subscribed {
 
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    rooms: BTreeMap<RoomId, Room>,
+    rooms: sorted::Map<RoomId, Room>,
 }
 
 impl Rooms {

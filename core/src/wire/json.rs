@@ -11,10 +11,10 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use serde::de::value::{MapAccessDeserializer, StringDeserializer};
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, EnumAccess, Error, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, EnumAccess, Error, Expected, MapAccess, SeqAccess, Unexpected, VariantAccess,
+    Visitor,
 };
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 
@@ -153,10 +153,7 @@ macro_rules! numbers {
 macro_rules! forms {
     ($($name:ident($($argument:ident: $type:ty),*): $form:pat => |$visitor:ident| $give:expr;)*) => {
         $(fn $name<V: Visitor<'de>>(self, $($argument: $type,)* $visitor: V) -> Result<V::Value, E> {
-            match self.value {
-                $form => $give,
-                _ => Err(self.wrong(&$visitor)),
-            }
+            if let $form = self.value { $give } else { Err(self.wrong(&$visitor)) }
         })*
     };
 }
@@ -180,10 +177,7 @@ impl<'de, E: Error> Deserializer<'de> for Reader<E> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        match self.value {
-            Value::Null => visitor.visit_none(),
-            _ => visitor.visit_some(self),
-        }
+        if self.value == Value::Null { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, E> {
@@ -196,15 +190,17 @@ impl<'de, E: Error> Deserializer<'de> for Reader<E> {
         _variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, E> {
-        match self.value {
-            Value::Text(name) => visitor.visit_enum(Plain { name, value: Value::Null, error: PhantomData }),
-            Value::Object(mut object) if object.len() == 1 => {
-                // There is one.
-                let (name, value) = object.pop().unwrap_or((String::new(), Value::Null));
-                visitor.visit_enum(Plain { name, value, error: PhantomData })
+        let (name, value) = match self.value {
+            Value::Text(name) => (name, Value::Null),
+            Value::Object(mut object) => match (object.pop(), object.is_empty()) {
+                (Some(only), true) => only,
+                (Some(_) | None, _) => return Err(E::custom("a variant is the one field of its object")),
+            },
+            Value::Null | Value::Bool(_) | Value::Whole(_) | Value::Negative(_) | Value::Real(_) | Value::List(_) => {
+                return Err(self.wrong(&visitor));
             }
-            _ => Err(self.wrong(&visitor)),
-        }
+        };
+        visitor.visit_enum(Plain { name, value, error: PhantomData })
     }
 
     numbers! {
@@ -370,11 +366,10 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for OfTag<V> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<V::Value, A::Error> {
         let Some(key) = entries.next_key::<String>()? else { return Err(A::Error::missing_field(self.tag)) };
         if key == self.tag {
-            let name = entries.next_value()?;
-            return self.visitor.visit_enum(Variant { name, entries });
+            return self.visitor.visit_enum(Variant(entries));
         }
         let mut object = vec![(key, entries.next_value()?)];
-        let name = loop {
+        let value = loop {
             match entries.next_key::<String>()? {
                 None => return Err(A::Error::missing_field(self.tag)),
                 Some(key) if key == self.tag => break entries.next_value()?,
@@ -384,23 +379,19 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for OfTag<V> {
         while let Some(entry) = entries.next_entry()? {
             object.push(entry);
         }
-        self.visitor.visit_enum(Variant { name, entries: Entries::new(object) })
+        self.visitor.visit_enum(Variant(Entries { value, ..Entries::new(object) }))
     }
 }
 
-/// The variant of that name, with the rest of its object as its fields.
-struct Variant<A> {
-    name: String,
-    entries: A,
-}
+/// Whose next value is the variant's name; what follows are its fields.
+struct Variant<A>(A);
 
 impl<'de, A: MapAccess<'de>> EnumAccess<'de> for Variant<A> {
     type Error = A::Error;
     type Variant = Fields<A>;
 
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Fields<A>), A::Error> {
-        let name: StringDeserializer<A::Error> = self.name.into_deserializer();
-        Ok((seed.deserialize(name)?, Fields(self.entries)))
+    fn variant_seed<S: DeserializeSeed<'de>>(mut self, seed: S) -> Result<(S::Value, Fields<A>), A::Error> {
+        Ok((self.0.next_value_seed(seed)?, Fields(self.0)))
     }
 }
 
@@ -434,7 +425,7 @@ impl<'de, A: MapAccess<'de>> VariantAccess<'de> for Fields<A> {
 /// An enum of which a tag in the object says which variant it is; `remote` is its name once more, what stands in braces goes to
 /// serde beside it.
 macro_rules! tagged {
-    (tag = $tag:literal, remote = $named:literal, { $($serde:tt)* } $(#[$outer:meta])* pub enum $Name:ident { $($body:tt)* }) => {
+    (tag = $tag:tt, remote = $named:tt, { $($serde:tt)* } $(#[$outer:meta])* pub enum $Name:ident { $($body:tt)* }) => {
         $(#[$outer])*
         #[derive(serde::Serialize)]
         #[serde(tag = $tag, $($serde)*)]
@@ -444,7 +435,6 @@ macro_rules! tagged {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 #[derive(serde::Deserialize)]
                 #[serde(remote = $named, $($serde)*)]
-                #[expect(dead_code, reason = "it is the shape that serde goes by, and is made into the other at once")]
                 enum Twin { $($body)* }
                 Twin::deserialize($crate::wire::json::Tagged::new($tag, deserializer))
             }

@@ -9,7 +9,8 @@ mod room;
 mod settings;
 mod timeline;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use holler_core::sorted;
+use std::collections::VecDeque;
 
 use holler_core::engine::{Heard, Hearing, SpokenFigures};
 use holler_core::model::{InvitesBy, PresenceState, Role, RoomKind, UserRole};
@@ -106,9 +107,9 @@ pub struct View {
     /// Whether rooms are known.
     pub loaded: bool,
     /// The rooms, in the order of their identifiers.
-    pub rooms: BTreeMap<RoomId, RoomView>,
+    pub rooms: sorted::Map<RoomId, RoomView>,
     /// What people are called.
-    pub names: BTreeMap<UserId, String>,
+    pub names: sorted::Map<UserId, String>,
     /// The room that is looked at.
     pub open: Option<RoomId>,
     /// The press of the button that goes on, or was the last.
@@ -128,7 +129,7 @@ pub struct View {
     /// What is shown of the room.
     pub panel: Panel,
     /// What is known of people.
-    pub presence: BTreeMap<UserId, Seen>,
+    pub presence: sorted::Map<UserId, Seen>,
     /// What the person said of themself.
     pub own: Option<PresenceState>,
     /// The screens can't be seen.
@@ -138,7 +139,7 @@ pub struct View {
     /// Since when the emergency button is held, ms since 1970.
     pub hold: Option<f64>,
     /// Emergencies that were acknowledged here.
-    pub acknowledged: BTreeSet<(RoomId, UserId)>,
+    pub acknowledged: sorted::Set<(RoomId, UserId)>,
     /// What the person set on this device.
     pub settings: Settings,
     /// The settings are shown.

@@ -1,6 +1,6 @@
 //! What a person sets on this device, and the line in which a host keeps it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use holler_core::sorted;
 
 use holler_core::units::{RoomId, UserId};
 
@@ -55,11 +55,11 @@ pub struct Settings {
     /// The language; `None`: the system's, or the browser's.
     pub language: Option<Language>,
     /// Rooms that are silent, but for emergencies.
-    pub muted: BTreeSet<RoomId>,
+    pub muted: sorted::Set<RoomId>,
     /// How loud rooms are, percent; 100 where nothing is said.
-    pub room_volumes: BTreeMap<RoomId, u8>,
+    pub room_volumes: sorted::Map<RoomId, u8>,
     /// How loud people are, percent; 100 where nothing is said.
-    pub people_volumes: BTreeMap<UserId, u8>,
+    pub people_volumes: sorted::Map<UserId, u8>,
     /// The screen stays on while this client listens.
     pub awake: bool,
 }
@@ -73,7 +73,7 @@ impl Default for Settings {
     fn default() -> Self {
         let (echo, noise, tones) = (true, true, true);
         let (look, microphone, language, awake) = (Look::System, None, None, true);
-        let (muted, room_volumes, people_volumes) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        let (muted, room_volumes, people_volumes) = (sorted::Set::new(), sorted::Map::new(), sorted::Map::new());
         Self {
             look,
             contrast: false,
@@ -160,7 +160,7 @@ impl Settings {
     }
 }
 
-fn set_volume<T: Ord>(volumes: &mut BTreeMap<T, u8>, of: T, percent: u8) {
+fn set_volume<T: Ord>(volumes: &mut sorted::Map<T, u8>, of: T, percent: u8) {
     if percent == 100 {
         volumes.remove(&of);
     } else if volumes.len() < OWN_MAX || volumes.contains_key(&of) {
@@ -168,12 +168,12 @@ fn set_volume<T: Ord>(volumes: &mut BTreeMap<T, u8>, of: T, percent: u8) {
     }
 }
 
-fn volumes<T: ToString>(volumes: &BTreeMap<T, u8>) -> String {
+fn volumes<T: ToString>(volumes: &sorted::Map<T, u8>) -> String {
     let each: Vec<String> = volumes.iter().map(|(of, percent)| format!("{}:{percent}", of.to_string())).collect();
     each.join(",")
 }
 
-fn of_volumes<T: Ord + core::str::FromStr>(value: &str) -> BTreeMap<T, u8> {
+fn of_volumes<T: Ord + core::str::FromStr>(value: &str) -> sorted::Map<T, u8> {
     let each = value.split(',').filter_map(|part| part.split_once(':'));
     let each = each.filter_map(|(of, percent)| Some((of.parse().ok()?, percent.parse::<u8>().ok()?.min(VOLUME_MAX))));
     each.take(OWN_MAX).collect()

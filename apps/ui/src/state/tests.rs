@@ -678,7 +678,7 @@ fn every_screen_draws() {
         ),
         (View { open: None, ..view() }, "Allow the microphone now"),
         (View { settings_open: true, ..view() }, "Where you are signed in"),
-        (View { open: None, rooms: BTreeMap::new(), ..view() }, "you are me to them"),
+        (View { open: None, rooms: sorted::Map::new(), ..view() }, "you are me to them"),
     ] {
         let page = drawn(view);
         assert!(page.contains(words), "{words}: {page}");

@@ -1,6 +1,6 @@
 //! One language's messages, read from its file.
 
-use std::collections::BTreeMap;
+use holler_core::sorted;
 
 use super::{Arg, Language};
 
@@ -11,7 +11,7 @@ const ISOLATE: (char, char) = ('\u{2068}', '\u{2069}');
 #[derive(Debug)]
 pub(super) struct Table {
     language: Language,
-    messages: BTreeMap<String, Message>,
+    messages: sorted::Map<String, Message>,
 }
 
 /// What a key says.
@@ -26,7 +26,7 @@ enum Message {
 impl Table {
     /// Reads a file. What is not of the form that the head of `words` describes is passed over; the tests find it.
     pub(super) fn read(language: Language, file: &str) -> Self {
-        let mut messages = BTreeMap::new();
+        let mut messages = sorted::Map::new();
         let mut last = None::<String>;
         for line in file.lines().filter(|line| !line.starts_with('#')) {
             if !line.starts_with(' ') {
@@ -93,7 +93,7 @@ impl Table {
 
     /// Every key with the arguments that its words use.
     #[cfg(test)]
-    pub(super) fn arguments(&self) -> BTreeMap<&str, std::collections::BTreeSet<&str>> {
+    pub(super) fn arguments(&self) -> sorted::Map<&str, sorted::Set<&str>> {
         let of = |line| line_arguments(line);
         let each = self.messages.iter().map(|(key, message)| {
             let names = match message {

@@ -13,7 +13,7 @@ mod vault;
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use std::collections::BTreeSet;
+use holler_core::sorted;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
@@ -66,7 +66,7 @@ struct Shell {
     rest: Rest,
     vault: Vault,
     sound: Sound,
-    follows: RefCell<BTreeSet<RoomId>>,
+    follows: RefCell<sorted::Set<RoomId>>,
     /// Who was in which room when that was last fetched.
     members: RefCell<Vec<(RoomId, Vec<UserId>)>>,
     /// The connection has held since then.
@@ -160,7 +160,9 @@ impl Shell {
             ToWorker::Export => self.spawn(Self::export),
             ToWorker::NoMicrophone { detail } => self.sound.no_microphone(&detail),
             ToWorker::Microphone { latency_us } => self.sound.set_input_latency(micros(latency_us)),
-            ToWorker::Volumes { rooms, people } => self.sound.set_volumes(rooms, people),
+            ToWorker::Volumes { rooms, people } => {
+                self.sound.set_volumes(rooms.into_iter().collect(), people.into_iter().collect())
+            }
             ToWorker::TryMicrophone => self.sound.try_microphone(),
             ToWorker::Watch(on) => self.sound.watch(on),
             ToWorker::OutputLatency(us) => self.sound.set_output_latency(micros(us)),

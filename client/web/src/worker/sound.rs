@@ -2,7 +2,8 @@
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use holler_core::sorted;
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
@@ -92,8 +93,8 @@ impl Capturing {
 /// How loud rooms and people are, percent.
 #[derive(Default)]
 struct Volumes {
-    rooms: BTreeMap<RoomId, u8>,
-    people: BTreeMap<UserId, u8>,
+    rooms: sorted::Map<RoomId, u8>,
+    people: sorted::Map<UserId, u8>,
 }
 
 impl Volumes {
@@ -202,7 +203,7 @@ impl Sound {
     }
 
     /// How loud rooms and people are from the next burst on, percent.
-    pub(super) fn set_volumes(&self, rooms: BTreeMap<RoomId, u8>, people: BTreeMap<UserId, u8>) {
+    pub(super) fn set_volumes(&self, rooms: sorted::Map<RoomId, u8>, people: sorted::Map<UserId, u8>) {
         *self.volumes.borrow_mut() = Volumes { rooms, people };
     }
 

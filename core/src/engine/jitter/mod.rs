@@ -32,8 +32,8 @@ mod stretch;
 #[cfg(test)]
 mod tests;
 
+use crate::sorted;
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::histogram::History;
 pub use self::stretch::{Stretch, Stretcher};
@@ -140,9 +140,9 @@ pub struct Jitter {
     reach: u16,
     history: History,
     base: Base,
-    frames: BTreeMap<u16, Slot>,
+    frames: sorted::Map<u16, Slot>,
     /// Recovered, concealed or skipped, and may still come late.
-    given_up: BTreeSet<u16>,
+    given_up: sorted::Set<u16>,
     next: u16,
     highest: u16,
     last: Option<u16>,
@@ -165,8 +165,8 @@ impl Jitter {
             reach,
             history,
             base: Base::default(),
-            frames: BTreeMap::new(),
-            given_up: BTreeSet::new(),
+            frames: sorted::Map::new(),
+            given_up: sorted::Set::new(),
             next: 1,
             highest: 0,
             last: None,

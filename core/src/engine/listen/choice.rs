@@ -3,7 +3,7 @@
 //! Of what may be heard one burst plays: an emergency before the primary room, that before others, and otherwise who began
 //! first. An emergency may always be heard. What does not play is held: it becomes complete as any other, and is told as missed.
 
-use std::collections::BTreeSet;
+use crate::sorted;
 
 use super::super::Cx;
 use super::super::notice::HeardState;
@@ -34,7 +34,7 @@ pub(super) struct Choice {
     pub(super) primary: Option<RoomId>,
     hearing: Hearing,
     /// At most as many as can be followed.
-    muted: BTreeSet<RoomId>,
+    muted: sorted::Set<RoomId>,
 }
 
 impl Choice {
