@@ -133,6 +133,25 @@ fn texts_go_in_and_come_out_in_order() {
 }
 
 #[test]
+fn texts_are_answered_changed_and_taken_back() {
+    let world = World::new(&["alice", "ben"]);
+    let number = |ended: &Ended| ended.line("sent").unwrap()["seq"].as_u64().unwrap();
+    let first = number(&world.holler("alice", &["send", ROOM, "first"])).to_string();
+    let answer = number(&world.holler("ben", &["send", ROOM, "answer", "--reply", &first])).to_string();
+    world.holler("ben", &["send", ROOM, "changed", "--edit", &answer]);
+    world.refused("ben", &["send", ROOM, "not mine", "--edit", &first], 5);
+    world.refused("ben", &["send", ROOM, "--delete", &first], 5);
+    world.holler("alice", &["send", ROOM, "--delete", &first]);
+    assert_eq!(world.holler("alice", &["send", ROOM, "text", "--delete", &first]).code, Some(2));
+    let tail = world.holler("ben", &["tail", ROOM, "-n", "3"]);
+    let bodies: Vec<_> = tail.lines.iter().map(|line| line["body"].to_string()).collect();
+    let said = |at: usize, parts: &[&str]| parts.iter().all(|part| bodies[at].contains(part));
+    assert!(said(0, &["message.posted", "answer", &format!("\"reply_to\":{first}")]), "{bodies:?}");
+    assert!(said(1, &["message.edited", "changed", &format!("\"target\":{answer}")]), "{bodies:?}");
+    assert!(said(2, &["message.deleted", &format!("\"target\":{first}")]), "{bodies:?}");
+}
+
+#[test]
 fn a_server_without_room_is_named_and_what_was_said_waits_here() {
     let world = World::with(&["alice"], &[("HOLLER_STORAGE__FREE_MIN_MIB", "100000000")]);
     let text = world.refused("alice", &["send", ROOM, "kept", "--timeout", "5"], 7);

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use holler_client::audio::{RATE_HZ, wav};
 use serde_json::{Value, json};
 
 use super::say;
@@ -153,18 +154,11 @@ fn events(server: &Server) -> Result<Value> {
     Ok(Value::Array(lines.into_iter().filter(|line| line["type"] == "event").collect()))
 }
 
-/// A tone, so that its frames are not silence.
+/// A tone, so that its frames are not silence: a triangle wave of 200 Hz.
 pub(super) fn recording(path: &Path, length: Duration) -> Result<()> {
-    const RATE: u32 = 16_000;
-    let spec =
-        hound::WavSpec { channels: 1, sample_rate: RATE, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
-    let mut file = hound::WavWriter::create(path, spec)?;
-    let samples = u64::from(RATE) * u64::try_from(length.as_millis())? / 1_000;
-    for at in 0..samples {
-        // A triangle wave of 200 Hz.
-        let phase = i16::try_from(at % 80)?;
-        file.write_sample((phase - 40).abs() * 200 - 4_000)?;
-    }
-    file.finalize()?;
-    Ok(())
+    const PERIOD: u16 = 240;
+    let samples = length.as_millis() * u128::from(RATE_HZ) / 1_000;
+    let phases = (0..PERIOD).cycle().map(|at| f32::from(at) / f32::from(PERIOD));
+    let tone: Vec<f32> = phases.take(samples.try_into()?).map(|phase| (phase - 0.5).abs() * 0.5 - 0.125).collect();
+    Ok(wav::write(path, &tone)?)
 }
