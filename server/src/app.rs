@@ -1,7 +1,7 @@
 //! What every request handler shares.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use holler_core::model::Role;
@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::gateway::Connections;
 use crate::home::Homes;
 use crate::presence::{Board, Limits};
+use crate::push::Push;
 use crate::receipts::Receipts;
 use crate::storage::Store;
 
@@ -47,6 +48,7 @@ pub struct AppState {
     pub request_limits: RequestLimits,
     /// Requests with an `Idempotency-Key` that run now.
     pub requests_running: Running,
+    push: OnceLock<Arc<Push>>,
     draining: AtomicBool,
 }
 
@@ -68,6 +70,7 @@ impl AppState {
             sockets: TaskTracker::new(),
             request_limits: RequestLimits::default(),
             requests_running: Running::default(),
+            push: OnceLock::new(),
             draining: AtomicBool::new(false),
         })
     }
@@ -80,6 +83,16 @@ impl AppState {
     /// From now on these settings hold.
     pub(crate) fn set_config(&self, config: Config) {
         self.config.store(Arc::new(config));
+    }
+
+    /// What sends notifications; absent in a server that sends none, as tests have.
+    pub fn push(&self) -> Option<&Push> {
+        self.push.get().map(|push| &**push)
+    }
+
+    /// Notifications are sent with this. Only the first call counts.
+    pub fn set_push(&self, push: Arc<Push>) {
+        let _first = self.push.set(push);
     }
 
     /// The server is going down: `/readyz` says so from now on.

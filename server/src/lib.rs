@@ -19,6 +19,7 @@ pub mod notify;
 pub mod pki;
 pub mod presence;
 pub mod private;
+pub mod push;
 pub mod receipts;
 pub mod running;
 pub mod serve;

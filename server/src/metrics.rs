@@ -90,6 +90,13 @@ fn describe() {
         Count,
         "Moves of the write-ahead log into the database, by whom"
     );
+    describe_gauge!("holler_push_waiting", Count, "Notifications that wait to be sent");
+    describe_gauge!("holler_push_oldest_seconds", Seconds, "Age of the notification that waits for longest");
+    describe_gauge!("holler_push_dead", Count, "Notifications that were given up within the last week");
+    describe_counter!("holler_push_queued_total", Count, "Notifications that were put into the queue");
+    describe_counter!("holler_push_sent_total", Count, "Notifications that a push service took, by kind");
+    describe_counter!("holler_push_failed_total", Count, "Tries that failed, by kind and cause");
+    describe_counter!("holler_push_dropped_total", Count, "Notifications that nobody needed any more, by cause");
     describe_counter!("holler_voice_frames_total", Count, "Voice frames received, by what became of them");
     describe_counter!("holler_voice_frames_sent_total", Count, "Voice frames put into listeners' queues");
 }

@@ -325,7 +325,7 @@ pub fn system_client() -> Result<rustls::ClientConfig, PkiError> {
     client_of(roots)
 }
 
-fn client_of(roots: RootCertStore) -> Result<rustls::ClientConfig, PkiError> {
+pub(crate) fn client_of(roots: RootCertStore) -> Result<rustls::ClientConfig, PkiError> {
     Ok(rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_root_certificates(roots)

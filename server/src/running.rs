@@ -26,7 +26,7 @@ use crate::pki::{Identity, Made, PkiError};
 use crate::serve::ListenError;
 use crate::storage::{Hooks, OpenStoreError, ServeLock, Store};
 use crate::storage::{retention, space};
-use crate::{api, gateway, home, metrics, presence, private, receipts, serve};
+use crate::{api, gateway, home, metrics, presence, private, push, receipts, serve};
 
 /// Why a server did not start. Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,9 @@ pub enum StartError {
     /// Sign-in.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// Notifications.
+    #[error(transparent)]
+    Push(#[from] push::PushError),
     /// The measures.
     #[error("nothing can be measured: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -121,6 +124,7 @@ impl Running {
 
         let workspace = first_start::workspace(&store, clock).await?;
         let auth = first_start::auth(&store, workspace.id, clock, &config).await?;
+        let push = Arc::new(push::Push::open(&store, workspace.id, clock, &config).await?);
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = vec![tokio::spawn(auth.clone().watch(stop.clone()))];
         let app = AppState::new(config, clock, store.clone(), auth);
@@ -137,6 +141,8 @@ impl Running {
         }));
         presence::task::restore(&app).await;
         tasks.push(tokio::spawn(presence::task::run(Arc::clone(&app), stop.clone())));
+        app.set_push(Arc::clone(&push));
+        tasks.push(tokio::spawn(push::run(Arc::clone(&app), push, stop.clone())));
         tasks.push(tokio::spawn(receipts::run(Arc::clone(&app), stop.clone())));
         tasks.push(tokio::spawn(gateway::tell_roster_changes(Arc::clone(&app), stop.clone())));
         let router = api::router(Arc::clone(&app)).merge(gateway::router(Arc::clone(&app)));

@@ -175,6 +175,11 @@ impl<T> Outbox<T> {
         self.follows.remove(&room);
     }
 
+    /// Whether a room is followed.
+    pub fn follows(&self, room: RoomId) -> bool {
+        self.follows.contains_key(&room)
+    }
+
     /// Events `first` to `last` of a room were committed; `item` tells them. Queued if they follow on what was sent and there
     /// is room; else they are read from the log later. `None` for `item`: they are known to exist, but not at hand.
     pub fn events(&mut self, now: Mono, room: RoomId, first: Seq, last: Seq, item: Option<T>, bytes: usize) {

@@ -48,6 +48,19 @@ pub const RESET_LIFE_S_DEFAULT: u32 = 3_600;
 /// Longest token of a link, in characters.
 pub const LINK_TOKEN_CHARS_MAX: usize = 64;
 
+/// Longest endpoint of a Web Push subscription, in characters.
+pub const PUSH_ENDPOINT_CHARS_MAX: usize = 1_024;
+/// Longest registration token of Firebase Cloud Messaging, in characters.
+pub const PUSH_FCM_TOKEN_CHARS_MAX: usize = 4_096;
+/// A device token of the Apple Push Notification service, in hexadecimal digits.
+pub const PUSH_APNS_TOKEN_CHARS: core::ops::RangeInclusive<usize> = 64..=200;
+/// Longest bundle identifier, in characters.
+pub const PUSH_APNS_TOPIC_CHARS_MAX: usize = 128;
+/// Notifications that wait for one device; beyond, the oldest that is no emergency makes room.
+pub const PUSH_WAITING_MAX: u32 = 64;
+/// How often a notification is tried before it is given up.
+pub const PUSH_ATTEMPTS_MAX: u32 = 8;
+
 /// Largest control message on the socket, in bytes.
 pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
 /// Largest body of a REST request, in bytes.

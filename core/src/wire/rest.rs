@@ -21,8 +21,10 @@ fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
     Option::deserialize(deserializer).map(Some)
 }
 mod accounts;
+mod push;
 
 pub use accounts::*;
+pub use push::*;
 
 bodies! {
     /// `POST /auth/sign-in`

@@ -25,6 +25,7 @@ pub mod pages;
 pub mod policy;
 pub mod presence;
 pub mod problem;
+pub mod push;
 pub mod rates;
 pub mod rooms;
 pub mod roster;
@@ -84,6 +85,13 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(tokens::list::handler, tokens::create::handler))
         .routes(routes!(tokens::revoke::handler))
         .routes(routes!(presence::handler))
+        .routes(routes!(push::offer::handler))
+        .routes(routes!(push::rules::get::handler, push::rules::put::handler))
+        .routes(routes!(
+            push::subscription::get::handler,
+            push::subscription::put::handler,
+            push::subscription::delete::handler
+        ))
         .routes(routes!(devices::list::handler))
         .routes(routes!(devices::get::handler, devices::change::handler, devices::revoke::handler))
         .routes(routes!(rooms::list::handler, rooms::create::handler))

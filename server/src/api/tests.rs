@@ -33,6 +33,7 @@ use crate::{first_start, serve};
 mod deleting;
 mod lists;
 mod matrix;
+mod push;
 mod rules;
 
 /// A real server on a loopback port of its own.
@@ -66,7 +67,10 @@ pub(crate) async fn app(dir: &Path) -> (App, zeroize::Zeroizing<String>) {
     let clock = Clock::default();
     let workspace = first_start::workspace(&store, clock).await.unwrap();
     let auth = first_start::auth(&store, workspace.id, clock, &config).await.unwrap();
-    (AppState::new(config, clock, store, auth), workspace.fresh_password.unwrap())
+    let push = crate::push::Push::open(&store, workspace.id, clock, &config).await.unwrap();
+    let app = AppState::new(config, clock, store, auth);
+    app.set_push(Arc::new(push));
+    (app, workspace.fresh_password.unwrap())
 }
 
 async fn start() -> Server {

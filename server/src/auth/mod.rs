@@ -485,6 +485,7 @@ impl From<AccountError> for Problem {
             AccountError::NoDevice => Self::new(ProblemKind::NotFound, detail).field("device"),
             AccountError::SyncTokenExpired => Self::new(ProblemKind::SyncTokenExpired, detail).field("since"),
             AccountError::SyncTokenMalformed => Self::new(ProblemKind::Malformed, detail).field("since"),
+            AccountError::NoSubscription => Self::new(ProblemKind::NotFound, detail).field("subscription"),
             AccountError::NoInvite => Self::new(ProblemKind::NotFound, detail).field("invite"),
             AccountError::Full { .. } | AccountError::LastAdmin => Self::new(ProblemKind::Conflict, detail),
             AccountError::InviteOver => Purpose::Invite.over(),

@@ -15,6 +15,8 @@ use super::settings::{self, Kind, Setting};
 use super::{Config, DEFAULT_FILTER, LogFormat, OwnCertificate};
 use crate::api::rates::RequestRates;
 use crate::auth::limits::{Rate, SignInRates};
+use crate::push::PushSettings;
+use crate::push::apns::ApnsSettings;
 use crate::traces::TraceSettings;
 
 /// Reads every setting; `None` where a fault was found, which is in `layers` then.
@@ -79,6 +81,7 @@ pub(super) fn assemble(layers: &mut Layers, environment: &BTreeMap<String, Strin
     let access_lifetime = reader.seconds("tokens", "access_s").unwrap_or(Duration::from_secs(600));
     let refresh_lifetime = reader.seconds("tokens", "refresh_s").unwrap_or(Duration::from_secs(30 * 86_400));
     let traces = reader.traces();
+    let push = reader.push();
     if !layers.faults.is_empty() {
         return None;
     }
@@ -97,6 +100,7 @@ pub(super) fn assemble(layers: &mut Layers, environment: &BTreeMap<String, Strin
         refresh_lifetime,
         limits,
         traces,
+        push,
         requests,
     })
 }
@@ -220,6 +224,49 @@ impl Reader<'_> {
             }
         }
         Some(TraceSettings { endpoint, headers: pairs, percent })
+    }
+
+    fn push(&mut self) -> PushSettings {
+        let contact = self.text("push", "contact");
+        if let Some(contact) = &contact
+            && !(contact.starts_with("mailto:") || contact.starts_with("https://"))
+        {
+            self.misfit("push", "contact", "mailto: or https://", &quoted(contact));
+        }
+        PushSettings {
+            contact,
+            private_hosts: self.texts("push", "private_hosts").unwrap_or_default(),
+            roots: self.path("push", "roots"),
+            fcm_account: self.path("push", "fcm_account"),
+            apns: self.apns(),
+        }
+    }
+
+    fn apns(&mut self) -> Option<ApnsSettings> {
+        let (key, key_id, team) =
+            (self.path("push", "apns_key"), self.text("push", "apns_key_id"), self.text("push", "apns_team"));
+        let topics = self.texts("push", "apns_topics").filter(|topics| !topics.is_empty());
+        let development = match self.text("push", "apns_service").as_deref() {
+            None | Some("production") => false,
+            Some("development") => true,
+            Some(other) => {
+                self.misfit("push", "apns_service", "production or development", &quoted(other));
+                false
+            }
+        };
+        match (key, key_id, team, topics) {
+            (Some(key), Some(key_id), Some(team), Some(topics)) => {
+                Some(ApnsSettings { key, key_id, team, topics, development })
+            }
+            (None, None, None, None) => None,
+            (key, ..) => {
+                let place = self.place("push", if key.is_some() { "apns_key" } else { "apns_topics" });
+                let what =
+                    "push.apns_key, apns_key_id, apns_team and apns_topics belong together, and one of them is missing";
+                self.layers.fault(place, what, "Set all four, or none for no notifications through Apple.");
+                None
+            }
+        }
     }
 
     fn own_certificate(&mut self) -> Option<OwnCertificate> {

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use crate::api::rates::RequestRates;
 use crate::auth::limits::SignInRates;
+use crate::push::PushSettings;
 use crate::traces::TraceSettings;
 pub use fault::{ConfigError, Fault, Place};
 pub use flags::{CommonFlags, ServeFlags};
@@ -91,6 +92,8 @@ pub struct Config {
     pub limits: SignInRates,
     /// Where traces go; absent: nothing is traced.
     pub traces: Option<TraceSettings>,
+    /// Notifications.
+    pub push: PushSettings,
     /// How many requests are taken.
     pub requests: RequestRates,
 }

@@ -1,6 +1,7 @@
 //! The table of every setting: what it is called, how it is written, what it is for, and what it is when nobody sets it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use toml::Value;
 
@@ -250,6 +251,71 @@ pub(super) static SETTINGS: &[Setting] = &[
         "How many of a hundred requests and sends are traced.",
         |config| Some(integer(config.traces.as_ref().map_or(100, |traces| traces.percent))),
     ),
+    setting(
+        "push",
+        "contact",
+        Kind::Text,
+        r#""mailto:radio@example.org""#,
+        "Whom a push service may write to about this server: mailto: or https://. When not set: the server's own URL.",
+        |config| config.push.contact.clone().map(Value::from),
+    ),
+    setting(
+        "push",
+        "private_hosts",
+        Kind::List,
+        "[]",
+        "Hosts of own Web Push services. Others are called at public addresses only: their names come from clients.",
+        |config| Some(list(&config.push.private_hosts)),
+    ),
+    setting(
+        "push",
+        "roots",
+        Kind::Text,
+        r#""/etc/holler/push-roots.pem""#,
+        "Certificates (PEM) that push services may also be vouched for by, beside those of the machine.",
+        |config| path(config.push.roots.as_deref()),
+    ),
+    setting(
+        "push",
+        "fcm_account",
+        Kind::Text,
+        r#""/etc/holler/firebase.json""#,
+        "A service account of Firebase Cloud Messaging (JSON), for Android apps. When not set: none are told.",
+        |config| path(config.push.fcm_account.as_deref()),
+    ),
+    setting(
+        "push",
+        "apns_key",
+        Kind::Text,
+        r#""/etc/holler/AuthKey.p8""#,
+        "An authentication key of the Apple Push Notification service (.p8), for iOS apps. When not set: none are told.",
+        |config| path(config.push.apns.as_ref().map(|apns| apns.key.as_path())),
+    ),
+    setting("push", "apns_key_id", Kind::Text, r#""ABC123DEFG""#, "The identifier of that key.", |config| {
+        config.push.apns.as_ref().map(|apns| apns.key_id.clone().into())
+    }),
+    setting("push", "apns_team", Kind::Text, r#""DEF123GHIJ""#, "The identifier of the developer team.", |config| {
+        config.push.apns.as_ref().map(|apns| apns.team.clone().into())
+    }),
+    setting(
+        "push",
+        "apns_topics",
+        Kind::List,
+        r#"["org.example.holler"]"#,
+        "Bundle identifiers of the apps.",
+        |config| config.push.apns.as_ref().map(|apns| list(&apns.topics)),
+    ),
+    setting(
+        "push",
+        "apns_service",
+        Kind::Text,
+        r#""production""#,
+        "Which of Apple's services: production, or development for apps that are not from the store.",
+        |config| {
+            let development = config.push.apns.as_ref().is_some_and(|apns| apns.development);
+            Some(if development { "development" } else { "production" }.into())
+        },
+    ),
 ];
 
 /// The setting with this name, also where it is an earlier one.
@@ -287,6 +353,10 @@ fn integer(number: impl TryInto<i64>) -> Value {
 
 fn list(texts: &[String]) -> Value {
     Value::Array(texts.iter().map(|text| Value::from(text.as_str())).collect())
+}
+
+fn path(path: Option<&Path>) -> Option<Value> {
+    path.map(|path| path.to_string_lossy().into_owned().into())
 }
 
 fn addresses(addresses: &[SocketAddr]) -> Value {

@@ -8,6 +8,7 @@ mod certificate;
 mod database;
 mod folders;
 mod machine;
+mod notifications;
 mod reach;
 
 use std::fmt;
@@ -135,6 +136,7 @@ pub fn examine(settings: Result<Loaded, ConfigError>, order: Order) -> Vec<Findi
     machine::clock(&mut findings.on("clock"), order.now, newest);
     machine::files(&mut findings.on("open files"), config, server);
     let certificate = certificate::look(&mut findings.on("certificate"), config, order.now);
+    notifications::look(&mut findings.on("notifications"), config);
     if server.is_some() {
         reach::look(&mut findings.on("reach"), config, certificate.as_deref());
     } else {

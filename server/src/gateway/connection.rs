@@ -1,6 +1,6 @@
 //! The sending side of a socket, shared by the home of every room that it follows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -114,6 +114,11 @@ impl Outgoing {
         self.outbox().unfollow(room);
     }
 
+    /// Whether a room is followed.
+    pub fn follows(&self, room: RoomId) -> bool {
+        self.outbox().follows(room)
+    }
+
     /// The page of the log after `after` is being sent.
     pub fn fetched(&self, room: RoomId, after: Cursor, incarnation: Incarnation, sent: Seq, head: Seq) {
         self.outbox().fetched(room, after, incarnation, sent, head);
@@ -222,6 +227,10 @@ impl Connection {
         Duration::from_micros(self.lease_us.load(Ordering::Relaxed))
     }
 
+    fn is_here(&self, now: Mono) -> bool {
+        now.since(self.heard()) <= self.lease()
+    }
+
     /// When something last came from the client.
     pub fn heard(&self) -> Mono {
         Mono(self.heard.load(Ordering::Relaxed))
@@ -257,6 +266,18 @@ impl Connections {
         if devices.get(&connection.device).is_some_and(|current| current.id == connection.id) {
             devices.remove(&connection.device);
         }
+    }
+
+    /// The devices that follow a room and whose last sign of life still counts.
+    pub fn following(&self, room: RoomId, now: Mono) -> BTreeSet<DeviceId> {
+        let all: Vec<_> = self.devices().values().cloned().collect();
+        all.iter().filter(|each| each.is_here(now) && each.out.follows(room)).map(|each| each.device).collect()
+    }
+
+    /// For how long nothing came from a device that follows a room; `None`: it does not, or its last sign of life no longer counts.
+    pub fn silence(&self, device: DeviceId, room: RoomId, now: Mono) -> Option<Duration> {
+        let connection = self.devices().get(&device).cloned()?;
+        (connection.is_here(now) && connection.out.follows(room)).then(|| now.since(connection.heard()))
     }
 
     /// How many sockets are signed in.

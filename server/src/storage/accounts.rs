@@ -13,6 +13,7 @@ mod export;
 mod idempotency;
 mod invites;
 mod policy;
+mod push;
 mod resets;
 mod resume;
 mod rooms;
@@ -33,6 +34,7 @@ use super::{Sealer, StoreError, Vault};
 
 pub use idempotency::{Begun, RequestHash};
 pub use invites::{InviteRow, Offer, invites_from};
+pub use push::{Notice, Told, Words, push_rules};
 pub use resume::ResumeKeyRow;
 pub use roster::{View, last_roster_change};
 pub use tokens::TokenRow;
@@ -90,6 +92,9 @@ pub enum AccountError {
     /// No sync token at all.
     #[error("expected the sync_token of an earlier answer")]
     SyncTokenMalformed,
+    /// This device is told nowhere.
+    #[error("this device has no push subscription")]
+    NoSubscription,
     /// No such invite, or it was taken back already.
     #[error("there is no such invite")]
     NoInvite,
@@ -349,6 +354,21 @@ impl<'a> Accounts<'a> {
     ) -> Result<(), AccountError> {
         let found: u32 = self.db.prepare_cached(count)?.query_row(params![self.ws(), of], |row| row.get(0))?;
         if found >= most { Err(AccountError::Full { what, most, remedy }) } else { Ok(()) }
+    }
+
+    /// The transaction.
+    pub(super) fn connection(&self) -> &Connection {
+        self.db
+    }
+
+    /// The data keys.
+    pub(super) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// The workspace.
+    pub(super) fn workspace_id(&self) -> WorkspaceId {
+        self.workspace
     }
 
     fn ws(&self) -> &[u8; 16] {

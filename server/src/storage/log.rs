@@ -20,7 +20,7 @@ use super::error::StoreError;
 use super::hooks::{Hooks, Point};
 use super::vault::{Sealer, Vault};
 use super::writer::{Answer, Job};
-use super::{Store, bursts};
+use super::{Store, bursts, push};
 use crate::traces;
 
 /// Most bytes of sealed bodies in one page, so that long texts make a short page instead of a huge one.
@@ -109,6 +109,11 @@ impl Store {
     /// Sets who hears of events. Those of before are in the log.
     pub fn set_fanout(&self, fanout: Fanout) {
         self.context().fanout.store(Some(Arc::new(fanout)));
+    }
+
+    /// Ticks after events were committed.
+    pub fn stored(&self) -> Arc<tokio::sync::Notify> {
+        Arc::clone(&self.context().stored)
     }
 
     /// Up to `limit` events (at most 500) after `after`, in order. Fewer do not mean the end of the log: long texts make short
@@ -351,6 +356,8 @@ pub(super) struct Context {
     pub(super) fanout: arc_swap::ArcSwapOption<Fanout>,
     /// Why events and frames are refused at the moment: see [`super::space`].
     pub(super) closed: arc_swap::ArcSwapOption<StoreError>,
+    /// Ticks after events were committed: for whoever looks at what they want told.
+    pub(super) stored: Arc<tokio::sync::Notify>,
     /// Commits that the disk failed since somebody looked.
     pub(super) failures: AtomicU32,
 }
@@ -362,6 +369,7 @@ impl Context {
             hooks,
             fanout: arc_swap::ArcSwapOption::empty(),
             closed: arc_swap::ArcSwapOption::empty(),
+            stored: Arc::default(),
             failures: AtomicU32::new(0),
         }
     }
@@ -431,6 +439,7 @@ fn write_batch(
         insert(db, &sealer, write)?;
         context.hooks.at(Point::Written);
     }
+    push::cause(db, room, prepared.writes().iter().map(|write| &*write.event))?;
     if !prepared.writes().is_empty() {
         db.prepare_cached("UPDATE room_heads SET head = ?2 WHERE room_id = ?1")
             .and_then(|mut update| update.execute(params![room.bytes(), int(prepared.head().head.0)]))
@@ -465,6 +474,9 @@ fn tell(
             Told::Refused(refusal) => Err(refusal.into()),
             Told::Failed | Told::Unknown => Err(failure().into()),
         });
+    }
+    if !finished.fanout.is_empty() {
+        context.stored.notify_one();
     }
     if let Some(fanout) = context.fanout.load().as_deref()
         && !finished.fanout.is_empty()
@@ -522,6 +534,14 @@ fn prior(
         Some(stored.open(room, sealer)?.body)
     };
     Ok(Some(Prior { seq: number, received_at: time(received_at)?, digest, body }))
+}
+
+/// Who made an event, if it is there.
+pub(super) fn author(db: &Connection, room: RoomId, seq: Seq) -> Result<Option<UserId>, StoreError> {
+    Ok(db
+        .prepare_cached("SELECT user_id FROM events WHERE room_id = ?1 AND seq = ?2")?
+        .query_row(params![room.bytes(), int(seq.0)], |row| Ok(UserId::from_bytes(row.get(0)?)))
+        .optional()?)
 }
 
 fn find_target(db: &Connection, room: RoomId, seq: Seq) -> Result<Option<Target>, StoreError> {

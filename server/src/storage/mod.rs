@@ -20,6 +20,7 @@
 //! | [`hooks`] | where tests stop the process |
 //! | [`presence`] | the last transition of each device |
 //! | [`receipts`] | who got how far |
+//! | [`push`] | what waits to be told to devices that are not connected |
 //! | [`accounts`] | people, devices, sign-ins, rooms, members |
 //! | [`audit`] | who changed what, as a chain |
 
@@ -34,6 +35,7 @@ pub mod folder;
 pub mod hooks;
 pub mod log;
 pub mod presence;
+pub mod push;
 pub mod receipts;
 pub mod retention;
 pub mod schema;

@@ -36,6 +36,7 @@ const VERSIONS: &[&[&str]] = &[
         include_str!("schema/2/receipts.sql"),
         include_str!("schema/2/resume.sql"),
         include_str!("schema/2/direct.sql"),
+        include_str!("schema/2/push.sql"),
     ],
 ];
 

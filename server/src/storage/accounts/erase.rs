@@ -27,6 +27,9 @@ pub enum Fate {
 pub const OF_PEOPLE: &[(&str, Fate)] = &[
     ("tokens", Fate::OfDevices),
     ("idempotency", Fate::OfDevices),
+    ("push_queue", Fate::OfDevices),
+    ("push_subscriptions", Fate::OfUser),
+    ("push_rules", Fate::OfUser),
     ("presence", Fate::OfUser),
     ("read_marks", Fate::OfUser),
     ("heard", Fate::OfUser),

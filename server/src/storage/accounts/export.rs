@@ -9,9 +9,9 @@ use super::Accounts;
 use crate::storage::StoreError;
 
 /// Tables of identifiers, words and times, whose rows are handed out as they are.
-const RECORDS: &[&str] = &["sign_ins", "presence", "read_marks", "heard"];
+const RECORDS: &[&str] = &["sign_ins", "presence", "read_marks", "heard", "push_subscriptions", "push_rules"];
 /// Columns that are nobody's data: keys, and what is the same in every row.
-const NOT_SHOWN: &[&str] = &["workspace_id", "user_id", "secret"];
+const NOT_SHOWN: &[&str] = &["workspace_id", "user_id", "secret", "target", "target_hash"];
 
 impl Accounts<'_> {
     /// The rows about a user in tables that have no reading of their own, as objects: `table`, and the columns. At most `most`.

@@ -72,6 +72,12 @@ actions! {
     SignInReused = "sign_in.reused",
     /// Sign-in failed so often that further attempts are braked.
     SignInBraked = "sign_in.braked",
+    /// The key that Web Push services know this server by was made.
+    PushKeyMade = "push_key.made",
+    /// A device is told of what it missed from now on.
+    PushSubscribed = "push.subscribed",
+    /// It is not any more.
+    PushUnsubscribed = "push.unsubscribed",
     /// A room was added.
     RoomAdded = "room.added",
     /// A room's name was changed.

@@ -1,0 +1,4 @@
+//! Of what a user is told.
+
+pub mod get;
+pub mod put;
