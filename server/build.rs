@@ -31,6 +31,8 @@ fn embedded(folder: &Path) -> Result<String, Box<dyn Error>> {
             Some("css") => "text/css; charset=utf-8",
             Some("svg") => "image/svg+xml",
             Some("ftl") => "text/plain; charset=utf-8",
+            Some("png") => "image/png",
+            Some("webmanifest") => "application/manifest+json",
             Some("wasm") => "application/wasm",
             _ => return Err(format!("{name}: no media type is known for it").into()),
         };

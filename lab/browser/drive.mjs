@@ -3,6 +3,7 @@
 import { createInterface } from "node:readline";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { anotherBuild } from "./another-build.mjs";
 
 const { modules, chromium: executablePath, profile, url, speech } = JSON.parse(process.argv[2]);
 const require = createRequire(`${modules}/`);
@@ -62,6 +63,7 @@ const eavesdrop = () => {
   }).observe({ type: "longtask", buffered: true });
 };
 
+let build;
 const context = await chromium.launchPersistentContext(profile, {
   executablePath,
   args,
@@ -271,6 +273,76 @@ const deeds = {
   },
   async reload() {
     await page.reload(WAIT);
+    await page.locator("form, .room-row").first().waitFor(WAIT);
+    return {};
+  },
+  // The service worker's files, once it has them all.
+  async kept() {
+    return page.evaluate(async () => {
+      await navigator.serviceWorker.ready;
+      const names = (await caches.keys()).filter((name) => name.startsWith("holler-"));
+      const files = await Promise.all(names.map(async (name) => (await caches.open(name)).keys()));
+      const controlled = navigator.serviceWorker.controller !== null;
+      return { names, files: files.flat().map(({ url }) => new URL(url).pathname), controlled };
+    });
+  },
+  // A push message comes for the service worker, and this is what it shows.
+  async pushed({ data }) {
+    const origin = new URL(page.url()).origin;
+    await context.grantPermissions(["notifications"], { origin });
+    const session = await context.newCDPSession(page);
+    const found = new Promise((resolve) =>
+      session.on("ServiceWorker.workerRegistrationUpdated", ({ registrations }) =>
+        registrations.filter(({ scopeURL }) => scopeURL.startsWith(origin)).forEach(resolve),
+      ),
+    );
+    await page.evaluate(async () => {
+      for (const earlier of await (await navigator.serviceWorker.ready).getNotifications()) earlier.close();
+    });
+    await session.send("ServiceWorker.enable");
+    const { registrationId } = await found;
+    await session.send("ServiceWorker.deliverPushMessage", { origin, registrationId, data: JSON.stringify(data) });
+    const notices = () =>
+      page.evaluate(async (tag) => {
+        const found = await (await navigator.serviceWorker.ready).getNotifications({ tag });
+        return found.map(({ title, body, tag, lang, data }) => ({ title, body, tag, lang, data }));
+      }, data.tag);
+    for (const late = Date.now() + WAIT.timeout; Date.now() < late; await new Promise((resolve) => setTimeout(resolve, 50))) {
+      const shown = await notices();
+      if (shown.length > 0) return { shown };
+    }
+    throw new Error("no notification was shown");
+  },
+  // From here on this page is another build of the same client: see another-build.mjs.
+  async "through"({ certificate, key }) {
+    build = await anotherBuild(url, { cert: readFileSync(certificate), key: readFileSync(key) });
+    await page.goto(build.url, WAIT);
+    await page.locator("form").first().waitFor(WAIT);
+    return {};
+  },
+  // The server was upgraded; the page looks for it, and says so.
+  async "another-build"() {
+    build.next = true;
+    await page.evaluate(async () => (await navigator.serviceWorker.ready).update());
+    await page.locator(".banner", { hasText: "newer version" }).waitFor(WAIT);
+    return {};
+  },
+  // What the page is made of, and whether a new version waits.
+  async build() {
+    return page.evaluate(async () => ({
+      script: document.querySelector("script").src,
+      waits: (await navigator.serviceWorker.ready).waiting !== null,
+    }));
+  },
+  // Presses it while the mouse holds something else.
+  async poke({ name }) {
+    await page.getByRole("button", { name }).first().evaluate((button) => button.click());
+    return {};
+  },
+  // The page was loaded anew from the other build.
+  async "taken-over"() {
+    const fresh = (name) => document.querySelector("script")?.src.includes(name);
+    await page.waitForFunction(fresh, build.version, WAIT);
     await page.locator("form, .room-row").first().waitFor(WAIT);
     return {};
   },

@@ -18,8 +18,14 @@ use crate::sh::{self, Outcome};
 const STATIC: &[&str] = &[
     "apps/web/static/index.html",
     "apps/web/static/page.js",
+    "apps/web/static/shell.js",
     "apps/web/static/worker.js",
+    "apps/web/static/service.js",
+    "apps/web/static/holler.webmanifest",
     "apps/web/static/icon.svg",
+    "apps/web/static/icon-192.png",
+    "apps/web/static/icon-512.png",
+    "apps/web/static/icon-maskable-512.png",
     "client/web/js/sound.js",
     "apps/ui/words/ar.ftl",
 ];

@@ -133,6 +133,7 @@ fn take(mut ui: Ui, host: &Host, told: Told) {
         Told::Gone => end(ui, host),
         told @ (Told::SignedOut { .. }
         | Told::Opened(_)
+        | Told::Show(_)
         | Told::Offer(_)
         | Told::EntryFailed(_)
         | Told::Visible(_)
@@ -142,6 +143,7 @@ fn take(mut ui: Ui, host: &Host, told: Told) {
         | Told::Trial(_)
         | Told::Quality { .. }
         | Told::Outdated
+        | Told::Telling(_)
         | Told::ClockOff(_)
         | Told::SignedIn(_)
         | Told::SignInFailed(_)

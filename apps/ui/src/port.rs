@@ -158,12 +158,30 @@ pub enum Ask {
     Watch(bool),
     /// Load the page anew.
     Reload,
+    /// Have this device told of what it missed, or no more.
+    Telling(bool),
     /// Open the microphone now, so that the first press need not wait for it.
     Microphone,
     /// Connect now.
     Connect,
     /// Sound a tone.
     Tone(Tone),
+}
+
+/// Whether this device is told of what it missed while no page is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Telling {
+    /// It can't be, or the host has not said yet.
+    #[default]
+    Never,
+    /// Nobody was asked.
+    Unasked,
+    /// It is not.
+    Off,
+    /// It is.
+    On,
+    /// The person, or whoever looks after the browser, does not let it.
+    Refused,
 }
 
 /// What can be heard of a press without looking.
@@ -251,6 +269,8 @@ pub enum Told {
     SignInFailed(String),
     /// The page was opened by a link. Told before anything else.
     Opened(Entry),
+    /// A room is to be shown: its notification was touched.
+    Show(RoomId),
     /// What the invite offers, or why it is not good.
     Offer(Result<InviteOffer, String>),
     /// Joining, or setting a new password, failed: what happened, and what to do.
@@ -329,6 +349,8 @@ pub enum Told {
     },
     /// The server has another version of this client.
     Outdated,
+    /// Whether this device is told of what it missed.
+    Telling(Telling),
     /// By so many ms this device's clock is ahead of the server's (behind it: below zero).
     ClockOff(f64),
     /// Whether a burst of the past plays.

@@ -8,6 +8,7 @@ mod awake;
 mod keep;
 mod keys;
 mod server;
+mod shell;
 mod told;
 mod words;
 
@@ -19,23 +20,25 @@ use dioxus_web::Config;
 use futures_channel::mpsc::unbounded;
 use holler_client_web::message::{ToPage, ToWorker, Trial};
 use holler_client_web::page::{Choice, Engine, Sound, Tone};
-use holler_core::engine::Command;
+use holler_core::engine::{Command, LinkState, Notice};
 use holler_core::model::{EventBody, Priority, UserRole};
 use holler_core::units::{Bitrate, BurstId, FrameMs};
 use holler_core::wire::rest::{InviteRoom, NewInvite};
 use holler_ui::port::{self, Ask, Entry, Host, Told};
 use holler_ui::state::Settings;
 use server::Server;
+use shell::Shell;
 use wasm_bindgen::JsValue;
-use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::prelude::{Closure, wasm_bindgen};
 use words::Words;
 
 /// The encoder's target: clear speech, and 60 packets of it fit a second of the weakest link.
 const BITRATE: Bitrate = Bitrate(24_000);
 
-/// Runs the page. `base` is the folder that everything else is in.
+/// Runs the page. `base` is the folder that everything else is in, `shell` what the page has of the browser around it.
 #[wasm_bindgen]
-pub fn page(base: &str) -> Result<(), JsValue> {
+pub fn page(base: &str, shell: Shell) -> Result<(), JsValue> {
+    let shell = Rc::new(shell);
     let (tell, inbox) = unbounded();
     let send = move |told: Told| {
         // The receiver lives as long as the page.
@@ -44,13 +47,20 @@ pub fn page(base: &str) -> Result<(), JsValue> {
     if let Some(entry) = entry() {
         send(Told::Opened(entry));
     }
+    shell_tells(&shell, send.clone());
     let trial_sound: Rc<RefCell<Option<Rc<Sound>>>> = Rc::default();
     let engine = Engine::start(base, {
         let send = send.clone();
         let look = Server::new(base, send.clone());
         let sound = Rc::clone(&trial_sound);
+        let shell = Rc::clone(&shell);
         move |message| {
             look.heard(&message);
+            if let ToPage::Push { number, answer } = &message {
+                shell.answered(*number, answer.clone().ok());
+            } else if matches!(message, ToPage::Notice(Notice::Link(LinkState::Up { .. }))) {
+                shell.connected();
+            }
             if matches!(message, ToPage::Trying(Trial::Playing | Trial::Over))
                 && let Some(sound) = sound.borrow().as_ref()
             {
@@ -61,6 +71,7 @@ pub fn page(base: &str) -> Result<(), JsValue> {
             }
         }
     })?;
+    shell_asks(&shell, &engine);
     let sound = Sound::new(
         Rc::clone(&engine),
         base,
@@ -91,6 +102,7 @@ pub fn page(base: &str) -> Result<(), JsValue> {
     let ask = move |ask| match ask {
         Ask::Set(settings) => {
             keep::keep(&settings);
+            shell.language(settings.language.unwrap_or_default().tag());
             go_by(&settings, &sound, &engine, &awake, &key);
             let words = Rc::clone(&to_speak);
             wasm_bindgen_futures::spawn_local(async move { words.speak(settings.language).await });
@@ -99,7 +111,18 @@ pub fn page(base: &str) -> Result<(), JsValue> {
             engine.tell(&ToWorker::Devices);
             tell_microphones(send.clone());
         }
-        ask => perform(&engine, &sound, ask),
+        Ask::Reload => shell.reload(),
+        Ask::Telling(on) => shell.telling(on),
+        ask => {
+            match &ask {
+                Ask::KeyDown { .. } => shell.speaking(true),
+                Ask::KeyUp => shell.speaking(false),
+                Ask::Open(room) => shell.opened(&room.to_string()),
+                Ask::SignOut => shell.forget(),
+                _ => {}
+            }
+            perform(&engine, &sound, ask);
+        }
     };
     let host = Host::new(ask, js_sys::Date::now, clock, random);
     wasm_bindgen_futures::spawn_local(async move {
@@ -108,6 +131,31 @@ pub fn page(base: &str) -> Result<(), JsValue> {
         dioxus_web::launch::launch_virtual_dom(holler_ui::dom(host, inbox), Config::new().rootname("main"));
     });
     Ok(())
+}
+
+/// Passes on what the shell tells, for as long as the page lives.
+fn shell_tells(shell: &Shell, send: impl Fn(Told) + 'static) {
+    let tell = Closure::new(move |what: String, room: Option<String>| {
+        if what == "waiting" {
+            send(Told::Outdated);
+        } else if what == "telling" {
+            send(Told::Telling(shell::telling(room.as_deref().unwrap_or_default())));
+        } else if let Some(Ok(room)) = room.map(|room| room.parse()) {
+            send(Told::Show(room));
+        }
+    });
+    shell.listen(&tell);
+    tell.forget();
+}
+
+/// Lets the shell ask the server about notifications, through the worker, which has the token.
+fn shell_asks(shell: &Shell, engine: &Rc<Engine>) {
+    let engine = Rc::clone(engine);
+    let ask = Closure::new(move |number: u32, method: String, path: String, body: String| {
+        engine.tell(&ToWorker::Push { number, method, path, body });
+    });
+    shell.attach(&ask);
+    ask.forget();
 }
 
 /// Runs the worker.
@@ -157,7 +205,7 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
         Ask::Revoke(device) => return engine.tell(&ToWorker::Revoke(device)),
         Ask::Export => return engine.tell(&ToWorker::Export),
         // Done before it comes here.
-        Ask::Set(_) | Ask::Devices => return,
+        Ask::Set(_) | Ask::Devices | Ask::Reload | Ask::Telling(_) => return,
         Ask::SignOut => {
             sound.close();
             return engine.tell(&ToWorker::SignOut);
@@ -168,7 +216,6 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
             return engine.tell(&ToWorker::TryMicrophone);
         }
         Ask::Watch(on) => return engine.tell(&ToWorker::Watch(on)),
-        Ask::Reload => return server::reload(),
         Ask::Hear(hearing) => Command::SetHearing { hearing },
         Ask::Mute { room, muted } => Command::Mute { room, muted },
         Ask::Microphone => {

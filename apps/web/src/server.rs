@@ -55,11 +55,3 @@ async fn look() -> Result<(Option<String>, Option<f64>), JsValue> {
     let server = headers.get("date")?.map(|date| js_sys::Date::parse(&date)).filter(|server| server.is_finite());
     Ok((headers.get("etag")?, server.map(|server| (asked + answered) / 2.0 - server)))
 }
-
-/// Loads the page anew.
-pub(crate) fn reload() {
-    if let Some(window) = web_sys::window() {
-        // A page that may not reload itself stays as it is; the words say what to do.
-        let _ = window.location().reload();
-    }
-}

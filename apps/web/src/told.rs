@@ -13,6 +13,8 @@ pub(crate) fn told(message: ToPage) -> Option<Told> {
             keep::save(&lines);
             return None;
         }
+        // The shell has it already.
+        ToPage::Push { .. } => return None,
         ToPage::Trying(trial) => Told::Trial(match trial {
             message::Trial::Recording => Trial::Recording,
             message::Trial::Playing => Trial::Playing,

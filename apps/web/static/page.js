@@ -1,5 +1,6 @@
 // Starts the page. What it needs that a browser may lack is named before anything else is tried.
 import init, { page } from "./holler.js";
+import { shell } from "./shell.js";
 
 const say = (text) => {
   const line = document.createElement("p");
@@ -18,7 +19,7 @@ if (missing.length > 0) {
   try {
     await init({ module_or_path: new URL("holler_bg.wasm", import.meta.url) });
     document.getElementById("main").replaceChildren();
-    page(new URL(".", import.meta.url).href);
+    page(new URL(".", import.meta.url).href, shell);
   } catch (error) {
     say(`Holler did not start: ${error.message}. Reload the page; if that does not help, tell who runs this server.`);
     throw error;

@@ -94,6 +94,17 @@ pub enum ToWorker {
     Revoke(DeviceId),
     /// Fetch everything that the server keeps of the person.
     Export,
+    /// Ask the server something about notifications: the page has what browsers know of them, the worker the token.
+    Push {
+        /// Names the request in its answer.
+        number: u32,
+        /// The method.
+        method: String,
+        /// What stands behind `/api/v1/push` in the path.
+        path: String,
+        /// JSON; empty for none.
+        body: String,
+    },
     /// The microphone is there.
     Microphone {
         /// How long a sample takes from the air to the sound thread, µs, as far as the browser knows.
@@ -200,6 +211,13 @@ pub enum ToPage {
     Notice(Notice),
     /// The person's devices.
     Devices(Vec<Device>),
+    /// The answer to a request about notifications: JSON, or why there is none.
+    Push {
+        /// Names the request.
+        number: u32,
+        /// What came of it.
+        answer: Result<String, String>,
+    },
     /// Everything that the server keeps of the person, as lines of JSON.
     Exported(String),
     /// How loud it is, 0 to 1, about 15 times a second while something is recorded or played.

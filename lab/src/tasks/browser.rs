@@ -5,6 +5,7 @@
 //! the loudspeaker; both are compared with the original. The browser trusts the server's root in a home folder of its own, so
 //! that the connection is checked as anywhere. Every screen that is passed is looked over by axe-core.
 
+mod app;
 mod page;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ const NATIVE: &str = "ben";
 /// At a page in another browser, joined by an invite; and her sign-in name, which the page makes of her name.
 const OTHER_WEB: &str = "Petra Nováková";
 const OTHER_LOGIN: &str = "petra.novakova";
+/// What the one at the page sets in place of her password.
+const NEW_PASSWORD: &str = "another long password";
 /// How long any step may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What the microphone hears before the speech, ms: by then it has been opened.
@@ -102,10 +105,14 @@ pub(super) fn run(options: &Options) -> Result<bool> {
     round.settings()?;
     round.keyboard_alone()?;
     round.new_password()?;
+    app::upgrades(&mut round.page, &round.server, NEW_PASSWORD)?;
     let Round { mut page, server, shots, mut faults, .. } = round;
+    app::kept(&mut page)?;
+    app::notifies(&mut page)?;
     server.stop()?;
     page.ask(&json!({"do": "wait-for", "words": "Offline"})).context("the page when the server is gone")?;
     shoot(&mut page, shots, "offline")?;
+    app::opens_alone(&mut page)?;
     let complaints = page.ask(&json!({"do": "complaints"}))?["complaints"].to_string();
     // A socket that can't be opened is complained of by the browser itself.
     ensure_none(&mut faults, "the browser complained", &complaints.replace("[]", ""), |text| {
@@ -375,7 +382,7 @@ impl Round<'_> {
         self.ask(&json!({"do": "wait-for", "words": "works once"}))?;
         self.shoot("reset")?;
         self.look_over("reset")?;
-        self.ask(&json!({"do": "fill", "label": "New password", "text": "another long password"}))?;
+        self.ask(&json!({"do": "fill", "label": "New password", "text": NEW_PASSWORD}))?;
         self.ask(&json!({"do": "button", "name": "Set the password"}))?;
         self.ask(&json!({"do": "wait-for", "words": "Choose a room"})).context("signed in with the new password")?;
         Ok(())

@@ -119,6 +119,7 @@ fn layered(app: App, endpoints: Router<App>, longest: Duration) -> Router {
         .route_layer(from_fn_with_state(app.clone(), idempotency::once))
         .route_layer(from_fn_with_state(app.clone(), access::enforce))
         // After the layers that look into the table: the web client's files are for everybody.
+        .route("/service-worker.js", get(web::service).fallback(no_such_method))
         .route("/app/{version}/{*file}", get(web::file).fallback(no_such_method))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(no_such_method)

@@ -1,8 +1,9 @@
 //! The web client: the files that the build put into this binary (`build.rs`), served as they are.
 //!
 //! `GET /` is its page, asked for anew each time. Everything else lies under `/app/VERSION/`, where VERSION is made of all
-//! contents: browsers keep it for good, and a page never gets parts of another version. These paths are no part of the REST
-//! interface, need no token and are not described there.
+//! contents: browsers keep it for good, and a page never gets parts of another version. The service worker alone has a name that
+//! stays, `/service-worker.js`: by it browsers find a new version. These paths are no part of the REST interface, need no token and are
+//! not described there.
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -23,10 +24,13 @@ struct File {
 // VERSION and FILES.
 include!(concat!(env!("OUT_DIR"), "/web.rs"));
 
-/// What the page and its worker may do: run what this server brings and nothing else, WebAssembly included; talk to this server
+/// The service worker's name in the build.
+const SERVICE: &str = "service.js";
+
+/// What the page and its workers may do: run what this server brings and nothing else, WebAssembly included; talk to this server
 /// only; be framed by nobody. Text that somebody wrote could not run even if it were taken for markup.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; \
-                      img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      img-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Clocks of 5 µs instead of 100 µs need isolation from other sites.
 const ISOLATION: [(&str, &str); 3] = [
@@ -52,12 +56,20 @@ fn page_of(version: &str, file: &'static File, request: &HeaderMap) -> Response 
     response
 }
 
+/// `GET /service-worker.js`: asked for anew each time, so that a new version is found.
+pub(super) async fn service(request: HeaderMap) -> Result<Response, ProblemResponse> {
+    let found = VERSION.zip(find(SERVICE));
+    let (version, file) = found.ok_or_else(|| Problem::new(ProblemKind::NotFound, "this server has no web client"))?;
+    Ok(page_of(version, file, &request))
+}
+
 /// `GET /app/{version}/{file}`: a file of the client.
 pub(super) async fn file(
     Path((version, name)): Path<(String, String)>,
     request: HeaderMap,
 ) -> Result<Response, ProblemResponse> {
-    let file = find(&name).filter(|_| VERSION == Some(&version));
+    // A service worker may look after the addresses beside its own and below: under another name it is none.
+    let file = find(&name).filter(|_| VERSION == Some(&version) && name != SERVICE);
     let file = file.ok_or_else(|| {
         Problem::new(ProblemKind::NotFound, "this server has another version of the web client: reload the page")
     })?;
@@ -142,6 +154,14 @@ mod tests {
             let response = file(path(version), accepting("br")).await.map_err(|_| "refused").unwrap();
             assert_eq!(response.headers()[header::CONTENT_ENCODING], "br");
             assert!(response.headers()[header::CACHE_CONTROL].to_str().unwrap().contains("immutable"));
+            let service = service(HeaderMap::new()).await.map_err(|_| "refused").unwrap();
+            assert_eq!(service.headers()[header::CACHE_CONTROL], "no-cache");
+            assert!(file(Path((version.to_owned(), SERVICE.to_owned())), HeaderMap::new()).await.is_err());
+            let keeps = std::str::from_utf8(find(SERVICE).unwrap().plain).unwrap();
+            assert!(keeps.contains(&format!("const VERSION = \"{version}\"")));
+            for each in FILES.iter().filter(|each| each.name != SERVICE && each.name != "index.html") {
+                assert!(keeps.contains(&format!("\"/app/{version}/{}\"", each.name)), "{}", each.name);
+            }
             let page = page(&HeaderMap::new()).unwrap();
             let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
             assert!(!policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"));

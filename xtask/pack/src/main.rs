@@ -2,7 +2,8 @@
 //!
 //! `pack bindgen MODULE.wasm OUT` writes the JavaScript around the module, as `wasm-bindgen --target web` does.
 //! `pack finish OUT SITE FILE…` puts that and the files given beside it into SITE under a name made of all their contents,
-//! compresses each with brotli, and prints how large a first load is.
+//! compresses each with brotli, and prints how large a first load is. The service worker is told them all with their SHA-256: it
+//! keeps these and no others.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io::Write as _};
@@ -11,6 +12,10 @@ use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 use wasm_bindgen_cli_support::Bindgen;
 
+/// The page, which has the version's addresses in it.
+const INDEX: &str = "index.html";
+/// The service worker, which has the version and its files in it.
+const SERVICE: &str = "service.js";
 /// brotli's best: it is done once and downloaded often.
 const QUALITY: i32 = 11;
 /// Its largest window that every browser takes.
@@ -51,7 +56,7 @@ fn finish(out: &Path, site: &Path, files: &[PathBuf]) -> Result<()> {
     }
     contents.sort();
     let mut hash = Sha256::new();
-    for (name, bytes) in contents.iter().filter(|(name, _)| name != "index.html") {
+    for (name, bytes) in &contents {
         hash.update(name.as_bytes());
         hash.update((bytes.len() as u64).to_be_bytes());
         hash.update(bytes);
@@ -61,18 +66,22 @@ fn finish(out: &Path, site: &Path, files: &[PathBuf]) -> Result<()> {
     if site.exists() {
         fs::remove_dir_all(site)?;
     }
+    for (_, bytes) in contents.iter_mut().filter(|(name, _)| name == INDEX) {
+        *bytes = std::str::from_utf8(bytes)?.replace("{base}", &base).into_bytes();
+    }
+    let kept = kept(&contents, &base)?;
+    for (_, bytes) in contents.iter_mut().filter(|(name, _)| name == SERVICE) {
+        *bytes = std::str::from_utf8(bytes)?.replace("{version}", &version).replace("{files}", &kept).into_bytes();
+    }
     let (mut index, mut first, mut module) = (String::new(), 0, 0);
-    for (name, mut bytes) in contents {
-        if name == "index.html" {
-            bytes = String::from_utf8(bytes)?.replace("{base}", &base).into_bytes();
-        }
+    for (name, bytes) in contents {
         let packed = compress(&bytes)?;
         let path = site.join(&name);
         fs::create_dir_all(path.parent().context("no folder")?)?;
         fs::write(&path, &bytes)?;
         fs::write(site.join(format!("{name}.br")), &packed)?;
-        // A language other than English is loaded by those who chose it.
-        if !name.ends_with(".ftl") {
+        // What a first screen needs: a language other than English is loaded by those who chose it, icons and the service worker later.
+        if !name.ends_with(".ftl") && !name.ends_with(".png") && name != SERVICE {
             first += packed.len();
         }
         if name.ends_with(".wasm") {
@@ -89,6 +98,34 @@ fn finish(out: &Path, site: &Path, files: &[PathBuf]) -> Result<()> {
         module as f64 / 1_000.0
     )?;
     Ok(())
+}
+
+/// Every address of the client with the SHA-256 of what is there, as JSON: what the service worker keeps.
+fn kept(contents: &[(String, Vec<u8>)], base: &str) -> Result<String> {
+    let mut kept = Vec::new();
+    for (name, bytes) in contents.iter().filter(|(name, _)| name != SERVICE) {
+        // Names are those of files here; one that JSON or a template would have to escape is a mistake.
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte)) {
+            bail!("{name}: a file of the client has a plain name");
+        }
+        let address = if name == INDEX { "/".to_owned() } else { format!("{base}{name}") };
+        kept.push(format!("[\"{address}\",\"sha256-{}\"]", base64(&Sha256::digest(bytes))));
+    }
+    Ok(format!("[{}]", kept.join(",")))
+}
+
+/// RFC 4648 section 4.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for at in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * at) & 63) as usize];
+            text.push(if at <= group.len() { char::from(letter) } else { '=' });
+        }
+    }
+    text
 }
 
 fn gather(root: &Path, folder: &Path, found: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
@@ -109,4 +146,26 @@ fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
     let params = brotli::enc::BrotliEncoderParams { quality: QUALITY, lgwin: WINDOW_BITS, ..Default::default() };
     brotli::BrotliCompress(&mut &*bytes, &mut packed, &params)?;
     Ok(packed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4648 section 10.
+    #[test]
+    fn base64_is_as_the_standard_says() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn the_service_worker_is_told_every_file_but_itself() {
+        let contents = ["a.js", INDEX, SERVICE].map(|name| (name.to_owned(), b"".to_vec()));
+        let empty = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        let expected = format!("[[\"/app/7/a.js\",\"{empty}\"],[\"/\",\"{empty}\"]]");
+        assert_eq!(kept(&contents, "/app/7/").unwrap(), expected);
+        assert!(kept(&[("a`b".to_owned(), Vec::new())], "/").is_err());
+    }
 }

@@ -4,7 +4,7 @@ use dioxus::prelude::*;
 use holler_core::units::RoomId;
 
 use super::{Icon, IconName};
-use crate::port::{Ask, Host};
+use crate::port::{Ask, Host, Telling};
 use crate::state::{Link, PressState};
 use crate::{Ui, look_at, seconds, t};
 
@@ -74,10 +74,14 @@ pub fn Faults() -> Element {
             .collect();
         let minutes = |off: f64| seconds(off.abs()) / 60;
         let (outdated, clock_off) = (view.outdated, view.clock_off.map(minutes));
-        (emergencies, view.audible, view.faults.clone(), view.link.clone(), outdated, clock_off)
+        // Asked when it would have helped: not at the first sight of the page.
+        let missed = || view.rooms.values().any(|room| room.timeline.missed().next().is_some());
+        let telling = view.telling == Telling::Unasked && missed();
+        (emergencies, view.audible, view.faults.clone(), view.link.clone(), outdated, clock_off, telling)
     });
-    let (emergencies, audible, faults, link, outdated, clock_off) = news.read().clone();
-    let (look, clear, connect, reload, wake) = (host.clone(), host.clone(), host.clone(), host.clone(), host);
+    let (emergencies, audible, faults, link, outdated, clock_off, telling) = news.read().clone();
+    let (look, clear, connect, reload, wake) = (host.clone(), host.clone(), host.clone(), host.clone(), host.clone());
+    let (tell, silent) = (host.clone(), host);
     rsx! {
         for (room, user, words, known, may) in emergencies {
             Banner { kind: if known { BannerKind::EmergencyKnown } else { BannerKind::Emergency }, text: words,
@@ -124,6 +128,18 @@ pub fn Faults() -> Element {
         if outdated {
             Banner { kind: BannerKind::Note, text: t!("outdated"),
                 button { class: "button", r#type: "button", onclick: move |_| reload.ask(Ask::Reload), {t!("reload")} }
+            }
+        }
+        if telling {
+            Banner { kind: BannerKind::Note, text: t!("telling-ask"),
+                button {
+                    class: "button", r#type: "button", onclick: move |_| tell.ask(Ask::Telling(true)),
+                    {t!("telling-yes")}
+                }
+                button {
+                    class: "button", r#type: "button", onclick: move |_| silent.ask(Ask::Telling(false)),
+                    {t!("telling-no")}
+                }
             }
         }
         if let Some(minutes) = clock_off {

@@ -4,7 +4,7 @@ use dioxus::prelude::*;
 
 use crate::parts::hearing::set;
 use crate::parts::{Faults, Icon, IconName, TryMicrophone};
-use crate::port::{Ask, Host};
+use crate::port::{Ask, Host, Telling};
 use crate::state::{Look, Settings as Set, ago_since};
 use crate::words::Language;
 use crate::{Ui, look_at, t};
@@ -61,10 +61,11 @@ fn Sound() -> Element {
     let host = use_context::<Host>();
     let known = use_memo(move || {
         let view = ui.view.read();
-        (view.settings.clone(), view.microphones.clone())
+        (view.settings.clone(), view.microphones.clone(), view.telling)
     });
-    let (settings, microphones) = known.read().clone();
-    let (pick, echo, noise, tones, awake) = (host.clone(), host.clone(), host.clone(), host.clone(), host);
+    let (settings, microphones, telling) = known.read().clone();
+    let (pick, echo, noise, tones) = (host.clone(), host.clone(), host.clone(), host.clone());
+    let (awake, tell) = (host.clone(), host);
     let chosen = settings.microphone.clone().unwrap_or_default();
     rsx! {
         section { class: "card stack", aria_labelledby: "set-sound",
@@ -95,6 +96,14 @@ fn Sound() -> Element {
             Switch {
                 label: t!("set-tones"), hint: t!("set-tones-hint"), on: settings.tones,
                 onchange: move |on| set(ui, &tones, |settings| settings.tones = on),
+            }
+            if telling != Telling::Never {
+                Switch {
+                    label: t!("set-telling"),
+                    hint: if telling == Telling::Refused { t!("set-telling-refused") } else { t!("set-telling-hint") },
+                    on: telling == Telling::On,
+                    onchange: move |on| tell.ask(Ask::Telling(on)),
+                }
             }
             Switch {
                 label: t!("set-awake"), hint: t!("set-awake-hint"), on: settings.awake,

@@ -17,7 +17,7 @@ use holler_core::model::{InvitesBy, PresenceState, Role, RoomKind, UserRole};
 use holler_core::units::{BurstId, DeviceId, FrameMs, RoomId, UserId};
 use holler_core::wire::rest::Device;
 
-use crate::port::{Ask, Entry, Identity, Microphone, Told, Tone, Trial};
+use crate::port::{Ask, Entry, Identity, Microphone, Telling, Told, Tone, Trial};
 use crate::t;
 pub use chosen::{Compose, InviteView, Speed};
 pub use entry::{EntryView, is_login, login_of};
@@ -162,6 +162,10 @@ pub struct View {
     pub invite: Option<InviteView>,
     /// The person whose direct room is being opened.
     pub opening: Option<UserId>,
+    /// Whether this device is told of what it missed.
+    pub telling: Telling,
+    /// The room that is to be shown once it is known.
+    pub wanted: Option<RoomId>,
     /// Bursts that are to be played one after the other.
     pub queue: VecDeque<(RoomId, BurstId, FrameMs)>,
     /// What was counted of the burst that was spoken last, and of the one that was heard last.
@@ -387,7 +391,7 @@ impl View {
     pub fn apply(&mut self, now: f64, told: Told) -> Vec<Ask> {
         match told {
             Told::SignedOut { reason } => {
-                let Self { audible, hidden, entry, settings, microphones, outdated, clock_off, .. } =
+                let Self { audible, hidden, entry, settings, microphones, outdated, clock_off, telling, .. } =
                     core::mem::take(self);
                 let account = Account::SignedOut { reason, busy: false };
                 *self = Self {
@@ -398,6 +402,7 @@ impl View {
                     settings,
                     microphones,
                     outdated,
+                    telling,
                     clock_off,
                     ..Self::default()
                 };
@@ -417,6 +422,8 @@ impl View {
                 self.entry = Some(EntryView::new(link));
                 return look.into_iter().collect();
             }
+            Told::Show(room) if self.rooms.contains_key(&room) => return self.look_at(Some(room)),
+            Told::Show(room) => self.wanted = Some(room),
             Told::Offer(offer) => {
                 if let Some(entry) = &mut self.entry {
                     entry.offer = Some(offer);
@@ -448,6 +455,9 @@ impl View {
                 }
                 if self.room().is_some_and(|room| room.gone) {
                     return self.leave().into_iter().collect();
+                }
+                if let Some(room) = self.wanted.take().filter(|room| self.rooms.contains_key(room)) {
+                    return self.look_at(Some(room));
                 }
             }
             Told::Members { room, joined, left, live } => {
@@ -513,6 +523,7 @@ impl View {
             Told::Trial(trial) => self.trial = trial,
             Told::Quality { spoken, heard } => self.quality = (spoken, heard),
             Told::Outdated => self.outdated = true,
+            Told::Telling(telling) => self.telling = telling,
             Told::ClockOff(off) => self.clock_off = Some(off).filter(|off| off.abs() >= CLOCK_OFF_MS),
             Told::Heard(burst) => self.rooms.values_mut().for_each(|room| room.timeline.played(burst, true)),
             Told::Settings(settings) => self.settings = settings,

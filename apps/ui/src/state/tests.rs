@@ -643,6 +643,52 @@ fn whoever_chooses_a_room_sees_it() {
 }
 
 #[test]
+fn a_notification_leads_to_its_room_as_soon_as_that_is_known() {
+    let mut known = view();
+    known.look_at(None);
+    assert_eq!(known.apply(NOW, Told::Show(ROOM)), [Ask::Open(ROOM)]);
+    assert_eq!(known.open, Some(ROOM));
+    let mut early = View::default();
+    assert_eq!(early.apply(NOW, Told::Show(ROOM)), []);
+    early.rooms = known.rooms.clone();
+    let told = |rooms| Told::Directory { workspace: "W".into(), rooms, people: vec![], invites_by: InvitesBy::Admins };
+    assert_eq!(early.apply(NOW, told(vec![])), [], "one is in that room no more");
+    early.apply(NOW, Told::Show(ROOM));
+    assert_eq!(early.open, None);
+    let mut later = View::default();
+    later.apply(NOW, Told::Show(ROOM));
+    let room = Room {
+        id: ROOM,
+        name: "Site".into(),
+        kind: RoomKind::Group,
+        role: Some(Role::Talker),
+        members: 2,
+        head: Cursor { incarnation: Incarnation::from_bytes([9; 16]), seq: Seq(0) },
+        talk_limit_s: None,
+    };
+    assert_eq!(later.apply(NOW, told(vec![room.clone()])), [Ask::Open(ROOM)]);
+    later.look_at(None);
+    assert_eq!(later.apply(NOW, told(vec![room])), [], "once only");
+}
+
+#[test]
+fn notifications_are_asked_for_after_the_first_missed_burst_and_once() {
+    let mut view = view();
+    view.apply(NOW, Told::Telling(Telling::Unasked));
+    let asks = |view: &View| drawn(view.clone()).contains("Be told of what you miss");
+    assert!(!asks(&view));
+    burst(&mut view, 1, 1, true);
+    assert!(asks(&view));
+    for telling in [Telling::Off, Telling::On, Telling::Refused, Telling::Never] {
+        view.apply(NOW, Told::Telling(telling));
+        assert!(!asks(&view), "{telling:?}");
+        view.settings_open = true;
+        assert_eq!(drawn(view.clone()).contains("Notifications"), telling != Telling::Never, "{telling:?}");
+        view.settings_open = false;
+    }
+}
+
+#[test]
 fn a_clock_is_told_of_only_when_it_is_off_by_what_people_see() {
     let mut view = view();
     view.apply(NOW, Told::ClockOff(-90_000.0));

@@ -282,6 +282,12 @@ impl Shell {
         }
     }
 
+    /// Asks the server something about notifications for the page.
+    pub(super) async fn push(self: Rc<Self>, number: u32, method: String, path: String, body: String) {
+        let answer = self.rest.push(&method, &path, body).await.map_err(|error| error.to_string());
+        self.tell(&ToPage::Push { number, answer });
+    }
+
     /// Fetches everything that the server keeps of the person.
     pub(super) async fn export(self: Rc<Self>) {
         match self.rest.export().await {

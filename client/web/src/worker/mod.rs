@@ -158,10 +158,13 @@ impl Shell {
             ToWorker::Devices => self.spawn(|shell| shell.devices(None)),
             ToWorker::Revoke(device) => self.spawn(|shell| shell.devices(Some(device))),
             ToWorker::Export => self.spawn(Self::export),
+            ToWorker::Push { number, method, path, body } => {
+                self.spawn(move |shell| shell.push(number, method, path, body));
+            }
             ToWorker::NoMicrophone { detail } => self.sound.no_microphone(&detail),
             ToWorker::Microphone { latency_us } => self.sound.set_input_latency(micros(latency_us)),
             ToWorker::Volumes { rooms, people } => {
-                self.sound.set_volumes(rooms.into_iter().collect(), people.into_iter().collect())
+                self.sound.set_volumes(rooms.into_iter().collect(), people.into_iter().collect());
             }
             ToWorker::TryMicrophone => self.sound.try_microphone(),
             ToWorker::Watch(on) => self.sound.watch(on),

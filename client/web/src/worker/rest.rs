@@ -168,6 +168,15 @@ impl Rest {
         self.call("GET", "me/export", None).await
     }
 
+    /// Only below `/push`, whatever the path.
+    pub(super) async fn push(&self, method: &str, path: &str, body: String) -> Result<String, RestError> {
+        if !path.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'/') {
+            return Err(RestError::Foreign("no path of notifications".to_owned()));
+        }
+        let body = self.call(method, &format!("push{path}"), Some(body).filter(|body| !body.is_empty())).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     pub(super) async fn presence(&self, room: RoomId) -> Result<RoomPresence, RestError> {
         decode(&self.call("GET", &format!("presence?room={room}"), None).await?)
     }
