@@ -1,5 +1,6 @@
 //! The proving ground: what shows that Holler does what it promises, and how well.
 
+mod bench;
 pub mod chance;
 pub mod crash;
 pub mod crash_points;
@@ -10,6 +11,7 @@ pub mod kill;
 pub mod link;
 pub mod programs;
 pub mod proxy;
+mod python;
 pub mod sim;
 pub mod similarity;
 pub mod tasks;

@@ -1,7 +1,7 @@
 //! The real programs as processes: a server with data of its own, and clients. Each is killed when it is dropped.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -12,6 +12,7 @@ use holler_client::store::Unlock;
 use holler_core::model::Scope;
 use serde_json::Value;
 
+use crate::link::Profile;
 use crate::proxy::Proxy;
 
 /// How long a server may take to start, or a command to end.
@@ -256,14 +257,38 @@ impl Server {
 
     /// Adds a user whose clients reach the server through a link that can be cut.
     pub fn add_user_behind(&self, name: &str, room: &str) -> Result<Proxy> {
-        let (_, port) = self.url.rsplit_once(':').context("the server's address has a port")?;
-        let port: u16 = port.trim_end_matches('/').parse().context("the server's port")?;
-        let proxy = Proxy::start((Ipv4Addr::LOCALHOST, port).into()).context("a proxy")?;
+        let proxy = Proxy::start(self.address()?).context("a proxy")?;
+        self.add_user_at(name, room, &proxy)?;
+        Ok(proxy)
+    }
+
+    /// Adds a user whose clients reach the server through a link that behaves so.
+    pub fn add_user_over(&self, name: &str, room: &str, profile: Profile, seed: u64) -> Result<Proxy> {
+        let proxy = Proxy::start_over(self.address()?, profile, seed).context("a proxy")?;
+        self.add_user_at(name, room, &proxy)?;
+        Ok(proxy)
+    }
+
+    fn add_user_at(&self, name: &str, room: &str, proxy: &Proxy) -> Result<()> {
         let mut add = hollerd(&self.programs, &self.scratch);
         add.args(["user", "add", name, "--room", room, "--password-stdin"]);
         self.done("hollerd user add", &mut add)?;
-        self.sign_in_at(name, &self.url.replace(&format!(":{port}"), &format!(":{}", proxy.port())))?;
-        Ok(proxy)
+        self.sign_in_at(name, &self.url.replace(&format!(":{}", self.address()?.port()), &format!(":{}", proxy.port())))
+    }
+
+    /// Adds a room.
+    pub fn add_room(&self, name: &str) -> Result<()> {
+        let mut add = hollerd(&self.programs, &self.scratch);
+        add.args(["room", "add", name]);
+        self.done("hollerd room add", &mut add)?;
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Result<SocketAddr> {
+        let (_, port) = self.url.rsplit_once(':').context("the server's address has a port")?;
+        let port: u16 = port.trim_end_matches('/').parse().context("the server's port")?;
+        Ok((Ipv4Addr::LOCALHOST, port).into())
     }
 
     /// Makes a token for a script of this user.
@@ -335,6 +360,11 @@ impl Server {
     /// Where it is.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
     }
 
     /// Its root certificate.

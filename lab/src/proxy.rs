@@ -1,13 +1,25 @@
 //! A link that can be cut: a TCP proxy in front of a real server, for real programs.
 //!
 //! Cut, it resets every connection through it and refuses new ones, as a network that is gone does once the system has noticed.
+//! It can also be slow, uneven and lossy, in real time, by the same model of a TCP connection as in virtual time
+//! ([`crate::link::Pipe`]): what a network loses comes later, and everything behind it waits.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use holler_core::units::Mono;
+
+use crate::chance::Chance;
+use crate::link::{Pipe, Profile};
 
 /// Bytes passed on at once.
 const CHUNK: usize = 16 * 1024;
+/// The same on a link with a profile: about a segment.
+const SEGMENT: usize = 1_400;
+/// How long a thread waits for something to pass on before it looks whether its connection has ended.
+const LOOK: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
 struct State {
@@ -29,6 +41,15 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 impl Proxy {
     /// A proxy to the server at `to`, on a port of the loopback that the system chooses.
     pub fn start(to: SocketAddr) -> io::Result<Self> {
+        Self::start_as(to, None)
+    }
+
+    /// The same over a link that behaves so in both directions; its chances follow from `seed`.
+    pub fn start_over(to: SocketAddr, profile: Profile, seed: u64) -> io::Result<Self> {
+        Self::start_as(to, Some((profile, Chance::new(seed))))
+    }
+
+    fn start_as(to: SocketAddr, mut link: Option<(Profile, Chance)>) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
         let state = Arc::new(Mutex::new(State::default()));
@@ -39,7 +60,10 @@ impl Proxy {
                     return;
                 }
                 // What fails here fails for the client as a broken connection does.
-                let _ = pass(client, to, &shared);
+                let pipes = link
+                    .as_mut()
+                    .map(|(profile, chance)| [chance.fork(), chance.fork()].map(|of| Pipe::new(*profile, of)));
+                let _ = pass(client, to, &shared, pipes);
             }
         });
         Ok(Self { port, state })
@@ -75,7 +99,10 @@ impl Drop for Proxy {
     }
 }
 
-fn pass(client: TcpStream, to: SocketAddr, state: &Mutex<State>) -> io::Result<()> {
+/// What waits on an emulated link, in one direction.
+type Waiting = Pipe<Vec<u8>>;
+
+fn pass(client: TcpStream, to: SocketAddr, state: &Mutex<State>, pipes: Option<[Waiting; 2]>) -> io::Result<()> {
     let mut shared = lock(state);
     if shared.cut {
         return client.shutdown(Shutdown::Both);
@@ -86,10 +113,77 @@ fn pass(client: TcpStream, to: SocketAddr, state: &Mutex<State>) -> io::Result<(
         shared.open.push(stream.try_clone()?);
     }
     drop(shared);
-    for (from, into) in [(client.try_clone()?, server.try_clone()?), (server, client)] {
-        std::thread::spawn(move || copy(from, into));
+    let ways = [(client.try_clone()?, server.try_clone()?), (server, client)];
+    let Some(pipes) = pipes else {
+        for (from, into) in ways {
+            std::thread::spawn(move || copy(from, into));
+        }
+        return Ok(());
+    };
+    for ((from, into), pipe) in ways.into_iter().zip(pipes) {
+        let link = Arc::new(Link { pipe: Mutex::new((pipe, false)), changed: Condvar::new(), origin: Instant::now() });
+        let theirs = Arc::clone(&link);
+        std::thread::spawn(move || link.take(from));
+        std::thread::spawn(move || theirs.give(into));
     }
     Ok(())
+}
+
+/// One direction of an emulated link: what is on the way, and whether nothing more comes.
+struct Link {
+    pipe: Mutex<(Waiting, bool)>,
+    changed: Condvar,
+    origin: Instant,
+}
+
+impl Link {
+    fn now(&self) -> Mono {
+        Mono(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Takes what the sender sends, as long as there is room for it.
+    fn take(&self, mut from: TcpStream) {
+        let mut buffer = vec![0; SEGMENT];
+        loop {
+            let length = from.read(&mut buffer).unwrap_or(0);
+            let mut state = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
+            if length == 0 || state.1 {
+                state.1 = true;
+                drop(state);
+                self.changed.notify_all();
+                return;
+            }
+            while !state.0.has_room() && !state.1 {
+                state = self.changed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            state.0.send(self.now(), length, buffer[..length].to_vec());
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Gives what has arrived.
+    fn give(&self, mut into: TcpStream) {
+        let mut state = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(bytes) = state.0.receive(self.now()) {
+                drop(state);
+                self.changed.notify_all();
+                let sent = into.write_all(&bytes);
+                state = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
+                state.1 |= sent.is_err();
+                continue;
+            }
+            let next = state.0.next_at();
+            if state.1 && next.is_none() {
+                break;
+            }
+            let wait = next.map_or(LOOK, |at| at.since(self.now()));
+            state = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(state);
+        let _ = into.shutdown(Shutdown::Both);
+    }
 }
 
 /// Passes on until one side ends, then ends the other.

@@ -1,6 +1,7 @@
 //! Every developer task; `./x` is its front door. One module a task, no task that nothing stands behind.
 #![expect(clippy::print_stdout, reason = "a task talks to the person who called it")]
 
+mod bench;
 mod browser;
 mod build;
 mod check;
@@ -51,6 +52,12 @@ const TASKS: &[Task] = &[
         arguments: "[NAME [ARGUMENTS]]",
         about: "the long proofs and measurements; without a name: lists them",
         run: lab::run,
+    },
+    Task {
+        name: "bench",
+        arguments: "[NAME…] [--json] [--pairs N] [--peers]",
+        about: "how fast, how small and how soon, beside other servers; writes docs/PERFORMANCE.md",
+        run: bench::run,
     },
     Task {
         name: "setup",

@@ -1,6 +1,7 @@
 //! `./x setup`: what the builds and tests need from the system, why, and how to get it.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
@@ -18,6 +19,8 @@ pub(crate) enum Purpose {
     Web,
     /// Testing the web client in a browser.
     Browser,
+    /// Measuring beside other servers.
+    Peers,
 }
 
 struct Need {
@@ -73,6 +76,34 @@ const NEEDS: &[Need] = &[
         present: || browser::chromium().is_some(),
     },
     Need {
+        what: "nats-server",
+        why: "one message to a thousand is measured beside it; its package starts it as a service, too",
+        purpose: Purpose::Peers,
+        packages: &["nats-server"],
+        present: || server("nats-server"),
+    },
+    Need {
+        what: "redis-server",
+        why: "one message to a thousand is measured beside it; its package starts it as a service, too",
+        purpose: Purpose::Peers,
+        packages: &["redis-server"],
+        present: || server("redis-server"),
+    },
+    Need {
+        what: "mosquitto",
+        why: "idle connections are measured beside it; its package starts it as a service, too",
+        purpose: Purpose::Peers,
+        packages: &["mosquitto"],
+        present: || server("mosquitto"),
+    },
+    Need {
+        what: "murmurd",
+        why: "voice to many is measured beside it; its package starts it as a service, too",
+        purpose: Purpose::Peers,
+        packages: &["mumble-server"],
+        present: || server("murmurd"),
+    },
+    Need {
         what: "Rust's standard library for WebAssembly",
         why: "the core must build for browsers; rustup could not add wasm32-unknown-unknown, Debian's sources serve",
         purpose: Purpose::Web,
@@ -80,6 +111,11 @@ const NEEDS: &[Need] = &[
         present: || pure::route().is_some(),
     },
 ];
+
+/// Is there a server of that name? Debian puts them where only root looks.
+fn server(name: &str) -> bool {
+    sh::on_path(name) || ["/usr/sbin", "/usr/local/sbin"].iter().any(|folder| Path::new(folder).join(name).is_file())
+}
 
 /// Installs everything that any task needs; with `--check` only says what is missing.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -92,7 +128,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         }
         [flag] if flag == "--check" => {
             let missing = missing(&all);
-            for need in NEEDS {
+            for need in NEEDS.iter().filter(|need| all.contains(&need.purpose)) {
                 let state = if missing.iter().any(|m| m.what == need.what) { "missing" } else { "here" };
                 println!("{state:<8} {:<40} {}", need.what, need.why);
             }
@@ -124,6 +160,17 @@ pub(crate) fn ensure(purposes: &[Purpose]) -> Result<()> {
         bail!("{} is still missing after the installation of {}", need.what, need.packages.join(" "));
     }
     Ok(())
+}
+
+/// Names what is not here of these purposes, why it would be good to have, and what to do.
+pub(crate) fn say_missing(purposes: &[Purpose], remedy: &str) {
+    let missing = missing(purposes);
+    for need in &missing {
+        eprintln!("not here: {}: {} (Debian: {})", need.what, need.why, need.packages.join(" "));
+    }
+    if !missing.is_empty() {
+        eprintln!("{remedy}");
+    }
 }
 
 fn missing(purposes: &[Purpose]) -> Vec<&'static Need> {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use holler_client::rest::{self, Rest};
 use holler_client::trust;
 use holler_core::model::Scope;
@@ -20,6 +20,7 @@ use holler_core::model::Scope;
 use super::say;
 use super::upgrade::{PATIENCE, ROOM, recording};
 use crate::programs::{self, Server};
+use crate::python;
 
 const SCHEMATHESIS: &str = "4.32.5";
 /// A well-formed request may be refused all the same: no generator makes up a cursor or a link that this server gave out, a key is
@@ -124,33 +125,6 @@ fn random() -> Result<u64> {
 
 /// The program, installed where it is not yet.
 fn installed() -> Result<PathBuf> {
-    let caches = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let caches = caches.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
-    let folder =
-        caches.context("this user has no home folder")?.join("holler").join(format!("schemathesis-{SCHEMATHESIS}"));
-    let program = folder.join("bin").join("schemathesis");
-    if !program.exists() {
-        say(&format!("installing schemathesis {SCHEMATHESIS} into {}", folder.display()));
-        let hint = "python3 with its venv is needed (Debian: python3-venv)";
-        done(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder), hint)?;
-        let package = format!("schemathesis=={SCHEMATHESIS}");
-        done(
-            pip(&folder).args(["install", "--quiet", "--disable-pip-version-check", &package]),
-            "pip installs it from PyPI",
-        )?;
-    }
-    Ok(program)
-}
-
-fn pip(folder: &Path) -> Command {
-    Command::new(folder.join("bin").join("pip"))
-}
-
-fn done(command: &mut Command, hint: &str) -> Result<()> {
-    let name = command.get_program().display().to_string();
-    let status = command.status().with_context(|| format!("starting {name}: {hint}"))?;
-    if !status.success() {
-        bail!("{name} ended with {status}: {hint}");
-    }
-    Ok(())
+    let package = format!("schemathesis=={SCHEMATHESIS}");
+    python::with(&format!("schemathesis-{SCHEMATHESIS}"), &[package], "bin/schemathesis")
 }

@@ -17,6 +17,8 @@ use std::io::Write;
 
 use anyhow::Result;
 
+use crate::bench;
+
 /// The command line of `holler-lab`.
 #[derive(Debug, clap::Parser)]
 #[command(name = "./x lab", bin_name = "./x lab", about = "The long proofs and measurements", version)]
@@ -31,6 +33,8 @@ pub struct Lab {
 pub enum Task {
     /// The web client in a real browser, talking with native clients (`./x test browser` runs it with all it needs)
     Browser(browser::Options),
+    /// How fast, how small and how soon, beside peers and the physical floor (`./x bench` runs it with all it needs)
+    Bench(bench::Options),
     /// The REST interface against its own description, by schemathesis
     Api(api::Options),
     /// SQLite stopped at every sync, and the real stores opened on what is left
@@ -54,6 +58,7 @@ impl Task {
     pub fn run(&self) -> Result<bool> {
         match self {
             Self::Browser(options) => browser::run(options),
+            Self::Bench(options) => bench::run(options),
             Self::Api(options) => api::run(options),
             Self::CrashPoints(options) => crash_points::run(options),
             Self::Figures(options) => figures::run(options),

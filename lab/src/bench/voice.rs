@@ -1,0 +1,348 @@
+//! `voice`: what one who talks costs the server when many listen, over the socket.
+
+use std::cell::RefCell;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use bytes::Bytes;
+use holler_core::burst::Recording;
+use holler_core::model::{BurstHeader, Codec, Priority};
+use holler_core::units::{Bitrate, BurstId, Epoch, FloorToken, FrameMs, RequestId, RoomId};
+use holler_core::wire::socket::{ClientMessage, Follow, ServerMessage};
+use holler_core::wire::voice::{FrameAge, VoiceFrame, VoiceKind};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::Setting;
+use super::fleet::{Client, Deliveries, Tally, Thread, crowd, subscribe};
+use super::machine::{Usage, cpu_of};
+use super::peers::{self, Peer};
+use super::report::Bench;
+use super::rounds::{Contender, Rounds, Sample, percentile};
+use super::wire::{self, Wire, mumble_hello, mumble_voice};
+use super::world::{Plan, World, spread};
+
+const LISTENERS: usize = 200;
+const ROOMS: usize = 4;
+const SPAN: Duration = Duration::from_millis(1_500);
+const FRAME: Duration = Duration::from_millis(20);
+/// 20 ms of Opus at 32 kbit/s.
+const PAYLOAD: usize = 80;
+/// Packets of a bare loop.
+const BARE: usize = 20_000;
+
+/// Runs it.
+pub(super) fn run(setting: &Setting) -> Result<Bench> {
+    let thread = Thread::new()?;
+    let each = LISTENERS as u64 + 1;
+    let rooms = (0..ROOMS as u64).map(|room| (room * each, (room + 1) * each)).collect();
+    let world = World::start(setting, &Plan { people: each * ROOMS as u64, rooms, events: 0 })?;
+    let pid = world.pid()?;
+    let ours = RefCell::new(rooms_of_ours(&world, &thread)?);
+    let peer = Peer::start(setting, Wire::Mumble, &world.certificate())?;
+    let mumble = peer.as_ref().map(|peer| mumble(&world, &thread, peer).map(RefCell::new)).transpose()?;
+    let mut contenders = vec![
+        Contender::new("sendto", || setting.cores.on_servers(sendto)),
+        Contender::new("write", || setting.cores.on_servers(|| write(setting))),
+        Contender::new("one", || talk(&thread, &mut ours.borrow_mut(), pid, 1)),
+        Contender::new("four", || talk(&thread, &mut ours.borrow_mut(), pid, ROOMS)),
+    ];
+    if let (Some(field), Some(peer)) = (&mumble, &peer) {
+        contenders.push(Contender::new("mumble", || speak(&thread, &mut field.borrow_mut(), peer.pid())));
+    }
+    let rounds = Rounds::run(setting.pairs, &mut contenders)?;
+    drop(contenders);
+    let mut bench = Bench::new(&format!(
+        "Somebody talks, 50 frames of {PAYLOAD} bytes a second, and {LISTENERS} others hear it, each over a TLS connection of their own; in one \
+         room, and in {ROOMS} rooms at the same time. Mumble's server carries its voice in its TLS connections, too. Floors are loops without \
+         any server, over {LISTENERS} sockets: seal (AES-256-GCM) and `sendto` a datagram, seal and `write` into a TCP connection."
+    ));
+    bench.discarded = rounds.discarded;
+    let mut others = vec![("bare sendto + AEAD", "sendto", "cpu"), ("bare write + AEAD", "write", "cpu")];
+    if mumble.is_some() {
+        others.push(("Mumble server over TLS", "mumble", "cpu"));
+    }
+    bench.compare(&rounds, ("CPU a packet, 1 room", "µs"), ("one", "cpu"), &others, None);
+    bench.compare(&rounds, ("CPU a packet, 4 rooms", "µs"), ("four", "cpu"), &others, None);
+    let last: Vec<_> = mumble.iter().map(|_| ("Mumble server over TLS", "mumble", "p50")).collect();
+    bench.compare(&rounds, ("until the last of 200 has a frame, p50", "ms"), ("one", "p50"), &last, None);
+    let last: Vec<_> = mumble.iter().map(|_| ("Mumble server over TLS", "mumble", "p99")).collect();
+    bench.compare(&rounds, ("until the last of 200 has a frame, p99", "ms"), ("one", "p99"), &last, None);
+    bench.compare(&rounds, ("until the last of 800 has a frame, p99", "ms"), ("four", "p99"), &[], None);
+    bench.note("The goals for voice (1.3 × a bare sendto + AEAD, 1.5 × Mumble's packets) are for datagrams, which are not built yet.");
+    peers::absent(Wire::Mumble).into_iter().for_each(|note| bench.note(note));
+    Ok(bench)
+}
+
+/// Who talks in each room, and who listens in all of them.
+struct Talk {
+    talkers: Vec<(Client, RoomId)>,
+    /// One a room.
+    tallies: Vec<Rc<Tally>>,
+    bursts: u64,
+}
+
+fn rooms_of_ours(world: &World, thread: &Thread) -> Result<Talk> {
+    let (address, tls, each) = (world.address()?, world.tls()?, LISTENERS + 1);
+    let clients = thread.run(crowd(each * ROOMS, 32, |at| {
+        let (tls, token, room) = (Arc::clone(&tls), world.people[at].token.clone(), world.rooms[at / each]);
+        async move {
+            let mut client = Client::connect(Wire::Holler, address, &tls).await?;
+            // The last one of each room talks.
+            let voice = at % each < LISTENERS;
+            client
+                .sign_in(&token, vec![Follow { request: RequestId(1), room, cursor: None, voice, presence: false }])
+                .await?;
+            Ok(client)
+        }
+    }))?;
+    let tallies: Vec<Rc<Tally>> = (0..ROOMS).map(|_| Rc::new(Tally::default())).collect();
+    let mut talkers = Vec::new();
+    thread.run(async {
+        for (at, client) in clients.into_iter().enumerate() {
+            if at % each < LISTENERS {
+                Thread::spawn(subscribe(client, Rc::clone(&tallies[at / each]), Deliveries::Voice));
+            } else {
+                talkers.push((client, world.rooms[at / each]));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(Talk { talkers, tallies, bursts: 0 })
+}
+
+/// A burst in each of the first `rooms` rooms.
+fn talk(thread: &Thread, field: &mut Talk, pid: u32, rooms: usize) -> Result<Sample> {
+    thread.run(async {
+        let mut spoken = Vec::new();
+        for (client, room) in field.talkers.iter_mut().take(rooms) {
+            field.bursts += 1;
+            let burst = BurstId::from_bytes(spread(field.bursts));
+            let token = floor(client, *room, burst).await?;
+            spoken.push((client, *room, burst, token, Recording::new()));
+        }
+        let delivered = || field.tallies.iter().map(|tally| tally.delivered()).sum::<u64>();
+        let (usage, cpu, before) = (Usage::begin(), cpu_of(pid)?, delivered());
+        let wanted: Vec<u64> = field.tallies.iter().map(|tally| tally.delivered()).collect();
+        let (mut waits, mut due, mut frames) = (Vec::new(), Instant::now(), 0);
+        while usage.elapsed() < SPAN {
+            tokio::time::sleep_until(due.into()).await;
+            due += FRAME;
+            frames += 1;
+            let at = Instant::now();
+            for (client, _, burst, token, recording) in &mut spoken {
+                say_frame(client, *burst, *token, recording).await?;
+            }
+            for (tally, had) in field.tallies.iter().zip(&wanted).take(rooms) {
+                tally.reach(had + frames * LISTENERS as u64).await?;
+            }
+            waits.push(at.elapsed().as_secs_f64() * 1e3);
+        }
+        let packets = (delivered() - before) as f64;
+        let sample = Sample::new(
+            usage.share(),
+            [
+                ("cpu", (cpu_of(pid)? - cpu).as_secs_f64() * 1e6 / packets),
+                ("p50", percentile(&mut waits, 500)),
+                ("p99", percentile(&mut waits, 990)),
+            ],
+        );
+        for (client, room, burst, _, mut recording) in spoken {
+            end(client, room, burst, &mut recording).await?;
+        }
+        Ok(sample)
+    })
+}
+
+/// Records a frame and sends it live.
+pub(super) async fn say_frame(
+    client: &mut Client,
+    burst: BurstId,
+    token: FloorToken,
+    recording: &mut Recording,
+) -> Result<()> {
+    recording.push(Bytes::from_static(&[0x5a; PAYLOAD]))?;
+    let (number, payload) = recording.take_unsent().context("a frame was recorded")?;
+    let frame = VoiceFrame { kind: VoiceKind::Live, age: FrameAge(200), number, tag: burst.tag(), token, payload };
+    client.send(&wire::spoken(&frame.encode())).await
+}
+
+/// Ends a burst, and waits until the server has all of it.
+pub(super) async fn end(client: &mut Client, room: RoomId, burst: BurstId, recording: &mut Recording) -> Result<()> {
+    let (last, digest) = recording.end().context("frames were recorded")?;
+    client.say(&ClientMessage::BurstEnd { room, burst, last, digest }).await?;
+    answer(client, |message| matches!(message, ServerMessage::BurstStatus { complete: true, .. }).then_some(())).await
+}
+
+/// Reads until the answer comes.
+pub(super) async fn answer<T>(client: &mut Client, wanted: impl Fn(&ServerMessage) -> Option<T>) -> Result<T> {
+    loop {
+        let Some(message) = client.next().await?.ours()? else { continue };
+        if let Some(found) = wanted(&message) {
+            return Ok(found);
+        }
+        if matches!(
+            message,
+            ServerMessage::Refused { .. } | ServerMessage::FloorDenied { .. } | ServerMessage::Error { .. }
+        ) {
+            bail!("{message:?}");
+        }
+    }
+}
+
+/// Asks for the floor.
+pub(super) async fn floor(client: &mut Client, room: RoomId, burst: BurstId) -> Result<FloorToken> {
+    let header = BurstHeader {
+        burst,
+        codec: Codec::Opus,
+        frame_ms: FrameMs::Ms20,
+        bitrate: Bitrate(32_000),
+        key_epoch: Epoch(0),
+    };
+    let request = ClientMessage::FloorRequest {
+        request: RequestId(2),
+        room,
+        priority: Priority::Normal,
+        queue: false,
+        header,
+        spoken_ago_ms: 0,
+    };
+    client.say(&request).await?;
+    answer(client, |message| if let ServerMessage::FloorGranted { token, .. } = message { Some(*token) } else { None })
+        .await
+}
+
+/// Mumble's one who talks, and those who listen.
+struct Spoken {
+    talker: Client,
+    tally: Rc<Tally>,
+    number: u16,
+}
+
+fn mumble(world: &World, thread: &Thread, peer: &Peer) -> Result<Spoken> {
+    let (address, tls) = (peer.address, world.tls()?);
+    let mut clients = thread.run(crowd(LISTENERS + 1, 16, |at| {
+        let tls = Arc::clone(&tls);
+        async move {
+            let mut client = Client::connect(Wire::Mumble, address, &tls).await?;
+            client.hello(&mumble_hello(&format!("p{at}"))).await?;
+            Ok(client)
+        }
+    }))?;
+    let talker = clients.remove(LISTENERS);
+    let tally = Rc::new(Tally::default());
+    thread.run(async {
+        for client in clients {
+            Thread::spawn(subscribe(client, Rc::clone(&tally), Deliveries::Voice));
+        }
+        Ok(())
+    })?;
+    Ok(Spoken { talker, tally, number: 0 })
+}
+
+fn speak(thread: &Thread, field: &mut Spoken, pid: u32) -> Result<Sample> {
+    thread.run(async {
+        let (usage, cpu, before) = (Usage::begin(), cpu_of(pid)?, field.tally.delivered());
+        let (mut waits, mut due, mut frames) = (Vec::new(), Instant::now(), 0);
+        while usage.elapsed() < SPAN {
+            tokio::time::sleep_until(due.into()).await;
+            due += FRAME;
+            frames += 1;
+            field.number = field.number.wrapping_add(2);
+            let at = Instant::now();
+            field.talker.send(&mumble_voice(field.number, &[0x5a; PAYLOAD])).await?;
+            field.tally.reach(before + frames * LISTENERS as u64).await?;
+            waits.push(at.elapsed().as_secs_f64() * 1e3);
+        }
+        let packets = (field.tally.delivered() - before) as f64;
+        let cpu = (cpu_of(pid)? - cpu).as_secs_f64() * 1e6 / packets;
+        Ok(Sample::new(
+            usage.share(),
+            [("cpu", cpu), ("p50", percentile(&mut waits, 500)), ("p99", percentile(&mut waits, 990))],
+        ))
+    })
+}
+
+fn own_cpu_us() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
+/// Seals what a listener gets: the frame with its header.
+struct Seal {
+    key: LessSafeKey,
+    number: u64,
+    buffer: Vec<u8>,
+}
+
+impl Seal {
+    fn new() -> Result<Self> {
+        let key = UnboundKey::new(&AES_256_GCM, &[7; 32]).map_err(|_| anyhow::anyhow!("a key"))?;
+        Ok(Self { key: LessSafeKey::new(key), number: 0, buffer: Vec::with_capacity(256) })
+    }
+
+    fn next(&mut self) -> Result<&[u8]> {
+        self.number += 1;
+        let mut nonce = [0; 12];
+        nonce[4..].copy_from_slice(&self.number.to_be_bytes());
+        self.buffer.clear();
+        self.buffer.resize(22 + PAYLOAD, 0x5a);
+        let sealed =
+            self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut self.buffer);
+        sealed.map_err(|_| anyhow::anyhow!("sealing"))?;
+        Ok(&self.buffer)
+    }
+}
+
+fn sendto() -> Result<Sample> {
+    let listeners: Vec<UdpSocket> = (0..LISTENERS).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let addresses = listeners.iter().map(UdpSocket::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let mut seal = Seal::new()?;
+    let began = own_cpu_us();
+    for at in 0..BARE {
+        // Nobody reads; what does not fit any more is dropped after all the work.
+        socket.send_to(seal.next()?, addresses[at % LISTENERS])?;
+    }
+    Ok(Sample::new(0.0, [("cpu", (own_cpu_us() - began) / BARE as f64)]))
+}
+
+fn write(setting: &Setting) -> Result<Sample> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..LISTENERS {
+        let stream = TcpStream::connect(listener.local_addr()?)?;
+        stream.set_nodelay(true)?;
+        ours.push(stream);
+        let (stream, _) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        theirs.push(stream);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let reading = setting.cores.on_generators(|| {
+        Ok(std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 * 1024];
+            while !stopped.load(Ordering::Relaxed) {
+                for stream in &mut theirs {
+                    while matches!(stream.read(&mut buffer), Ok(1..)) {}
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }))
+    })?;
+    let mut seal = Seal::new()?;
+    let began = own_cpu_us();
+    for at in 0..BARE {
+        ours[at % LISTENERS].write_all(seal.next()?)?;
+    }
+    let cpu = (own_cpu_us() - began) / BARE as f64;
+    stop.store(true, Ordering::Relaxed);
+    reading.join().map_err(|_| anyhow::anyhow!("reading"))?;
+    Ok(Sample::new(0.0, [("cpu", cpu)]))
+}
