@@ -28,7 +28,7 @@ use dioxus::prelude::*;
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::StreamExt as _;
 
-use port::{Ask, Host, Told};
+use port::{Ask, Host, Media, Told};
 use state::{Account, View};
 use words::Language;
 
@@ -130,7 +130,17 @@ fn take(mut ui: Ui, host: &Host, told: Told) {
         }
         Told::Key(true) => press(ui, host),
         Told::Key(false) => release(ui, host),
-        Told::Gone => end(ui, host),
+        Told::Gone | Told::Media(Media::HangUp) => end(ui, host),
+        Told::Media(Media::Play) => {
+            let ask = ui.view.write().play_missed();
+            ask.into_iter().for_each(|ask| host.ask(ask));
+        }
+        Told::Media(Media::Stop) => {
+            if ui.view.peek().replaying.is_some() {
+                ui.view.write().queue.clear();
+                host.ask(Ask::StopReplay);
+            }
+        }
         told @ (Told::SignedOut { .. }
         | Told::Opened(_)
         | Told::Show(_)

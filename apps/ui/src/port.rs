@@ -162,6 +162,8 @@ pub enum Ask {
     Telling(bool),
     /// Open the microphone now, so that the first press need not wait for it.
     Microphone,
+    /// The talk button is about to be pressed: what it needs is made ready, where nobody has to be asked for it.
+    Ready,
     /// Connect now.
     Connect,
     /// Sound a tone.
@@ -201,6 +203,17 @@ pub enum Tone {
     Missed,
     /// Somebody's emergency is on, and was not acknowledged here.
     Alarm,
+}
+
+/// What the buttons of a headset or a lock screen stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// Play what was missed in the room that is looked at.
+    Play,
+    /// Stop what plays of the past.
+    Stop,
+    /// End the press that goes on.
+    HangUp,
 }
 
 /// A link that led here.
@@ -321,6 +334,8 @@ pub enum Told {
         /// In order.
         events: Vec<Event>,
     },
+    /// A button of a headset or a lock screen was pressed.
+    Media(Media),
     /// From the engine.
     Notice(Notice),
     /// Another language is spoken from now on.

@@ -73,7 +73,7 @@ room-people =
 
 ## The microphone
 microphone-ready = The microphone is ready.
-microphone-why = To talk, this page needs the microphone. It is open while you hold the button and for two minutes after, so that the next word is not clipped; never otherwise.
+microphone-why = To talk, this page needs the microphone. It stays open for a while after you talked, so that the next word is not clipped; the settings say how long. Nothing is sent unless you press the button.
 microphone-asking = Choose “Allow” above
 microphone-allow = Allow the microphone now
 
@@ -274,6 +274,8 @@ set-noise = Take out noise
 set-noise-hint = Wind, engines, fans.
 set-tones = Tones
 set-tones-hint = An alarm sounds in any case.
+set-ready = Keep the microphone ready
+set-ready-hint = It is opened when you enter a room, so that your first word goes out at once, and let go ten minutes after you last talked. Your browser shows that it is open. Nothing is recorded or sent until you press the button.
 set-awake = Keep the screen on
 set-awake-hint = While you are signed in here and look at this page.
 set-telling = Notifications

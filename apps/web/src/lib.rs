@@ -7,6 +7,7 @@
 mod awake;
 mod keep;
 mod keys;
+mod media;
 mod server;
 mod shell;
 mod told;
@@ -96,6 +97,7 @@ pub fn page(base: &str, shell: Shell) -> Result<(), JsValue> {
     let language = settings.language;
     send(Told::Settings(settings));
     keys::listen(&sound, &engine, &key, send.clone())?;
+    media::listen(send.clone());
     sound.wake();
     let to_speak = Rc::clone(&words);
     #[expect(clippy::wildcard_enum_match_arm, reason = "`perform` names all the others")]
@@ -172,8 +174,8 @@ fn go_by(settings: &Settings, sound: &Sound, engine: &Engine, awake: &Awake, key
     let people = settings.people_volumes.clone().into_iter().collect();
     engine.tell(&ToWorker::Volumes { rooms, people });
     settings.key.clone_into(&mut key.borrow_mut());
-    let Settings { microphone, echo, noise, .. } = settings;
-    sound.choose(&Choice { microphone: microphone.clone(), echo: *echo, noise: *noise });
+    let Settings { microphone, echo, noise, ready, .. } = settings;
+    sound.choose(&Choice { microphone: microphone.clone(), echo: *echo, noise: *noise, ready: *ready });
 }
 
 fn tell_microphones(send: impl Fn(Told) + 'static) {
@@ -252,7 +254,9 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
                 port::Tone::Alarm => Tone::Alarm,
             });
         }
+        Ask::Ready => return sound.get_ready(),
         Ask::Open(room) => {
+            sound.get_ready();
             engine.tell(&ToWorker::Command(Command::WatchPresence { room }));
             Command::SetPrimary { room: Some(room) }
         }

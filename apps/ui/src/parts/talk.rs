@@ -5,7 +5,7 @@ use dioxus::prelude::*;
 use holler_core::model::{Priority, Role};
 
 use super::{Icon, IconName};
-use crate::port::{Host, Microphone};
+use crate::port::{Ask, Host, Microphone};
 use crate::state::{EMERGENCY_HOLD_MS, Link, PressState, Taken, View};
 use crate::{Ui, press, seconds, t};
 
@@ -130,6 +130,7 @@ fn ready(view: &View) -> String {
 pub fn TalkPanel() -> Element {
     let ui = use_context::<Ui>();
     let host = use_context::<Host>();
+    let (near, focused) = (host.clone(), host.clone());
     let face = use_memo(move || face(&ui.view.read()));
     let Face { class, icon, words, hint, enabled, until } = face.read().clone();
     rsx! {
@@ -142,6 +143,8 @@ pub fn TalkPanel() -> Element {
                 button {
                     class: "talk-button", r#type: "button", disabled: !enabled, "data-talk": "true",
                     aria_label: "{words}", aria_describedby: "talk-hint",
+                    onpointerenter: move |_| near.ask(Ask::Ready),
+                    onfocus: move |_| focused.ask(Ask::Ready),
                     onpointerdown: move |event: PointerEvent| {
                         if event.is_primary() && event.trigger_button().is_none_or(|button| button == dioxus::html::input_data::MouseButton::Primary) {
                             press(ui, &host);

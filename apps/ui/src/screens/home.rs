@@ -4,6 +4,7 @@ use dioxus::prelude::*;
 
 use holler_core::model::PresenceState;
 
+use crate::parts::hearing::set;
 use crate::parts::{
     Composer, Faults, Icon, IconName, Invite, LinkLine, LiveRegion, MuteRoom, People, RoomRow, TalkPanel, Timeline,
     TryMicrophone,
@@ -146,6 +147,8 @@ fn Own() -> Element {
                 if let Some((state, _)) = chosen {
                     let asks = ui.view.write().say(state);
                     asks.into_iter().for_each(|ask| host.ask(ask));
+                    // Silence that was asked for is kept over a reload.
+                    set(ui, &host, |_| {});
                 }
             },
             for (state, word) in CHOICES {

@@ -64,7 +64,7 @@ fn Sound() -> Element {
         (view.settings.clone(), view.microphones.clone(), view.telling)
     });
     let (settings, microphones, telling) = known.read().clone();
-    let (pick, echo, noise, tones) = (host.clone(), host.clone(), host.clone(), host.clone());
+    let (pick, echo, noise, tones, ready) = (host.clone(), host.clone(), host.clone(), host.clone(), host.clone());
     let (awake, tell) = (host.clone(), host);
     let chosen = settings.microphone.clone().unwrap_or_default();
     rsx! {
@@ -104,6 +104,10 @@ fn Sound() -> Element {
                     on: telling == Telling::On,
                     onchange: move |on| tell.ask(Ask::Telling(on)),
                 }
+            }
+            Switch {
+                label: t!("set-ready"), hint: t!("set-ready-hint"), on: settings.ready,
+                onchange: move |on| set(ui, &ready, |settings| settings.ready = on),
             }
             Switch {
                 label: t!("set-awake"), hint: t!("set-awake-hint"), on: settings.awake,

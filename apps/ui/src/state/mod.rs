@@ -231,6 +231,7 @@ impl View {
     /// The person says how they are: what is heard follows from it.
     pub fn say(&mut self, state: PresenceState) -> [Ask; 2] {
         self.own = Some(state);
+        self.settings.silence = Some(state).filter(|state| settings::is_silence(*state));
         let hearing = match state {
             PresenceState::Busy => Hearing::Nothing,
             PresenceState::Solo => Hearing::Primary,
@@ -412,7 +413,11 @@ impl View {
                 // Somebody who was signed in before may still be reading the invite.
                 let joined = self.entry.take_if(|entry| entry.busy).map(|_| Ask::LeaveLink);
                 let muted = self.settings.muted.iter().map(|room| Ask::Mute { room: *room, muted: true });
-                return joined.into_iter().chain(muted).collect();
+                let mut asks: Vec<Ask> = joined.into_iter().chain(muted).collect();
+                if let Some(silence) = self.settings.silence {
+                    asks.extend(self.say(silence));
+                }
+                return asks;
             }
             Told::Opened(link) => {
                 let look = match &link {
@@ -534,7 +539,13 @@ impl View {
                 self.fault(detail);
             }
             // Not part of the view: they come too often.
-            Told::Level(_) | Told::Position(_) | Told::Words { .. } | Told::Key(_) | Told::Gone | Told::Tick => {}
+            Told::Level(_)
+            | Told::Position(_)
+            | Told::Words { .. }
+            | Told::Key(_)
+            | Told::Media(_)
+            | Told::Gone
+            | Told::Tick => {}
         }
         Vec::new()
     }

@@ -1,7 +1,7 @@
 //! What a person sets on this device, and the line in which a host keeps it.
 
+use holler_core::model::PresenceState;
 use holler_core::sorted;
-
 use holler_core::units::{RoomId, UserId};
 
 use crate::t;
@@ -62,6 +62,10 @@ pub struct Settings {
     pub people_volumes: sorted::Map<UserId, u8>,
     /// The screen stays on while this client listens.
     pub awake: bool,
+    /// The microphone is opened ahead of a press while a room is open.
+    pub ready: bool,
+    /// Whether rooms were silenced for as long as the person says: busy or solo, else available.
+    pub silence: Option<PresenceState>,
 }
 
 /// Loudest, percent.
@@ -88,6 +92,8 @@ impl Default for Settings {
             room_volumes,
             people_volumes,
             awake,
+            ready: true,
+            silence: None,
         }
     }
 }
@@ -98,14 +104,15 @@ const WORD_BYTES_MAX: usize = 256;
 impl Settings {
     /// As one line, for a host to keep.
     pub fn line(&self) -> String {
-        let Self { look, contrast, still, key, microphone, echo, noise, tones, language, awake, .. } = self;
+        let Self { look, contrast, still, key, microphone, echo, noise, tones, language, awake, ready, .. } = self;
+        let silence = self.silence.map(PresenceState::as_str).unwrap_or_default();
         let muted: Vec<String> = self.muted.iter().take(OWN_MAX).map(RoomId::to_string).collect();
         let muted = muted.join(",");
         let (rooms, people) = (volumes(&self.room_volumes), volumes(&self.people_volumes));
         let language = language.map(Language::tag).unwrap_or_default();
         let microphone = microphone.as_deref().unwrap_or_default();
         format!(
-            "look={} contrast={contrast} still={still} echo={echo} noise={noise} tones={tones} language={language} awake={awake} \
+            "look={} contrast={contrast} still={still} echo={echo} noise={noise} tones={tones} language={language} awake={awake} ready={ready} silence={silence} \
              muted={muted} rooms={rooms} people={people} key={key} \
              microphone={microphone}",
             look.word()
@@ -129,6 +136,8 @@ impl Settings {
                 "noise" => settings.noise = flag(true),
                 "tones" => settings.tones = flag(true),
                 "awake" => settings.awake = flag(true),
+                "ready" => settings.ready = flag(true),
+                "silence" => settings.silence = value.parse().ok().filter(|state| is_silence(*state)),
                 "muted" => settings.muted = value.split(',').filter_map(|id| id.parse().ok()).take(OWN_MAX).collect(),
                 "rooms" => settings.room_volumes = of_volumes(value),
                 "people" => settings.people_volumes = of_volumes(value),
@@ -158,6 +167,11 @@ impl Settings {
             key => key.strip_prefix("Key").or_else(|| key.strip_prefix("Digit")).unwrap_or(key).to_owned(),
         }
     }
+}
+
+/// Whether whoever says so wants silence.
+pub(super) fn is_silence(state: PresenceState) -> bool {
+    matches!(state, PresenceState::Busy | PresenceState::Solo)
 }
 
 fn set_volume<T: Ord>(volumes: &mut sorted::Map<T, u8>, of: T, percent: u8) {

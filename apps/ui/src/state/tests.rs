@@ -374,6 +374,8 @@ fn settings_are_kept_in_a_line_and_outlive_a_sign_out() {
         echo: false,
         noise: false,
         tones: false,
+        ready: false,
+        silence: Some(PresenceState::Solo),
     };
     assert_eq!(Settings::of(&settings.line()), settings);
     assert_eq!(Settings::of(&Settings::default().line()), Settings::default());
@@ -612,7 +614,16 @@ fn silence_that_was_asked_for_is_kept_and_says_nothing_of_what_it_missed() {
     assert_eq!(missed(&mut view), []);
     // The engine of a new sign-in knows of no silence yet.
     let identity = Identity { user: OTHER, device: DeviceId::from_bytes([9; 16]), login: "ben".into() };
-    assert!(view.apply(NOW, Told::SignedIn(identity)).contains(&Ask::Mute { room: ROOM, muted: true }));
+    assert!(view.apply(NOW, Told::SignedIn(identity.clone())).contains(&Ask::Mute { room: ROOM, muted: true }));
+    // Nor does a page that was loaded anew: what is kept of the settings says it.
+    view.say(PresenceState::Busy);
+    let mut anew = View::default();
+    anew.apply(NOW, Told::Settings(Settings::of(&view.settings.line())));
+    let asks = anew.apply(NOW, Told::SignedIn(identity.clone()));
+    assert!(asks.contains(&Ask::Hear(Hearing::Nothing)) && asks.contains(&Ask::Presence(PresenceState::Busy)));
+    anew.say(PresenceState::Away);
+    let mut anew = View { settings: Settings::of(&anew.settings.line()), ..View::default() };
+    assert!(!anew.apply(NOW, Told::SignedIn(identity)).iter().any(|ask| matches!(ask, Ask::Hear(_))));
 }
 
 #[test]

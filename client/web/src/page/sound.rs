@@ -3,13 +3,13 @@
 use core::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use js_sys::{Array, Object, Reflect};
+use js_sys::{Array, Function, Object, Promise, Reflect};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
     AudioContext, AudioContextOptions, AudioContextState, AudioWorkletNode, AudioWorkletNodeOptions, MediaStream,
-    MediaStreamConstraints, MediaStreamTrack, MessageChannel,
+    MediaStreamAudioSourceNode, MediaStreamConstraints, MediaStreamTrack, MessageChannel,
 };
 
 use super::Engine;
@@ -20,6 +20,9 @@ const RATE_HZ: f32 = 48_000.0;
 /// How long an open microphone outlives the last press: long enough that a conversation need not wait for it again, short enough
 /// that nobody wonders why the browser still shows it.
 const MICROPHONE_KEPT_MS: i32 = 120_000;
+/// The same where the person wants it ready while a room is open: counted from the last press, or from when the room, or the
+/// talk button in it, was last gone to.
+const MICROPHONE_READY_MS: i32 = 600_000;
 /// How loud tones are, of full scale.
 const TONE_GAIN: f32 = 0.12;
 
@@ -86,6 +89,8 @@ pub struct Choice {
     pub echo: bool,
     /// Steady noise is taken out of it.
     pub noise: bool,
+    /// It is opened ahead of a press while a room is open.
+    pub ready: bool,
 }
 
 /// The page's sound.
@@ -95,6 +100,8 @@ pub struct Sound {
     context: RefCell<Option<AudioContext>>,
     capture: RefCell<Option<AudioWorkletNode>>,
     stream: RefCell<Option<MediaStream>>,
+    /// What leads from the microphone to the sound thread.
+    source: RefCell<Option<MediaStreamAudioSourceNode>>,
     choice: RefCell<Choice>,
     asking: Cell<bool>,
     held: Cell<bool>,
@@ -119,7 +126,8 @@ impl Sound {
             context: RefCell::default(),
             capture: RefCell::default(),
             stream: RefCell::default(),
-            choice: RefCell::new(Choice { microphone: None, echo: true, noise: true }),
+            source: RefCell::default(),
+            choice: RefCell::new(Choice { microphone: None, echo: true, noise: true, ready: false }),
             asking: Cell::new(false),
             held: Cell::new(false),
             let_go: Cell::default(),
@@ -209,6 +217,29 @@ impl Sound {
         if self.stream.borrow().is_some() || self.asking.replace(true) {
             return;
         }
+        self.begin_to_open();
+    }
+
+    /// A room is open: the microphone is opened ahead of the first press, where the person wants it so and has allowed it before.
+    /// Nobody is asked anything, and nothing is recorded: the sound thread drops what comes until a burst begins.
+    pub fn get_ready(self: &Rc<Self>) {
+        if !self.choice.borrow().ready {
+            return;
+        }
+        if self.stream.borrow().is_some() {
+            return self.keep();
+        }
+        let this = Rc::clone(self);
+        spawn_local(async move {
+            let free = || this.stream.borrow().is_none() && !this.asking.get();
+            if free() && is_allowed().await && free() {
+                this.asking.set(true);
+                this.begin_to_open();
+            }
+        });
+    }
+
+    fn begin_to_open(self: &Rc<Self>) {
         (self.told)(Microphone::Asking);
         let this = Rc::clone(self);
         spawn_local(async move {
@@ -245,8 +276,7 @@ impl Sound {
         let this = Rc::downgrade(self);
         let ended = Closure::once_into_js(move || {
             if let Some(this) = this.upgrade() {
-                this.stream.take();
-                this.failed("The microphone was unplugged or taken away. Plug it in, then press again.".to_owned());
+                this.lost();
             }
         });
         track.set_onended(Some(ended.unchecked_ref()));
@@ -262,9 +292,38 @@ impl Sound {
     fn attach(&self) -> Result<(), JsValue> {
         let (context, capture, stream) = (self.context.borrow(), self.capture.borrow(), self.stream.borrow());
         if let (Some(context), Some(capture), Some(stream)) = (context.as_ref(), capture.as_ref(), stream.as_ref()) {
-            context.create_media_stream_source(stream)?.connect_with_audio_node(capture)?;
+            let source = context.create_media_stream_source(stream)?;
+            if let Some(before) = self.source.replace(Some(source.clone())) {
+                // One that leads nowhere any more is what is wanted.
+                let _ = before.disconnect();
+            }
+            source.connect_with_audio_node(capture)?;
         }
         Ok(())
+    }
+
+    /// The microphone was unplugged or taken away. While the button is held another one is taken, where there is one: what is
+    /// being said goes on after a gap.
+    fn lost(self: &Rc<Self>) {
+        self.stream.take();
+        if !self.held.get() {
+            return (self.told)(Microphone::Off);
+        }
+        if self.asking.replace(true) {
+            return;
+        }
+        (self.told)(Microphone::Asking);
+        let this = Rc::clone(self);
+        spawn_local(async move {
+            let opened = this.open().await;
+            this.asking.set(false);
+            match opened {
+                Ok(()) => (this.told)(Microphone::On),
+                Err(_) => {
+                    this.failed("The microphone was unplugged or taken away. Plug it in, then press again.".to_owned());
+                }
+            }
+        });
     }
 
     fn failed(&self, detail: String) {
@@ -293,14 +352,15 @@ impl Sound {
                 this.close();
             }
         });
-        let set =
-            window.set_timeout_with_callback_and_timeout_and_arguments_0(close.unchecked_ref(), MICROPHONE_KEPT_MS);
+        let kept = if self.choice.borrow().ready { MICROPHONE_READY_MS } else { MICROPHONE_KEPT_MS };
+        let set = window.set_timeout_with_callback_and_timeout_and_arguments_0(close.unchecked_ref(), kept);
         self.let_go.set(set.ok());
     }
 
     /// Goes by another choice from the next press on.
     pub fn choose(&self, choice: &Choice) {
         if self.choice.replace(choice.clone()) != *choice && !self.held.get() {
+            // Where it is to be ready, it is opened anew when the room, or the talk button, is gone to.
             self.close();
         }
     }
@@ -334,6 +394,20 @@ impl Sound {
             let _ = sound(context, tone);
         }
     }
+}
+
+/// Whether the person allowed the microphone before (Permissions, section 6). A browser that does not tell is asked by a press.
+async fn is_allowed() -> bool {
+    let asked = || -> Result<Promise, JsValue> {
+        let permissions = Reflect::get(&web_sys::window().ok_or("no window")?.navigator(), &"permissions".into())?;
+        let query: Function = Reflect::get(&permissions, &"query".into())?.dyn_into()?;
+        let wanted = Object::new();
+        Reflect::set(&wanted, &"name".into(), &"microphone".into())?;
+        query.call1(&permissions, &wanted)?.dyn_into()
+    };
+    let Ok(asked) = asked() else { return false };
+    let Ok(status) = JsFuture::from(asked).await else { return false };
+    Reflect::get(&status, &"state".into()).is_ok_and(|state| state == "granted")
 }
 
 fn sound(context: &AudioContext, tone: Tone) -> Result<(), JsValue> {

@@ -97,7 +97,7 @@ impl Sound {
 
     /// Plays a burst of the past, unless a live one plays.
     pub(super) fn replay(&self, replay: Replay, burst: BurstId) {
-        let live = matches!(self.playback.borrow().as_ref(), Some(Playing { source: Source::Live, .. }));
+        let live = matches!(self.playback.borrow().as_ref(), Some(Playing { source: Source::Live { .. }, .. }));
         if live {
             if replay.of == Past::Trial {
                 self.tried(Trial::Over);
@@ -150,7 +150,7 @@ impl Sound {
         let mut playing = self.playback.borrow_mut();
         let next = playing.as_mut().and_then(|playing| match &mut playing.source {
             Source::Past(past) => past.take(),
-            Source::Live => None,
+            Source::Live { .. } => None,
         });
         if let Some(payload) = next {
             return if payload.is_empty() {
@@ -161,7 +161,7 @@ impl Sound {
         }
         let heard = playing.as_ref().and_then(|playing| match &playing.source {
             Source::Past(Replay { of: Past::Room(room), .. }) => Some((*room, playing.burst)),
-            Source::Past(Replay { of: Past::Trial, .. }) | Source::Live => None,
+            Source::Past(Replay { of: Past::Trial, .. }) | Source::Live { .. } => None,
         });
         let trial = playing.as_ref().is_some_and(Playing::is_trial);
         drop(playing);

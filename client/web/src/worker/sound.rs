@@ -116,8 +116,13 @@ pub(super) enum Past {
 
 /// Where a playback's frames come from.
 pub(super) enum Source {
-    /// The engine.
-    Live,
+    /// The engine; in this room, from this person.
+    Live {
+        /// Where.
+        room: RoomId,
+        /// Who.
+        user: UserId,
+    },
     /// What was said before.
     Past(Replay),
 }
@@ -202,9 +207,15 @@ impl Sound {
         self.output_latency.set(latency);
     }
 
-    /// How loud rooms and people are from the next burst on, percent.
+    /// How loud rooms and people are from now on, percent.
     pub(super) fn set_volumes(&self, rooms: sorted::Map<RoomId, u8>, people: sorted::Map<UserId, u8>) {
-        *self.volumes.borrow_mut() = Volumes { rooms, people };
+        let volumes = Volumes { rooms, people };
+        if let Some(playing) = self.playback.borrow_mut().as_mut()
+            && let Source::Live { room, user } = playing.source
+        {
+            playing.gain = volumes.gain(room, user);
+        }
+        *self.volumes.borrow_mut() = volumes;
     }
 
     fn tell(&self, to_capture: bool, message: &JsValue) {
@@ -387,7 +398,7 @@ impl Sound {
     /// Begins to play a live burst; a replay gives way.
     pub(super) fn start_playback(&self, burst: BurstId, frame: FrameMs, room: RoomId, user: UserId) {
         let gain = self.volumes.borrow().gain(room, user);
-        self.play(burst, frame, gain, Source::Live);
+        self.play(burst, frame, gain, Source::Live { room, user });
     }
 
     pub(super) fn play(&self, burst: BurstId, frame: FrameMs, gain: f32, source: Source) {
@@ -471,7 +482,7 @@ impl Sound {
             let playing = self.playback.borrow();
             // What the decoder has not given back yet is what was asked for.
             let Some(playing) = playing.as_ref().filter(|playing| playing.decoding.is_empty()) else { return };
-            (playing.burst, matches!(playing.source, Source::Live))
+            (playing.burst, matches!(playing.source, Source::Live { .. }))
         };
         let pull = if live {
             let Some(shell) = self.shell.upgrade() else { return };
@@ -540,7 +551,7 @@ impl Sound {
             let Some(playing) = playing.as_mut().filter(|playing| playing.burst == burst) else { return };
             let Some((number, advice, most)) = playing.decoding.pop_front() else { return };
             match &mut playing.source {
-                Source::Live => {
+                Source::Live { .. } => {
                     if let Some(number) = number {
                         self.note_wave(burst, number.0, &sound);
                     }
