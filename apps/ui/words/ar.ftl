@@ -403,3 +403,41 @@ quality-frames-stale = إطارات أقدم من أن تُرسل مباشرة
 figure-ms = { $ms } مث
 figure-share = { $share } %
 figure-count = { $count }
+
+## What the server says
+problem-bad-credentials = الاسم أو كلمة المرور غير صحيحة.
+problem-unauthenticated = انتهى تسجيل الدخول: سجّل الدخول من جديد.
+problem-revoked = سُجّل خروج هذا الجهاز: سجّل الدخول من جديد.
+problem-forbidden = هذا غير مسموح لك: { $detail }
+problem-not-found = هذا غير موجود، أو لا تراه أنت: { $detail }
+problem-conflict = تغيّر شيء في هذه الأثناء، أو الاسم مستعمل: { $detail }
+problem-out-of-bounds = في ما أدخلته قيمة غير مقبولة: { $detail }
+problem-rate-limited = محاولات كثيرة في وقت قصير. انتظر قليلًا ثم حاول من جديد.
+problem-outcome-unknown = لا يُعرف هل وصل إلى الخادم. يُرسَل من جديد تلقائيًا.
+problem-unavailable = هذا غير ممكن الآن: { $detail }
+problem-storage-full = لم يبق مكان في الخادم فلا يحفظ شيئًا جديدًا. أخبر من يديره.
+problem-read-only = لا يستطيع الخادم حفظ شيء الآن. أخبر من يديره.
+problem-internal = في الخادم خلل. حاول من جديد، وإن بقي فأخبر من يديره.
+problem-unreachable = الخادم لا يجيب: تحقق من الشبكة ثم حاول من جديد.
+problem-foreign = من أجاب ليس خادم Holler ‏({ $detail }): قد يكون في الطريق وسيط، أو صفحة دخول لشبكة عامة.
+
+## Why there is no connection
+why-new = لا اتصال بعد
+why-name = اسم الخادم ليس له عنوان
+why-unreachable = الخادم لا يجيب
+why-certificate = شهادة الخادم غير موثوقة
+why-handshake = من يجيب ليس خادم Holler يقبل هذا التطبيق
+why-lost = انقطع الاتصال
+why-silent = لم يصل من الخادم شيء منذ مدة طويلة
+why-revoked = سُجّل خروج هذا الجهاز؛ سجّل الدخول من جديد
+why-draining = الخادم يعاد تشغيله
+why-overloaded = الخادم مشغول جدًا الآن
+why-replaced = مفتوح في مكان آخر
+why-token = انتهى تسجيل الدخول؛ سجّل الدخول من جديد
+why-too-often = انقطع الاتصال مرات كثيرة في وقت قصير
+why-stopped = غير متصل
+missing-rooms = لم تصل قائمة الغرف: { $why }
+missing-past = لم يصل ماضي غرفة: { $why }
+missing-devices = لم تصل قائمة الأجهزة: { $why }
+missing-data = لم تصل بياناتك: { $why }
+missing-burst = لم يصل ذلك الكلام: { $why }

@@ -374,3 +374,41 @@ quality-frames-stale = Frames too old to send live
 figure-ms = { $ms } ms
 figure-share = { $share } %
 figure-count = { $count }
+
+## What the server says
+problem-bad-credentials = The name or the password is wrong.
+problem-unauthenticated = The sign-in has ended: sign in again.
+problem-revoked = This device was signed out: sign in again.
+problem-forbidden = { $detail }
+problem-not-found = { $detail }
+problem-conflict = { $detail }
+problem-out-of-bounds = { $detail }
+problem-rate-limited = That was too often in a short time. Wait a little, then try again.
+problem-outcome-unknown = It is not known whether the server has it. It is sent again by itself.
+problem-unavailable = { $detail }
+problem-storage-full = The server has no room left and stores nothing new. Tell whoever runs it.
+problem-read-only = The server can’t store anything at the moment. Tell whoever runs it.
+problem-internal = Something is wrong in the server. Try again; if it stays so, tell whoever runs it.
+problem-unreachable = The server does not answer: check the network, then try again.
+problem-foreign = What answered is not the Holler server ({ $detail }): a proxy, or the page where a public network asks you to sign in, may be in the way.
+
+## Why there is no connection
+why-new = not connected yet
+why-name = the server’s name has no address
+why-unreachable = the server does not answer
+why-certificate = the server’s certificate is not trusted
+why-handshake = what answers is not a Holler server that takes this client
+why-lost = the connection broke
+why-silent = nothing came from the server for too long
+why-revoked = this device was signed out; sign in again
+why-draining = the server is restarting
+why-overloaded = the server has too much to do at the moment
+why-replaced = it is open elsewhere
+why-token = the sign-in has ended; sign in again
+why-too-often = the connection broke too often in a short time
+why-stopped = disconnected
+missing-rooms = The list of rooms did not come: { $why }
+missing-past = The past of a room did not come: { $why }
+missing-devices = The list of devices did not come: { $why }
+missing-data = Your data did not come: { $why }
+missing-burst = That burst did not come: { $why }

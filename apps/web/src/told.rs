@@ -1,8 +1,9 @@
 //! From the worker's and the page's words to the screens'.
 
-use holler_client_web::message::{self, ToPage};
+use holler_client_web::message::{self, Missing, ToPage, Why};
 use holler_client_web::page;
 use holler_ui::port::{Identity, Microphone, Told, Trial};
+use holler_ui::words;
 
 use crate::keep;
 
@@ -22,17 +23,17 @@ pub(crate) fn told(message: ToPage) -> Option<Told> {
         }),
         ToPage::Quality { spoken, heard } => Told::Quality { spoken, heard },
         ToPage::Devices(devices) => Told::Devices(devices),
-        ToPage::SignedOut { reason } => Told::SignedOut { reason },
+        ToPage::SignedOut { reason } => Told::SignedOut { reason: reason.as_ref().map(words::link) },
         ToPage::SignedIn { user, device, login } => Told::SignedIn(Identity { user, device, login }),
-        ToPage::SignInFailed { detail } => Told::SignInFailed(detail),
-        ToPage::Offer(offer) => Told::Offer(offer),
-        ToPage::EntryFailed { detail } => Told::EntryFailed(detail),
+        ToPage::SignInFailed(why) => Told::SignInFailed(said(&why)),
+        ToPage::Offer(offer) => Told::Offer(offer.map_err(|why| said(&why))),
+        ToPage::EntryFailed(why) => Told::EntryFailed(said(&why)),
         ToPage::Directory { workspace, rooms, people, invites_by } => {
             Told::Directory { workspace, rooms, people, invites_by }
         }
         ToPage::Members { room, joined, left, live } => Told::Members { room, joined, left, live },
-        ToPage::Direct(room) => Told::Direct(room),
-        ToPage::Invited(made) => Told::Invited(made),
+        ToPage::Direct(room) => Told::Direct(room.map_err(|why| said(&why))),
+        ToPage::Invited(made) => Told::Invited(made.map_err(|why| said(&why))),
         ToPage::Wave { burst, bars, frames } => Told::Wave { burst, bars, frames },
         ToPage::Position(ms) => Told::Position(ms),
         ToPage::Heard(burst) => Told::Heard(burst),
@@ -40,6 +41,16 @@ pub(crate) fn told(message: ToPage) -> Option<Told> {
         ToPage::Notice(notice) => Told::Notice(notice),
         ToPage::Level(level) => Told::Level(level),
         ToPage::Replaying(burst) => Told::Replaying(burst),
+        ToPage::Missing(missing, why) => {
+            let missing = match missing {
+                Missing::Rooms => words::Missing::Rooms,
+                Missing::Past => words::Missing::Past,
+                Missing::Devices => words::Missing::Devices,
+                Missing::Data => words::Missing::Data,
+                Missing::Burst => words::Missing::Burst,
+            };
+            Told::Fault(words::missing(missing, said(&why)))
+        }
         ToPage::Fault { detail } => Told::Fault(detail),
     })
 }
@@ -51,4 +62,9 @@ pub(crate) fn microphone(microphone: page::Microphone) -> Microphone {
         page::Microphone::On => Microphone::On,
         page::Microphone::Failed(detail) => Microphone::Failed(detail),
     }
+}
+
+/// Why something did not work, in the language that is spoken.
+fn said(why: &Why) -> String {
+    words::problem(&why.kind, &why.detail)
 }

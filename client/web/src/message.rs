@@ -1,6 +1,6 @@
 //! What page and worker tell each other, as JSON in `postMessage`. Page and worker are of one build, so the form promises nothing.
 
-use holler_core::engine::{Command, Heard, Notice, SpokenFigures};
+use holler_core::engine::{Command, Heard, LinkReason, Notice, SpokenFigures};
 use holler_core::model::{Event, InvitesBy};
 use holler_core::units::{BurstId, Cursor, DeviceId, FrameMs, RoomId, UserId};
 use holler_core::wire::rest::{Device, InviteOffer, NewInvite, Person, Room};
@@ -15,6 +15,30 @@ pub enum Trial {
     Playing,
     /// It is over.
     Over,
+}
+
+/// Why something did not work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    /// The `type` of the server's problem; `unreachable`, `foreign` where it was not the server that answered.
+    pub kind: String,
+    /// In English: what happened, and what to do.
+    pub detail: String,
+}
+
+/// What did not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Missing {
+    /// The list of rooms.
+    Rooms,
+    /// The past of a room.
+    Past,
+    /// The list of devices.
+    Devices,
+    /// What the server keeps of the person.
+    Data,
+    /// A burst of the past.
+    Burst,
 }
 
 /// From the page to the worker.
@@ -138,7 +162,7 @@ pub enum ToPage {
     /// Nobody is signed in.
     SignedOut {
         /// Why, where it was not asked for.
-        reason: Option<String>,
+        reason: Option<LinkReason>,
     },
     /// Somebody is signed in.
     SignedIn {
@@ -150,17 +174,11 @@ pub enum ToPage {
         login: String,
     },
     /// A sign-in failed.
-    SignInFailed {
-        /// What happened, and what to do.
-        detail: String,
-    },
+    SignInFailed(Why),
     /// What the invite offers, or why it is not good.
-    Offer(Result<InviteOffer, String>),
+    Offer(Result<InviteOffer, Why>),
     /// Joining, or setting a new password, failed.
-    EntryFailed {
-        /// What happened, and what to do.
-        detail: String,
-    },
+    EntryFailed(Why),
     /// The rooms and the people, complete.
     Directory {
         /// The name of the workspace.
@@ -184,9 +202,9 @@ pub enum ToPage {
         live: bool,
     },
     /// The direct room that was asked for, or why there is none.
-    Direct(Result<RoomId, String>),
+    Direct(Result<RoomId, Why>),
     /// The link of the invite that was asked for and its drawing as a code (SVG), or why there is none.
-    Invited(Result<(String, String), String>),
+    Invited(Result<(String, String), Why>),
     /// How loud a burst is along its length, as far as it was decoded or recorded.
     Wave {
         /// The burst.
@@ -233,6 +251,8 @@ pub enum ToPage {
         /// The burst that was heard last.
         heard: Option<Heard>,
     },
+    /// Something did not come.
+    Missing(Missing, Why),
     /// Something did not work that has no other place.
     Fault {
         /// What happened, and what to do.

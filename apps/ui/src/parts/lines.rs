@@ -254,6 +254,8 @@ pub fn LiveRegion() -> Element {
         {
             return match &press.state {
                 PressState::Starting | PressState::Asking => String::new(),
+                // It is not said before capture really runs.
+                PressState::Granted { .. } if press.held && !press.recording => String::new(),
                 PressState::Queued { position, waiting } => {
                     t!("talk-queued", position = *position, waiting = *waiting)
                 }

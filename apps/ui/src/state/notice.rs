@@ -7,7 +7,7 @@ use holler_core::wire::socket::{CloseCode, FloorState};
 
 use super::{Account, Burst, BurstEnd, Link, Reach, Seen, SeenHere, Talker, View, clock_ms};
 use crate::port::{Ask, Tone};
-use crate::t;
+use crate::{t, words};
 
 impl View {
     pub(super) fn notice(&mut self, now: f64, notice: Notice) -> Vec<Ask> {
@@ -37,7 +37,7 @@ impl View {
             }
             Notice::RoomRefused { room, problem } => {
                 if let Some(room) = self.rooms.get_mut(&room) {
-                    room.refused = Some(problem.detail);
+                    room.refused = Some(words::problem(&problem.kind, &problem.detail));
                 }
             }
             Notice::Event(event) => {
@@ -120,11 +120,11 @@ impl View {
                 if matches!(self.link, Link::New) { Link::New } else { Link::Trying }
             }
             LinkState::Waiting { reason, retry_in } => {
-                Link::Down { reason: reason.to_string(), retry_at: now + retry_in.as_secs_f64() * 1_000.0 }
+                Link::Down { reason: words::link(&reason), retry_at: now + retry_in.as_secs_f64() * 1_000.0 }
             }
             LinkState::Ended { reason } => {
                 let elsewhere = reason == LinkReason::Closed(CloseCode::Replaced);
-                Link::Ended { reason: reason.to_string(), elsewhere }
+                Link::Ended { reason: words::link(&reason), elsewhere }
             }
         };
         if self.link != Link::Up {

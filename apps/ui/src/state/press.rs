@@ -5,7 +5,7 @@ use holler_core::units::{BurstId, RoomId};
 use holler_core::wire::socket::{DenyReason, RevokeReason};
 
 use crate::port::{Ask, Tone};
-use crate::t;
+use crate::{t, words};
 
 /// For how long an emergency opens the microphone, ms, from the moment on at which it really runs.
 const EMERGENCY_OPEN_MS: f64 = 10_000.0;
@@ -139,7 +139,7 @@ impl Press {
             }
             TalkState::Refused { problem } => {
                 asks.push(Ask::Tone(Tone::Denied));
-                PressState::Denied { words: problem.detail }
+                PressState::Denied { words: words::problem(&problem.kind, &problem.detail) }
             }
             TalkState::Revoked { reason } => {
                 asks.push(Ask::Tone(Tone::Denied));

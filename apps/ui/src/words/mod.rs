@@ -8,11 +8,13 @@
 //! when somebody wants it, and tells it as [`Told::Words`](crate::port::Told::Words).
 
 mod language;
+mod problem;
 mod table;
 
 use std::cell::RefCell;
 
 pub use language::Language;
+pub use problem::{Missing, link, missing, problem};
 use table::Table;
 
 /// The file of the language that is built in.

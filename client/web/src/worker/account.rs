@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use holler_core::engine::{Command, Input};
+use holler_core::engine::{Command, Input, LinkReason};
 use holler_core::units::{Cursor, DeviceId, RoomId, Seq, UserId};
 use holler_core::wire::problem::ProblemKind;
 use holler_core::wire::rest::{AcceptInvite, NewInvite, Room, RosterRoom, SignIn, Tokens, UseReset};
@@ -11,7 +11,7 @@ use holler_core::wire::rest::{AcceptInvite, NewInvite, Room, RosterRoom, SignIn,
 use super::rest::RestError;
 use super::vault::Profile;
 use super::{Shell, clock};
-use crate::message::ToPage;
+use crate::message::{Missing, ToPage, Why};
 
 /// An access token that is valid for less than this is not worth beginning with.
 const TOKEN_LEFT_MIN: Duration = Duration::from_secs(30);
@@ -47,7 +47,7 @@ impl Shell {
         }
         match answer {
             Ok(tokens) => self.enter(&profile_of(login, tokens)).await,
-            Err(error) => self.tell(&ToPage::SignInFailed { detail: error.to_string() }),
+            Err(error) => self.tell(&ToPage::SignInFailed(error.into())),
         }
     }
 
@@ -65,7 +65,7 @@ impl Shell {
 
     /// See what an invite offers.
     pub(super) async fn look(self: Rc<Self>, token: String) {
-        let offer = self.rest.look_invite(token).await.map_err(|error| error.to_string());
+        let offer = self.rest.look_invite(token).await.map_err(Why::from);
         self.tell(&ToPage::Offer(offer));
     }
 
@@ -76,7 +76,7 @@ impl Shell {
                 self.leave().await;
                 self.enter(&profile_of(accept.login, tokens)).await;
             }
-            Err(error) => self.tell(&ToPage::EntryFailed { detail: error.to_string() }),
+            Err(error) => self.tell(&ToPage::EntryFailed(error.into())),
         }
     }
 
@@ -84,7 +84,7 @@ impl Shell {
     pub(super) async fn reset_password(self: Rc<Self>, reset: UseReset) {
         let tokens = match self.rest.use_reset(&reset).await {
             Ok(tokens) => tokens,
-            Err(error) => return self.tell(&ToPage::EntryFailed { detail: error.to_string() }),
+            Err(error) => return self.tell(&ToPage::EntryFailed(error.into())),
         };
         self.leave().await;
         self.rest.set_token(Some(tokens.access_token.clone()));
@@ -92,9 +92,8 @@ impl Shell {
         let login = match self.rest.me().await {
             Ok(me) => me.user.login.unwrap_or_default(),
             Err(error) => {
-                let detail =
-                    format!("The password is set, but this browser is not signed in: {error}. Sign in with it.");
-                return self.tell(&ToPage::EntryFailed { detail });
+                // The password is set: whoever signs in with it goes on.
+                return self.tell(&ToPage::EntryFailed(error.into()));
             }
         };
         self.enter(&profile_of(login, tokens)).await;
@@ -130,7 +129,7 @@ impl Shell {
     }
 
     /// Nobody is signed in any more.
-    pub(super) async fn forget(&self, reason: Option<String>) {
+    pub(super) async fn forget(&self, reason: Option<LinkReason>) {
         self.input(Input::Stop);
         self.reset();
         self.rest.set_token(None);
@@ -190,8 +189,7 @@ impl Shell {
         let (workspace, rooms, roster, invites_by) = match fetched.await {
             Ok(fetched) => fetched,
             Err(error) => {
-                let detail = format!("The list of rooms did not come: {error}");
-                self.tell(&ToPage::Fault { detail });
+                self.tell(&ToPage::Missing(Missing::Rooms, Why::from(&error)));
                 return Err(error);
             }
         };
@@ -211,7 +209,7 @@ impl Shell {
                     let events = page.events.into_iter().filter(|event| event.seq <= head.seq).collect();
                     self.tell(&ToPage::History { room, events });
                 }
-                Err(error) => self.tell(&ToPage::Fault { detail: format!("The past of a room did not come: {error}") }),
+                Err(error) => self.tell(&ToPage::Missing(Missing::Past, error.into())),
             }
         }
         Ok(())
@@ -247,12 +245,12 @@ impl Shell {
             Ok(room) => Rc::clone(&self).load().await.map(|()| room.id),
             Err(error) => Err(error),
         };
-        self.tell(&ToPage::Direct(opened.map_err(|error| error.to_string())));
+        self.tell(&ToPage::Direct(opened.map_err(Why::from)));
     }
 
     /// Makes an invite.
     pub(super) async fn invite(self: Rc<Self>, invite: NewInvite) {
-        let made = self.rest.invite(&invite).await.map_err(|error| error.to_string());
+        let made = self.rest.invite(&invite).await.map_err(Why::from);
         self.tell(&ToPage::Invited(made));
     }
 
@@ -264,7 +262,7 @@ impl Shell {
                 let events = page.events.into_iter().filter(|event| event.seq < before.seq).collect();
                 self.tell(&ToPage::History { room, events });
             }
-            Err(error) => self.tell(&ToPage::Fault { detail: format!("The past of a room did not come: {error}") }),
+            Err(error) => self.tell(&ToPage::Missing(Missing::Past, error.into())),
         }
     }
 
@@ -278,7 +276,7 @@ impl Shell {
         };
         match told.await {
             Ok(devices) => self.tell(&ToPage::Devices(devices)),
-            Err(error) => self.tell(&ToPage::Fault { detail: format!("The list of devices did not come: {error}") }),
+            Err(error) => self.tell(&ToPage::Missing(Missing::Devices, error.into())),
         }
     }
 
@@ -292,7 +290,7 @@ impl Shell {
     pub(super) async fn export(self: Rc<Self>) {
         match self.rest.export().await {
             Ok(lines) => self.tell(&ToPage::Exported(String::from_utf8_lossy(&lines).into_owned())),
-            Err(error) => self.tell(&ToPage::Fault { detail: format!("Your data did not come: {error}") }),
+            Err(error) => self.tell(&ToPage::Missing(Missing::Data, error.into())),
         }
     }
 }

@@ -30,7 +30,7 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use crate::message::{ToPage, ToWorker};
+use crate::message::{Missing, ToPage, ToWorker};
 use clock::Timer;
 use net::Socket;
 use replay::Replay;
@@ -278,7 +278,7 @@ impl Shell {
         if let Notice::Link(LinkState::Ended { reason }) = &notice
             && matches!(reason, LinkReason::Closed(CloseCode::BadToken | CloseCode::Revoked) | LinkReason::Token { .. })
         {
-            let reason = Some(reason.to_string());
+            let reason = Some(reason.clone());
             self.spawn(|shell| async move { shell.forget(reason).await });
         }
         self.tell(&ToPage::Notice(notice));
@@ -296,7 +296,7 @@ impl Shell {
                 }
                 self.sound.replay(Replay::new(Past::Room(room), frame, all, from_ms, speed), burst);
             }
-            Err(error) => self.tell(&ToPage::Fault { detail: format!("That burst did not come: {error}") }),
+            Err(error) => self.tell(&ToPage::Missing(Missing::Burst, error.into())),
         }
     }
 }

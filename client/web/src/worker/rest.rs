@@ -22,6 +22,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, Headers, RequestCache, RequestCredentials, RequestInit, RequestRedirect, Response};
 
 use super::global;
+use crate::message::Why;
 
 /// A request that takes longer has failed: a burst of 5 MiB over a slow link still comes within it.
 const REQUEST_WAIT_MS: u32 = 60_000;
@@ -74,6 +75,23 @@ impl From<RestError> for FetchError {
                 None => Self::Later(error.to_string()),
             },
         }
+    }
+}
+
+impl From<&RestError> for Why {
+    fn from(error: &RestError) -> Self {
+        let (kind, detail) = match error {
+            RestError::Refused(problem) => (problem.kind.clone().into_owned(), problem.detail.clone()),
+            RestError::Unreachable => ("unreachable".to_owned(), error.to_string()),
+            RestError::Foreign(detail) => ("foreign".to_owned(), detail.clone()),
+        };
+        Self { kind, detail }
+    }
+}
+
+impl From<RestError> for Why {
+    fn from(error: RestError) -> Self {
+        Self::from(&error)
     }
 }
 
