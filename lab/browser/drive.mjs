@@ -4,8 +4,9 @@ import { createInterface } from "node:readline";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { anotherBuild } from "./another-build.mjs";
+import { eavesdrop } from "./eavesdrop.mjs";
 
-const { modules, chromium: executablePath, profile, url, speech } = JSON.parse(process.argv[2]);
+const { modules, program: executablePath, profile, url, speech } = JSON.parse(process.argv[2]);
 const require = createRequire(`${modules}/`);
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -25,44 +26,6 @@ const args = [
   ...(speech ? [`--use-file-for-fake-audio-capture=${speech}%noloop`] : []),
 ];
 
-// What the page plays, as it goes to the loudspeaker: everything that is connected to a destination is heard here as well.
-const eavesdrop = () => {
-  const connect = AudioNode.prototype.connect;
-  const ears = new WeakMap();
-  globalThis.heard = [];
-  // What the browser gives of its microphone, before anything of ours has touched it.
-  globalThis.captured = [];
-  AudioNode.prototype.connect = function (target, ...rest) {
-    if (target instanceof AudioDestinationNode && this instanceof AudioWorkletNode) {
-      const context = this.context;
-      if (!ears.has(context)) {
-        const ear = context.createScriptProcessor(4096, 1, 1);
-        ear.onaudioprocess = (event) => {
-          if (globalThis.listening) globalThis.heard.push(Array.from(event.inputBuffer.getChannelData(0)));
-        };
-        connect.call(ear, context.destination);
-        ears.set(context, ear);
-      }
-      connect.call(this, ears.get(context));
-    }
-    if (this instanceof MediaStreamAudioSourceNode && target instanceof AudioWorkletNode) {
-      // A long buffer: what a busy main thread does must not be taken for what the microphone did.
-      const tap = this.context.createScriptProcessor(16384, 1, 1);
-      tap.onaudioprocess = (event) => {
-        if (globalThis.listening) globalThis.captured.push(Array.from(event.inputBuffer.getChannelData(0)));
-      };
-      connect.call(this, tap);
-      connect.call(tap, this.context.destination);
-    }
-    return connect.call(this, target, ...rest);
-  };
-  // Long tasks of the main thread, ms.
-  globalThis.tasks = [];
-  new PerformanceObserver((list) => {
-    for (const task of list.getEntries()) globalThis.tasks.push(task.duration);
-  }).observe({ type: "longtask", buffered: true });
-};
-
 let build;
 const context = await chromium.launchPersistentContext(profile, {
   executablePath,
@@ -72,6 +35,10 @@ const context = await chromium.launchPersistentContext(profile, {
   viewport: { width: 1280, height: 800 },
 });
 await context.addInitScript(eavesdrop);
+// The recording begins when the microphone is opened: that is at the first press, unless a deed says otherwise.
+await context.addInitScript(() => {
+  if (location.protocol === "https:" && !localStorage.getItem("holler-settings")) localStorage.setItem("holler-settings", "ready=false");
+});
 const page = context.pages()[0] ?? (await context.newPage());
 const complaints = [];
 page.on("pageerror", (error) => complaints.push(String(error)));
@@ -144,9 +111,9 @@ const deeds = {
     else await page.mouse.up();
     return {};
   },
-  async "wait-for"({ words, pattern }) {
+  async "wait-for"({ words, pattern, at }) {
     const hasText = pattern ? new RegExp(pattern) : words;
-    await page.locator(".talk-state, .talk-hint, .banner, .item, .sign-in, .link, .person, .empty-words, .who, .device, .card .button").filter({ hasText }).first().waitFor(WAIT);
+    await page.locator(at ?? ".talk-state, .talk-hint, .banner, .item, .sign-in, .link, .person, .empty-words, .who, .device, .card .button").filter({ hasText }).first().waitFor(WAIT);
     return { state: (await page.locator(".talk-state").count()) ? await state() : "" };
   },
   async send({ text }) {
@@ -230,6 +197,109 @@ const deeds = {
     await page.setViewportSize({ width, height });
     await page.emulateMedia({ colorScheme: scheme, contrast: contrast ?? null, reducedMotion: "reduce" });
     await page.screenshot({ path: out });
+    return {};
+  },
+  // Whether the microphone is opened ahead of a press, from the next load on.
+  async ready({ on }) {
+    await page.evaluate((on) => localStorage.setItem("holler-settings", `ready=${on}`), on);
+    return {};
+  },
+  // How often a microphone was opened.
+  async microphones() {
+    return { opened: await page.evaluate(() => globalThis.microphones.length) };
+  },
+  async "until-opened"({ after }) {
+    await page.waitForFunction((after) => globalThis.microphones.length > after, after, WAIT);
+    return {};
+  },
+  // The microphone is pulled out: its track ends, and says so.
+  async unplug() {
+    await page.evaluate(() => {
+      for (const track of globalThis.microphones.at(-1).getTracks()) {
+        track.stop();
+        track.dispatchEvent(new Event("ended"));
+      }
+    });
+    return {};
+  },
+  // Waits until something comes of the microphone that was opened last.
+  async captures() {
+    await page.evaluate(() => ((globalThis.captured = []), (globalThis.listening = true)));
+    await page.waitForFunction(() => globalThis.captured.length > 0, undefined, WAIT);
+    await page.evaluate(() => (globalThis.listening = false));
+    return {};
+  },
+  // No microphone is given from now on, until the page is loaded anew.
+  async refuse({ error }) {
+    await page.evaluate((error) => (navigator.mediaDevices.getUserMedia = async () => Promise.reject(new DOMException("", error))), error);
+    // What is open already is let go, as a refusal does.
+    return {};
+  },
+  // A slider is drawn to a value.
+  async slide({ selector, to }) {
+    await page.locator(selector).first().fill(to, WAIT);
+    return {};
+  },
+  // A button of a headset.
+  async media({ button }) {
+    await page.evaluate((button) => globalThis.media[button](), button);
+    return {};
+  },
+  // The room that is looked at gets so many members and events a second, told to the page as its worker tells them, and so many
+  // events of the past; it is scrolled up and down meanwhile. How the main thread and the frames of the screen did.
+  async crowd({ members, every_s, seconds, past }) {
+    return page.evaluate(
+      async ({ members, every_s, seconds, past }) => {
+        const { directory, event } = globalThis.said;
+        const digits = "0123456789abcdefghjkmnpqrstvwxyz";
+        const id = (of, n) => {
+          let [text, rest] = ["", n];
+          for (let place = 0; place < 5; place++) [text, rest] = [digits[rest % 32] + text, Math.floor(rest / 32)];
+          return of.slice(0, -8) + text + of.slice(-3);
+        };
+        const tell = (message) => globalThis.worker.dispatchEvent(new MessageEvent("message", { data: JSON.stringify(message) }));
+        const [user, people] = [event.user, []];
+        for (let n = 0; n < members; n++) people.push({ ...directory.people[0], id: id(user, n), name: `Member ${n}` });
+        tell({ Directory: { ...directory, people: [...directory.people, ...people] } });
+        tell({ Notice: { PresenceRoom: { room: event.room, people: people.map(({ id }) => id) } } });
+        const make = (seq, n) => ({ ...event, seq, user: people[n % members].id, client_id: id(event.client_id, n), body: { kind: "message.posted", text: `What member ${n % members} has to say, number ${n}` } });
+        let seq = event.seq;
+        if (past > 0) {
+          const events = [];
+          for (let n = 0; n < past; n++) events.push(make(++seq, n));
+          for (let at = 0; at < past; at += 250) {
+            for (const one of events.slice(at, at + 250)) tell({ Notice: { Event: one } });
+            await new Promise((resolve) => setTimeout(resolve));
+          }
+        }
+        const list = document.querySelector(".timeline");
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        globalThis.tasks = [];
+        const frames = [];
+        const end = performance.now() + seconds * 1000;
+        let [last, sent, began] = [performance.now(), 0, performance.now()];
+        await new Promise((resolve) => {
+          const frame = (now) => {
+            frames.push(now - last);
+            last = now;
+            while (every_s > 0 && sent < ((now - began) / 1000) * every_s) tell({ Notice: { Event: make(++seq, sent++) } });
+            const reach = list.scrollHeight - list.clientHeight;
+            list.scrollTop = (-reach / 2) * (1 - Math.cos((now - began) / 700));
+            if (now < end) requestAnimationFrame(frame);
+            else resolve();
+          };
+          requestAnimationFrame(frame);
+        });
+        frames.sort((a, b) => a - b);
+        const tasks = globalThis.tasks.map(Math.round);
+        return { frames: frames.length, p95_ms: Math.round(frames[Math.floor(frames.length * 0.95)]), worst_ms: Math.round(frames.at(-1)), long_tasks_ms: tasks, items: document.querySelectorAll(".item").length, height: list.scrollHeight };
+      },
+      { members, every_s, seconds, past },
+    );
+  },
+  // The page is left.
+  async away() {
+    await page.goto("about:blank", WAIT);
     return {};
   },
   async complaints() {

@@ -313,12 +313,16 @@ impl Server {
         Ok(lines)
     }
 
+    /// Runs a command of hollerd beside the server to its good end, and gives what it printed.
+    pub fn command(&self, arguments: &[&str]) -> Result<Vec<String>> {
+        let mut command = hollerd(&self.programs, &self.scratch);
+        command.args(arguments);
+        self.done(&format!("hollerd {}", arguments.join(" ")), &mut command)
+    }
+
     /// Sets the role of a user in a room.
     pub fn set_role(&self, name: &str, room: &str, role: &str) -> Result<()> {
-        let mut member = hollerd(&self.programs, &self.scratch);
-        member.args(["room", "member", room, name, "--role", role]);
-        self.done("hollerd room member", &mut member)?;
-        Ok(())
+        self.command(&["room", "member", room, name, "--role", role]).map(drop)
     }
 
     /// Makes an invite for one person into a room, and gives its link.

@@ -12,9 +12,18 @@ const NAMES: &[&str] = &["chromium", "chromium-browser", "google-chrome"];
 
 /// The browser, where one is.
 pub(crate) fn chromium() -> Option<PathBuf> {
+    found(NAMES)
+}
+
+fn found(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    NAMES.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|file| file.is_file()))
+    names.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|file| file.is_file()))
+}
+
+/// Firefox, where it is.
+pub(crate) fn firefox() -> Option<PathBuf> {
+    found(&["firefox-esr", "firefox"])
 }
 
 /// A page and native clients talk with each other; what arrives is compared with what was said.
@@ -38,6 +47,7 @@ fn drive(screenshots: Option<&Path>) -> Result<()> {
     sh::run(sh::cargo().args(["build", "--workspace", "--bins", "--locked", "--quiet"]))?;
     let mut lab = sh::program(sh::target_dir().join("debug").join("holler-lab"));
     lab.arg("browser").arg("--modules").arg(npm::modules()?).arg("--chromium").arg(chromium().context("no Chromium")?);
+    lab.arg("--firefox").arg(firefox().context("no Firefox")?);
     if let Some(folder) = screenshots {
         lab.arg("--screenshots").arg(folder);
     }

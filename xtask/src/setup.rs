@@ -63,7 +63,7 @@ const NEEDS: &[Need] = &[
     },
     Need {
         what: "node and npm",
-        why: "the browser tests drive the browser with playwright-core, which runs in node",
+        why: "the browser tests drive the browsers with playwright-core and puppeteer-core, which run in node",
         purpose: Purpose::Browser,
         packages: &["nodejs", "npm"],
         present: || sh::on_path("node") && sh::on_path("npm"),
@@ -102,6 +102,20 @@ const NEEDS: &[Need] = &[
         purpose: Purpose::Peers,
         packages: &["mumble-server"],
         present: || server("murmurd"),
+    },
+    Need {
+        what: "Firefox",
+        why: "the web client is tested in it as well",
+        purpose: Purpose::Browser,
+        packages: &["firefox-esr"],
+        present: || browser::firefox().is_some(),
+    },
+    Need {
+        what: "PulseAudio",
+        why: "Firefox plays and records through it where there is no sound card",
+        purpose: Purpose::Browser,
+        packages: &["pulseaudio", "pulseaudio-utils"],
+        present: || ["pulseaudio", "pactl", "paplay"].into_iter().all(sh::on_path),
     },
     Need {
         what: "Rust's standard library for WebAssembly",

@@ -15,11 +15,7 @@ const AFTER: &[Check] = &[
     Check { name: "rustdoc", about: "the code's documentation builds without a warning", run: rustdoc },
     Check { name: "cargo-test", about: "every test of every crate", run: cargo_test },
     Check { name: "demo", about: "speech through a real server arrives whole at every listener", run: demo },
-    Check {
-        name: "browser",
-        about: "a page in a real browser and native clients hear each other",
-        run: browser::check,
-    },
+    Check { name: "browser", about: "pages in real browsers and native clients hear each other", run: browser::check },
 ];
 
 /// Runs all steps, or the named ones. A step that fails does not stop the others; the summary names it.

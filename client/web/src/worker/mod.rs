@@ -10,6 +10,7 @@ mod rest;
 mod sound;
 mod trial;
 mod vault;
+mod volumes;
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;

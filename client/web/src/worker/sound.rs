@@ -22,6 +22,7 @@ use super::clock::{self, Timer};
 use super::codec::{Decoder, Encoder, RATE_HZ, words};
 use super::gauge::Gauge;
 use super::replay::Replay;
+use super::volumes::Volumes;
 use crate::message::{ToPage, Trial};
 
 /// Opus looks ahead by 6.5 ms at 48 kHz: a packet's sound is heard that much after its first sample.
@@ -87,21 +88,6 @@ impl Capturing {
 
     pub(super) fn is_trial(&self) -> bool {
         self.trial.is_some()
-    }
-}
-
-/// How loud rooms and people are, percent.
-#[derive(Default)]
-struct Volumes {
-    rooms: sorted::Map<RoomId, u8>,
-    people: sorted::Map<UserId, u8>,
-}
-
-impl Volumes {
-    /// The share of its loudness with which somebody is heard in a room.
-    fn gain(&self, room: RoomId, user: UserId) -> f32 {
-        let of = |percent: Option<&u8>| f32::from(percent.copied().unwrap_or(100)) / 100.0;
-        of(self.rooms.get(&room)) * of(self.people.get(&user))
     }
 }
 
@@ -209,7 +195,7 @@ impl Sound {
 
     /// How loud rooms and people are from now on, percent.
     pub(super) fn set_volumes(&self, rooms: sorted::Map<RoomId, u8>, people: sorted::Map<UserId, u8>) {
-        let volumes = Volumes { rooms, people };
+        let volumes = Volumes::new(rooms, people);
         if let Some(playing) = self.playback.borrow_mut().as_mut()
             && let Source::Live { room, user } = playing.source
         {

@@ -14,11 +14,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a page is started with.
 pub(super) struct Start<'a> {
+    /// The driver's name in `lab/browser`.
+    pub(super) driver: &'a str,
     pub(super) modules: &'a Path,
-    pub(super) chromium: &'a Path,
+    /// The browser.
+    pub(super) program: &'a Path,
     pub(super) home: &'a Path,
     pub(super) url: &'a str,
-    pub(super) microphone: &'a Path,
+    /// What the microphone hears, where the browser itself plays it.
+    pub(super) microphone: Option<&'a Path>,
+    /// The sound server to use, where it is not the system's.
+    pub(super) sound: Option<&'a str>,
 }
 
 /// A page in a browser; gone when dropped.
@@ -31,14 +37,15 @@ pub(super) struct Page {
 impl Page {
     pub(super) fn start(start: &Start<'_>) -> Result<Self> {
         let settings = json!({
-            "modules": start.modules, "chromium": start.chromium, "profile": start.home.join("profile"), "url": start.url,
+            "modules": start.modules, "program": start.program, "profile": start.home.join("profile"), "url": start.url,
             "speech": start.microphone,
         });
-        let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/drive.mjs");
+        let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser").join(start.driver);
         let mut child = Command::new("node")
             .arg(driver)
             .arg(settings.to_string())
             .env("HOME", start.home)
+            .envs(start.sound.map(|sound| ("PULSE_SERVER", sound)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
