@@ -262,6 +262,25 @@ async fn an_emergency_reaches_the_browser_that_alone_can_read_it() {
     assert_eq!(bench.figures().await, Figures::default());
 }
 
+/// The loop as a server runs it: what is stored wakes it, and so does what becomes due.
+#[tokio::test]
+async fn what_is_stored_is_told_by_a_running_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(dir.path()).await;
+    let mut bench = Bench::new(dir.path(), &service).await;
+    bench.subscribe(KIM, Browser::at(&service.url).target).await;
+    let push = Push::open(&bench.app.store, bench.app.auth.workspace(), bench.app.clock, &bench.app.config()).await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(super::run(Arc::clone(&bench.app), Arc::new(push.unwrap()), stop.clone()));
+    for _ in 0..2 {
+        bench.send(SAM, EventBody::EmergencyRaised {}).await;
+        service.came().await;
+    }
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(service.got().len(), 2);
+}
+
 #[tokio::test]
 async fn a_room_has_one_notification_which_the_last_event_replaces() {
     let dir = tempfile::tempdir().unwrap();

@@ -42,6 +42,7 @@ pub(super) type Answer = (u16, Vec<(&'static str, String)>, String);
 #[derive(Default)]
 struct State {
     got: Mutex<Vec<Got>>,
+    came: tokio::sync::Notify,
     answers: Mutex<VecDeque<Answer>>,
 }
 
@@ -87,6 +88,14 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Waits until something has come.
+    pub(super) async fn came(&self) {
+        let came = tokio::time::timeout(Duration::from_secs(30), self.state.came.notified());
+        came.await.expect("nothing came within 30 s");
+    }
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         self.task.abort();
@@ -123,6 +132,7 @@ async fn handle(state: &State, request: Request<Incoming>) -> Response<Body> {
     let body = to_bytes(Body::new(body), 1 << 20).await.unwrap().to_vec();
     let (method, path) = (parts.method, parts.uri.path().to_owned());
     state.got.lock().unwrap().push(Got { method, path, version: parts.version, headers: parts.headers, body });
+    state.came.notify_one();
     let (status, headers, body) = state.answers.lock().unwrap().pop_front().unwrap_or((201, Vec::new(), String::new()));
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
