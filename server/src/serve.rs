@@ -32,8 +32,9 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// How long requests under way may still take once the server is going down.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: i32 = 1_024;
+/// Connections that the kernel holds until they are accepted, where its own limit (`net.core.somaxconn`, usually this much) is no lower: one
+/// more would come again after a second or more, which a crowd that comes back after an outage should not have to.
+const BACKLOG: i32 = 4_096;
 /// When no connection can be accepted (usually: no more file descriptors), how long until the next attempt.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

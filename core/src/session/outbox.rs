@@ -1,10 +1,14 @@
 //! What is sent next, and what is given up when the client takes less than there is to send.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
+use crate::sorted;
 use crate::units::{Cursor, Incarnation, Mono, RoomId, Seq, UserId};
 use crate::wire::limits::{QUEUE_CONTROL_BYTES_MAX, QUEUE_VOICE_BYTES_MAX, VOICE_STALE};
 use crate::wire::socket::CloseCode;
+
+/// Places that an empty queue keeps: one message after the other needs no new ones.
+const KEPT: usize = 4;
 
 /// States of which only the latest matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,7 +101,7 @@ pub struct Outbox<T> {
     control: VecDeque<Entry<T>>,
     /// Bytes in `control`, and in `live` other than voice.
     control_bytes: usize,
-    follows: BTreeMap<RoomId, Follow>,
+    follows: sorted::Map<RoomId, Follow>,
     /// The room whose page was fetched last, so that rooms take turns.
     fetched_last: Option<RoomId>,
     closing: Option<CloseCode>,
@@ -111,7 +115,7 @@ impl<T> Default for Outbox<T> {
             voice_bytes: 0,
             control: VecDeque::new(),
             control_bytes: 0,
-            follows: BTreeMap::new(),
+            follows: sorted::Map::default(),
             fetched_last: None,
             closing: None,
             dropped: Dropped::default(),
@@ -269,7 +273,11 @@ impl<T> Outbox<T> {
                 }
                 Next::Fetch { room, after }
             }
-            None => Next::Idle,
+            None => {
+                let_go(&mut self.live);
+                let_go(&mut self.control);
+                Next::Idle
+            }
         }
     }
 
@@ -281,6 +289,13 @@ impl<T> Outbox<T> {
     /// What was given up since the last call.
     pub fn take_dropped(&mut self) -> Dropped {
         core::mem::take(&mut self.dropped)
+    }
+}
+
+/// Gives the memory of an empty queue back that was once long: most sockets are idle most of the time, and there are thousands.
+fn let_go<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > KEPT {
+        *queue = VecDeque::new();
     }
 }
 
@@ -445,6 +460,22 @@ mod tests {
         outbox.close(CloseCode::Internal);
         assert_eq!(outbox.next(NOW), Next::Item("draining"));
         assert_eq!(outbox.next(NOW), Next::Close(CloseCode::Draining));
+    }
+
+    /// What a storm of changes needed is not held for as long as the socket is idle.
+    #[test]
+    fn an_idle_queue_holds_little() {
+        let mut outbox = Outbox::default();
+        for number in 0..100_u64 {
+            outbox.control(NOW, number, 10, None);
+            outbox.floor(NOW, number, 10, None);
+        }
+        let mut sent = 0;
+        while matches!(outbox.next(NOW), Next::Item(_)) {
+            sent += 1;
+        }
+        assert_eq!(sent, 200);
+        assert!(outbox.live.capacity() <= KEPT && outbox.control.capacity() <= KEPT);
     }
 
     proptest! {

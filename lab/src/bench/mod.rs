@@ -45,6 +45,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
+use holler_server::serve::raise_open_files;
+
 use self::machine::Cores;
 use self::report::{Bench, Report};
 use crate::programs;
@@ -105,6 +107,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let programs = programs::folder(options.programs.as_deref())?;
     let disk = options.disk.clone().unwrap_or_else(|| PathBuf::from("."));
     let cores = Cores::take()?;
+    // Thousands of connections; and what is started has the same.
+    raise_open_files();
     let clients = usize::try_from(options.clients)?;
     let setting = Setting { pairs: options.pairs, clients, cores, programs, disk };
     let mut report = match &options.report {

@@ -34,8 +34,8 @@ use crate::serve::ConnectionSlot;
 pub use connection::{Connection, Connections, Frame, Outgoing, encode};
 pub use roster::tell_changes as tell_roster_changes;
 
-/// The buffer that a socket's reader fills; most messages are shorter.
-const READ_BUFFER_BYTES: usize = 1_024;
+/// The buffer that a socket's reader fills; most messages are shorter, and it grows for one that is not.
+const READ_BUFFER_BYTES: usize = 256;
 /// Messages are gathered up to this size before they are written; the buffer is made when it is first needed.
 const WRITE_BUFFER_BYTES: usize = 4 * 1_024;
 
@@ -124,4 +124,22 @@ async fn serve(app: App, socket: WebSocket) {
     let writing = tokio::spawn(writer::run(app.clone(), Arc::clone(&out), sink));
     reader::run(app, stream, out, writing).await;
     metrics::gauge!("holler_sockets_open").decrement(1.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both tasks of a socket lie in memory for as long as it is idle, thousands of times: what they need now and then must be boxed.
+    #[test]
+    fn an_idle_socket_holds_little() {
+        fn size2<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
+            size_of::<F>()
+        }
+        fn size3<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let (reading, writing) = (size2(serve), size3(writer::run));
+        assert!(reading <= 2_560 && writing <= 1_536, "{reading} bytes to read, {writing} to write");
+    }
 }

@@ -1,6 +1,6 @@
 //! The reading half of a socket: judges what comes and hands it on.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use holler_core::floor;
 use holler_core::model::{PresenceState, Priority, Role, Scope};
 use holler_core::presence::Ending;
 use holler_core::session::{Inbound, Received};
+use holler_core::sorted;
 use holler_core::units::{BurstId, BurstTag, ClientId, RequestId, RoomId};
 use holler_core::wire::limits::{SENDS_IN_FLIGHT_MAX, SUBSCRIPTIONS_MAX};
 use holler_core::wire::problem::{Problem, ProblemKind};
@@ -38,6 +39,8 @@ const BURSTS_MAX: usize = 32;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Reads until the session ends, then leaves every room.
+///
+/// What a socket does now and then is boxed while it lasts: else its task would hold room for the largest of it as long as it is idle.
 pub(super) async fn run(
     app: App,
     mut stream: SplitStream<WebSocket>,
@@ -53,7 +56,7 @@ pub(super) async fn run(
     loop {
         if closing && let Some(session) = session.take() {
             // From now on it neither speaks nor hears, however long its queue takes.
-            session.end(ending).await;
+            Box::pin(session.end(ending)).await;
         }
         let full = out.is_full();
         tokio::select! {
@@ -64,7 +67,7 @@ pub(super) async fn run(
                 app.store.hooks().at(Point::Acked);
             }
             _changed = changes.changed(), if !closing => {
-                if let Some(session) = session.as_mut() && let Err(code) = session.recheck().await {
+                if let Some(session) = session.as_mut() && let Err(code) = Box::pin(session.recheck()).await {
                     out.close(code);
                     ending = ending_of(code);
                     closing = true;
@@ -101,7 +104,7 @@ pub(super) async fn run(
         }
     }
     if let Some(session) = session {
-        session.end(ending).await;
+        Box::pin(session.end(ending)).await;
     }
     writing.abort();
 }
@@ -141,17 +144,17 @@ async fn received(
     }
     match received {
         Received::Authenticate { token, presence, rooms } => {
-            authenticate(app, inbound, session, out, &token, presence).await?;
+            Box::pin(authenticate(app, inbound, session, out, &token, presence)).await?;
             if let Some(session) = session.as_mut() {
                 for Follow { request, room, cursor, voice, presence } in rooms {
                     let subscribe = ClientMessage::Subscribe { request, room, cursor, voice, presence };
-                    session.message(subscribe, sends).await;
+                    Box::pin(session.message(subscribe, sends)).await;
                 }
             }
         }
         Received::Message(message) => {
             if let Some(session) = session.as_mut() {
-                session.message(message, sends).await;
+                Box::pin(session.message(message, sends)).await;
             }
         }
         Received::Voice(frame) => {
@@ -219,7 +222,7 @@ pub(super) struct Session {
     pub(super) app: App,
     pub(super) principal: Principal,
     pub(super) connection: Arc<Connection>,
-    rooms: BTreeMap<RoomId, Subscription>,
+    rooms: sorted::Map<RoomId, Subscription>,
     /// Which room the frames of a burst belong to, newest last.
     bursts: VecDeque<(BurstTag, RoomId)>,
 }
@@ -231,7 +234,7 @@ impl Session {
         let connection = Arc::new(Connection::new(id, principal.user, principal.device, out, app.clock.now()));
         app.connections.insert(Arc::clone(&connection));
         app.presence.opened(&connection, presence);
-        Self { app, principal, connection, rooms: BTreeMap::new(), bursts: VecDeque::new() }
+        Self { app, principal, connection, rooms: sorted::Map::default(), bursts: VecDeque::new() }
     }
 
     /// The socket is gone: every home is told.

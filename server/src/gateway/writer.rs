@@ -78,7 +78,8 @@ async fn send_some(app: &App, out: &Outgoing, sink: &mut SplitSink<WebSocket, Me
             if !timeout(STALLED_READER_MAX, sink.flush()).await.is_ok_and(|flushed| flushed.is_ok()) {
                 return Err(Lost);
             }
-            return match fetch(app, out, room, after).await {
+            // Boxed, so that a task which waits has no room for it.
+            return match Box::pin(fetch(app, out, room, after)).await {
                 Ok(messages) => {
                     for message in messages {
                         feed(sink, message).await?;
