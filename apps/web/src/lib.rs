@@ -175,7 +175,10 @@ fn go_by(settings: &Settings, sound: &Sound, engine: &Engine, awake: &Awake, key
     engine.tell(&ToWorker::Volumes { rooms, people });
     settings.key.clone_into(&mut key.borrow_mut());
     let Settings { microphone, echo, noise, ready, .. } = settings;
-    sound.choose(&Choice { microphone: microphone.clone(), echo: *echo, noise: *noise, ready: *ready });
+    // Firefox was seen to hang where the microphone was opened while its sound context still started.
+    let agent = web_sys::window().and_then(|window| window.navigator().user_agent().ok()).unwrap_or_default();
+    let ready = *ready && !agent.contains("Firefox/");
+    sound.choose(&Choice { microphone: microphone.clone(), echo: *echo, noise: *noise, ready });
 }
 
 fn tell_microphones(send: impl Fn(Told) + 'static) {
