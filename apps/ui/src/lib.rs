@@ -152,6 +152,9 @@ fn take(mut ui: Ui, host: &Host, told: Told) {
         | Told::Devices(_)
         | Told::Trial(_)
         | Told::Quality { .. }
+        | Told::Evicted
+        | Told::Queue(_)
+        | Told::Storage(_)
         | Told::Outdated
         | Told::Telling(_)
         | Told::ClockOff(_)

@@ -166,6 +166,8 @@ pub enum Ask {
     Ready,
     /// Connect now.
     Connect,
+    /// Something is to become of what waits to be delivered.
+    Waiting(Waiting),
     /// Sound a tone.
     Tone(Tone),
 }
@@ -268,6 +270,67 @@ pub enum Trial {
     Playing,
 }
 
+/// Something that is not delivered yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// The room.
+    pub room: RoomId,
+    /// It is held back until somebody says otherwise: given up, denied or refused.
+    pub held: bool,
+    /// Since when, ms since 1970, by this device's clock.
+    pub since: u64,
+    /// What it is.
+    pub what: WaitsWhat,
+}
+
+/// What waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitsWhat {
+    /// A text.
+    Text {
+        /// Its name.
+        client_id: ClientId,
+        /// What it says.
+        text: String,
+    },
+    /// A burst.
+    Burst {
+        /// Its name.
+        burst: BurstId,
+        /// How long it is; `None`: it is being spoken.
+        length_ms: Option<u32>,
+        /// It ends where the client went down.
+        cut: bool,
+    },
+}
+
+/// What is to become of something that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// It is to be delivered now.
+    Send(BurstId),
+    /// It is to be forgotten.
+    DropBurst(BurstId),
+    /// It is to be forgotten.
+    DropText(ClientId),
+    /// It is to be heard.
+    Play(BurstId),
+}
+
+/// How things are kept over a restart of this client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// On the disk.
+    #[default]
+    Kept,
+    /// There is no room.
+    Full,
+    /// Not at all: why, in the system's words.
+    Missing(String),
+    /// By a newer version of this client, which has the store.
+    Newer,
+}
+
 /// What the host tells.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
@@ -362,6 +425,12 @@ pub enum Told {
         /// The burst that was heard last.
         heard: Option<Heard>,
     },
+    /// Nobody is signed in, for the system threw away what this client kept.
+    Evicted,
+    /// What is not delivered yet, in its order.
+    Queue(Vec<Waits>),
+    /// How things are kept.
+    Storage(Storage),
     /// The server has another version of this client.
     Outdated,
     /// Whether this device is told of what it missed.

@@ -412,3 +412,40 @@ missing-past = The past of a room did not come: { $why }
 missing-devices = The list of devices did not come: { $why }
 missing-data = Your data did not come: { $why }
 missing-burst = That burst did not come: { $why }
+## What waits to be delivered
+queue = Waiting to be delivered
+queue-empty = Nothing waits: everything you said and wrote is delivered.
+queue-about = It goes out by itself, in this order, as soon as there is a connection. What is held back waits for you.
+queue-try = Try now
+queue-show = Show it
+queue-next =
+    { $count ->
+        [one] { $count } waits to be delivered, since { $since }. Next try in { $seconds } s.
+       *[other] { $count } wait to be delivered, since { $since }. Next try in { $seconds } s.
+    }
+queue-since =
+    { $count ->
+        [one] { $count } waits to be delivered, since { $since }.
+       *[other] { $count } wait to be delivered, since { $since }.
+    }
+queue-held =
+    { $count ->
+        [one] { $count } is held back: it is sent only if you say so.
+       *[other] { $count } are held back: they are sent only if you say so.
+    }
+queue-piece = { $room } · { $since }
+queue-piece-held = { $room } · { $since } · held back
+queue-burst = Speech, { $seconds } s
+queue-burst-cut = Speech, { $seconds } s; it ends where the browser was closed
+queue-speaking = Speech that goes on
+queue-play = Play
+queue-send = Send now
+queue-drop = Drop
+queue-drop-sure = Drop it for good?
+
+## How things are kept
+storage-full = This browser has no room left for this page: what you say and write now is lost if this tab is closed before it is delivered. Free some space on this device; then everything is kept again by itself.
+storage-missing = This browser keeps nothing for this page ({ $reason }): what you say and write is lost if this tab is closed before it is delivered, and you will have to sign in again. A private window does that; use a normal one.
+storage-newer = A newer version of Holler is open in another tab and has the store: reload this tab. What you say here until then is lost if it is closed before it is delivered.
+storage-evicted = This browser threw away what it kept for this page, and with it your sign-in and what was not delivered yet. Sign in again; where the browser asks whether this page may keep its data, allow it.
+signed-out-waits = Not delivered yet: { $count }. It goes out when you sign in again in this browser.

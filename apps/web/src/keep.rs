@@ -7,6 +7,9 @@ use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Storage, Url};
 
 const NAME: &str = "holler-settings";
 
+/// Says that somebody is signed in here. Browsers that throw away what a page keeps leave this line, or throw it away as well.
+const SIGNED_IN: &str = "holler-signed-in";
+
 fn storage() -> Option<Storage> {
     web_sys::window()?.local_storage().ok()?
 }
@@ -22,6 +25,14 @@ pub(crate) fn keep(settings: &Settings) {
     if let Some(storage) = storage() {
         let _ = storage.set_item(NAME, &settings.line());
     }
+}
+
+/// Notes whether somebody is signed in. Whether somebody was, where nobody is.
+pub(crate) fn note_signed_in(signed_in: bool) -> bool {
+    let Some(storage) = storage() else { return false };
+    let before = matches!(storage.get_item(SIGNED_IN), Ok(Some(_)));
+    let _ = if signed_in { storage.set_item(SIGNED_IN, "") } else { storage.remove_item(SIGNED_IN) };
+    before && !signed_in
 }
 
 /// Makes the page look as it was set; the style sheet does the rest.

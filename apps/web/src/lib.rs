@@ -13,7 +13,7 @@ mod shell;
 mod told;
 mod words;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use awake::Awake;
@@ -49,13 +49,27 @@ pub fn page(base: &str, shell: Shell) -> Result<(), JsValue> {
         send(Told::Opened(entry));
     }
     shell_tells(&shell, send.clone());
+    // Of one person's tabs one sounds.
+    let leading = Rc::new(Cell::new(false));
     let trial_sound: Rc<RefCell<Option<Rc<Sound>>>> = Rc::default();
     let engine = Engine::start(base, {
         let send = send.clone();
         let look = Server::new(base, send.clone());
         let sound = Rc::clone(&trial_sound);
         let shell = Rc::clone(&shell);
+        let (begun, leading) = (Cell::new(false), Rc::clone(&leading));
         move |message| {
+            if let ToPage::Leading(leads) = message {
+                leading.set(leads);
+            }
+            let signed_in = matches!(message, ToPage::SignedIn { .. });
+            if signed_in || matches!(message, ToPage::SignedOut { .. }) {
+                let gone = keep::note_signed_in(signed_in);
+                if gone && !begun.get() {
+                    return send(Told::Evicted);
+                }
+                begun.set(true);
+            }
             look.heard(&message);
             if let ToPage::Push { number, answer } = &message {
                 shell.answered(*number, answer.clone().ok());
@@ -115,6 +129,7 @@ pub fn page(base: &str, shell: Shell) -> Result<(), JsValue> {
         }
         Ask::Reload => shell.reload(),
         Ask::Telling(on) => shell.telling(on),
+        Ask::Tone(_) if !leading.get() => sound.wake(),
         ask => {
             match &ask {
                 Ask::KeyDown { .. } => shell.speaking(true),
@@ -216,6 +231,10 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
             return engine.tell(&ToWorker::SignOut);
         }
         Ask::Connect => return engine.tell(&ToWorker::Connect),
+        Ask::Waiting(waiting) => {
+            sound.wake();
+            return engine.tell(&ToWorker::Waiting(told::waiting(waiting)));
+        }
         Ask::TryMicrophone => {
             sound.press();
             return engine.tell(&ToWorker::TryMicrophone);

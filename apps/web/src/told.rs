@@ -2,7 +2,8 @@
 
 use holler_client_web::message::{self, Missing, ToPage, Why};
 use holler_client_web::page;
-use holler_ui::port::{Identity, Microphone, Told, Trial};
+use holler_client_web::store::{Queued, QueuedItem};
+use holler_ui::port::{self, Identity, Microphone, Storage, Told, Trial, Waits, WaitsWhat};
 use holler_ui::words;
 
 use crate::keep;
@@ -10,6 +11,8 @@ use crate::keep;
 /// `None`: the page deals with it.
 pub(crate) fn told(message: ToPage) -> Option<Told> {
     Some(match message {
+        // It is heard, not seen.
+        ToPage::Leading(_) => return None,
         ToPage::Exported(lines) => {
             keep::save(&lines);
             return None;
@@ -23,7 +26,10 @@ pub(crate) fn told(message: ToPage) -> Option<Told> {
         }),
         ToPage::Quality { spoken, heard } => Told::Quality { spoken, heard },
         ToPage::Devices(devices) => Told::Devices(devices),
-        ToPage::SignedOut { reason } => Told::SignedOut { reason: reason.as_ref().map(words::link) },
+        ToPage::SignedOut { reason, waits } => {
+            let reason = reason.as_ref().map(words::link);
+            Told::SignedOut { reason: if waits > 0 { Some(words::waits_here(reason, waits)) } else { reason } }
+        }
         ToPage::SignedIn { user, device, login } => Told::SignedIn(Identity { user, device, login }),
         ToPage::SignInFailed(why) => Told::SignInFailed(said(&why)),
         ToPage::Offer(offer) => Told::Offer(offer.map_err(|why| said(&why))),
@@ -51,8 +57,33 @@ pub(crate) fn told(message: ToPage) -> Option<Told> {
             };
             Told::Fault(words::missing(missing, said(&why)))
         }
+        ToPage::Queue(queued) => Told::Queue(queued.into_iter().map(waits).collect()),
+        ToPage::Storage(storage) => Told::Storage(match storage {
+            message::Storage::Kept => Storage::Kept,
+            message::Storage::Full => Storage::Full,
+            message::Storage::Missing { detail } => Storage::Missing(detail),
+            message::Storage::Newer => Storage::Newer,
+        }),
         ToPage::Fault { detail } => Told::Fault(detail),
     })
+}
+
+fn waits(queued: Queued) -> Waits {
+    let what = match queued.item {
+        QueuedItem::Text { client_id, text } => WaitsWhat::Text { client_id, text },
+        QueuedItem::Burst { burst, length_ms, cut } => WaitsWhat::Burst { burst, length_ms, cut },
+    };
+    Waits { room: queued.room, held: queued.held, since: queued.since.0, what }
+}
+
+/// What a person wants of something that waits, in the worker's words.
+pub(crate) fn waiting(waiting: port::Waiting) -> message::Waiting {
+    match waiting {
+        port::Waiting::Send(burst) => message::Waiting::Send(burst),
+        port::Waiting::DropBurst(burst) => message::Waiting::DropBurst(burst),
+        port::Waiting::DropText(text) => message::Waiting::DropText(text),
+        port::Waiting::Play(burst) => message::Waiting::Play(burst),
+    }
 }
 
 pub(crate) fn microphone(microphone: page::Microphone) -> Microphone {

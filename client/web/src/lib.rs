@@ -15,6 +15,7 @@
 //! |---|---|
 //! | [`message`] | what page and worker tell each other |
 //! | [`lanes`] | what is handed to the socket next |
+//! | [`store`] | what is kept over a restart of the browser |
 //! | `worker` | runs the engine: clock, timers, network, codec, sign-in |
 //! | `page` | starts the worker, opens the microphone and the loudspeaker |
 //!
@@ -24,5 +25,6 @@ pub mod lanes;
 pub mod message;
 #[cfg(target_arch = "wasm32")]
 pub mod page;
+pub mod store;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;

@@ -2,9 +2,11 @@
 
 use holler_core::engine::{Command, Heard, LinkReason, Notice, SpokenFigures};
 use holler_core::model::{Event, InvitesBy};
-use holler_core::units::{BurstId, Cursor, DeviceId, FrameMs, RoomId, UserId};
+use holler_core::units::{BurstId, ClientId, Cursor, DeviceId, FrameMs, RoomId, UserId};
 use holler_core::wire::rest::{Device, InviteOffer, NewInvite, Person, Room};
 use serde::{Deserialize, Serialize};
+
+use crate::store::Queued;
 
 /// How a trial of the microphone goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +41,35 @@ pub enum Missing {
     Data,
     /// A burst of the past.
     Burst,
+}
+
+/// How this browser keeps things for this page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Storage {
+    /// On the disk.
+    Kept,
+    /// There is no room: what is said now is kept only until this tab is closed.
+    Full,
+    /// It keeps nothing (a private window, or a disk that fails): the same.
+    Missing {
+        /// Why, in the browser's words.
+        detail: String,
+    },
+    /// Another tab runs a newer version of this page, and has the store: the same, until this one is loaded anew.
+    Newer,
+}
+
+/// What to do with something that waits to be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Waiting {
+    /// Deliver it now: try to connect, and let go what was held back.
+    Send(BurstId),
+    /// Forget a burst.
+    DropBurst(BurstId),
+    /// Forget a text.
+    DropText(ClientId),
+    /// Play it.
+    Play(BurstId),
 }
 
 /// From the page to the worker.
@@ -84,6 +115,8 @@ pub enum ToWorker {
     },
     /// Something for the engine.
     Command(Command),
+    /// Something is to become of what waits.
+    Waiting(Waiting),
     /// Connect anew: the network came back, or this page is to be the one that is connected.
     Connect,
     /// Play a burst of the past again.
@@ -163,6 +196,8 @@ pub enum ToPage {
     SignedOut {
         /// Why, where it was not asked for.
         reason: Option<LinkReason>,
+        /// How much was said and written here and not delivered: it goes out when the same person signs in here again.
+        waits: usize,
     },
     /// Somebody is signed in.
     SignedIn {
@@ -253,6 +288,12 @@ pub enum ToPage {
     },
     /// Something did not come.
     Missing(Missing, Why),
+    /// Whether this tab leads: it is the one that sounds.
+    Leading(bool),
+    /// What is not delivered yet, in its order.
+    Queue(Vec<Queued>),
+    /// How things are kept, where that changed. At first they are.
+    Storage(Storage),
     /// Something did not work that has no other place.
     Fault {
         /// What happened, and what to do.

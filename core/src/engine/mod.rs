@@ -424,6 +424,8 @@ impl Engine {
             Command::KeyUp => self.talk.key_up(&mut cx),
             Command::Cancel => self.talk.cancel(&mut cx, &self.rooms),
             Command::Send { room, client_id, body } => self.sends.send(&mut cx, room, client_id, body, false),
+            Command::ForgetBurst { burst } => self.talk.forget(&mut cx, &self.rooms, burst),
+            Command::ForgetText { client_id } => self.sends.forget(&mut cx, client_id),
             Command::ClearEmergency { room, raised_by } => {
                 let request = cx.request();
                 cx.send(Lane::Control, &ClientMessage::EmergencyClear { request, room, raised_by });

@@ -127,6 +127,16 @@ pub enum Command {
     KeyUp,
     /// Give up what is being spoken, or waits for the floor: it stays on this device.
     Cancel,
+    /// A burst that waits here, or is being repaired, is to be forgotten and not delivered. One that is being spoken goes on.
+    ForgetBurst {
+        /// The burst.
+        burst: BurstId,
+    },
+    /// A text without an answer is to be forgotten. One that has left may arrive all the same.
+    ForgetText {
+        /// Its name.
+        client_id: ClientId,
+    },
     /// Append to a room's log: a `message.*` body.
     Send {
         /// The room.

@@ -96,6 +96,15 @@ impl Sends {
         self.flush(cx);
     }
 
+    /// A person does not want it sent any more.
+    pub(super) fn forget(&mut self, cx: &mut Cx<'_>, client_id: ClientId) {
+        if let Some(item) = self.take(client_id) {
+            cx.outbox.done(item.room, Outgoing::Text(client_id));
+            cx.push(Output::Store(Store::SendDone { client_id, place: None }));
+        }
+        self.flush(cx);
+    }
+
     pub(super) fn poll_timeout(&self, up: bool, outbox: &Outbox) -> Option<Mono> {
         if !up {
             return None;

@@ -3,7 +3,7 @@
 use dioxus::prelude::*;
 use holler_core::units::RoomId;
 
-use super::{Icon, IconName};
+use super::{Icon, IconName, Kept, Queued};
 use crate::port::{Ask, Host, Telling};
 use crate::state::{Link, PressState};
 use crate::{Ui, look_at, seconds, t};
@@ -142,6 +142,8 @@ pub fn Faults() -> Element {
                 }
             }
         }
+        Kept {}
+        Queued {}
         if let Some(minutes) = clock_off {
             Banner { kind: BannerKind::Note, text: t!("clock-off", count = minutes) }
         }

@@ -23,18 +23,21 @@ pub fn Home() -> Element {
     let panel = use_memo(move || ui.view.read().panel);
     let settings = use_memo(move || ui.view.read().settings_open);
     let quality = use_memo(move || ui.view.read().quality_open);
+    let queue = use_memo(move || ui.view.read().queue_open);
     let gone = use_memo(move || ui.view.read().room().is_some_and(|room| room.gone));
     let invite = use_memo(move || ui.view.read().invite.is_some());
     // A wide screen shows a room at once; on a phone the list comes first.
-    let place =
-        if open.read().is_some() || *settings.read() || *quality.read() { "home in-room" } else { "home in-list" };
+    let beside = *settings.read() || *quality.read() || *queue.read();
+    let place = if open.read().is_some() || beside { "home in-room" } else { "home in-list" };
     rsx! {
         div {
             class: place,
             onpointerup: move |_| release(ui, &up),
             onpointercancel: move |_| release(ui, &host),
             Rooms {}
-            if *quality.read() {
+            if *queue.read() {
+                super::Queue {}
+            } else if *quality.read() {
                 super::Quality {}
             } else if *settings.read() {
                 super::Settings {}

@@ -17,7 +17,7 @@ use holler_core::model::{InvitesBy, PresenceState, Role, RoomKind, UserRole};
 use holler_core::units::{BurstId, DeviceId, FrameMs, RoomId, UserId};
 use holler_core::wire::rest::Device;
 
-use crate::port::{Ask, Entry, Identity, Microphone, Telling, Told, Tone, Trial};
+use crate::port::{Ask, Entry, Identity, Microphone, Storage, Telling, Told, Tone, Trial, Waits};
 use crate::t;
 pub use chosen::{Compose, InviteView, Speed};
 pub use entry::{EntryView, is_login, login_of};
@@ -172,6 +172,12 @@ pub struct View {
     pub quality: (Option<SpokenFigures>, Option<Heard>),
     /// The figures are shown.
     pub quality_open: bool,
+    /// What is not delivered yet, in its order.
+    pub waits: Vec<Waits>,
+    /// The queue is shown.
+    pub queue_open: bool,
+    /// How things are kept over a restart.
+    pub storage: Storage,
     /// How the trial of the microphone goes.
     pub trial: Trial,
     /// The server has another version of this client.
@@ -279,6 +285,12 @@ impl View {
         all.filter(move |one| me != Some(one.1) && !self.acknowledged.contains(one))
     }
 
+    /// What is not delivered for want of a connection or of a word, and not just being spoken or on its way.
+    pub fn waiting(&self) -> impl Iterator<Item = &Waits> {
+        let away = self.link != Link::Up;
+        self.waits.iter().filter(move |waits| away || waits.held)
+    }
+
     /// Whether something on the screen changes with time alone.
     pub fn is_ticking(&self) -> bool {
         self.press.as_ref().is_some_and(|press| press.held)
@@ -335,7 +347,7 @@ impl View {
         self.panel = Panel::Timeline;
         if room.is_some() {
             // Whoever chooses a room wants to see it.
-            (self.settings_open, self.quality_open) = (false, false);
+            (self.settings_open, self.quality_open, self.queue_open) = (false, false, false);
         }
         if let Some(room) = room.and_then(|room| self.rooms.get_mut(&room)) {
             room.unread = 0;
@@ -392,8 +404,9 @@ impl View {
     pub fn apply(&mut self, now: f64, told: Told) -> Vec<Ask> {
         match told {
             Told::SignedOut { reason } => {
-                let Self { audible, hidden, entry, settings, microphones, outdated, clock_off, telling, .. } =
-                    core::mem::take(self);
+                let Self {
+                    audible, hidden, entry, settings, microphones, outdated, clock_off, telling, storage, ..
+                } = core::mem::take(self);
                 let account = Account::SignedOut { reason, busy: false };
                 *self = Self {
                     account,
@@ -405,8 +418,12 @@ impl View {
                     outdated,
                     telling,
                     clock_off,
+                    storage,
                     ..Self::default()
                 };
+            }
+            Told::Evicted => {
+                self.account = Account::SignedOut { reason: Some(t!("storage-evicted")), busy: false };
             }
             Told::SignedIn(identity) => {
                 self.account = Account::SignedIn(identity);
@@ -527,6 +544,8 @@ impl View {
             }
             Told::Trial(trial) => self.trial = trial,
             Told::Quality { spoken, heard } => self.quality = (spoken, heard),
+            Told::Queue(waits) => self.waits = waits,
+            Told::Storage(storage) => self.storage = storage,
             Told::Outdated => self.outdated = true,
             Told::Telling(telling) => self.telling = telling,
             Told::ClockOff(off) => self.clock_off = Some(off).filter(|off| off.abs() >= CLOCK_OFF_MS),

@@ -11,7 +11,7 @@ use holler_core::wire::rest::{InviteOffer, Room};
 use holler_core::wire::socket::FloorState;
 
 use super::*;
-use crate::port::Host;
+use crate::port::{Host, WaitsWhat};
 
 const ROOM: RoomId = RoomId::from_bytes([1; 16]);
 const ME: UserId = UserId::from_bytes([2; 16]);
@@ -740,4 +740,34 @@ fn every_screen_draws() {
         let page = drawn(view);
         assert!(page.contains(words), "{words}: {page}");
     }
+}
+
+#[test]
+fn what_waits_is_said_while_there_is_no_connection_and_what_is_held_back_always() {
+    let mut view = View::default();
+    let piece = |n: u8, held| Waits {
+        room: RoomId::from_bytes([1; 16]),
+        held,
+        since: u64::from(n),
+        what: WaitsWhat::Burst { burst: BurstId::from_bytes([n; 16]), length_ms: Some(1_000), cut: false },
+    };
+    view.apply(0.0, Told::Queue(vec![piece(1, false), piece(2, true)]));
+    assert_eq!(view.waiting().count(), 2, "nothing goes out");
+    view.link = Link::Up;
+    let held: Vec<u64> = view.waiting().map(|waits| waits.since).collect();
+    assert_eq!(held, [2], "the rest is on its way");
+    view.apply(0.0, Told::Storage(Storage::Full));
+    view.apply(0.0, Told::SignedOut { reason: None });
+    assert_eq!(
+        (view.waiting().count(), view.storage),
+        (0, Storage::Full),
+        "how things are kept does not go with a person"
+    );
+}
+
+#[test]
+fn a_browser_that_threw_away_what_it_kept_is_said_to_have() {
+    let mut view = View::default();
+    view.apply(0.0, Told::Evicted);
+    assert!(matches!(&view.account, Account::SignedOut { reason: Some(words), .. } if words.contains("threw away")));
 }

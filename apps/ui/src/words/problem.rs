@@ -55,6 +55,12 @@ pub fn missing(what: Missing, why: String) -> String {
     }
 }
 
+/// Why nobody is signed in, where something still waits for who was.
+pub fn waits_here(reason: Option<String>, count: usize) -> String {
+    let waits = t!("signed-out-waits", count = count);
+    reason.map_or_else(|| waits.clone(), |reason| format!("{reason} · {waits}"))
+}
+
 /// Why there is no connection.
 pub fn link(reason: &LinkReason) -> String {
     match reason {

@@ -2,8 +2,10 @@
 
 mod sound;
 
+use core::cell::Cell;
 use std::rc::Rc;
 
+use holler_core::engine::Command;
 use holler_core::wire::json;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -15,6 +17,8 @@ pub use sound::{Choice, Microphone, Sound, Tone};
 /// The worker of this page.
 pub struct Engine {
     worker: Worker,
+    /// The browser was asked to keep what this page keeps, also where room runs short.
+    asked: Cell<bool>,
     _listener: Closure<dyn FnMut(MessageEvent)>,
 }
 
@@ -31,11 +35,15 @@ impl Engine {
         });
         worker.set_onmessage(Some(listener.as_ref().unchecked_ref()));
         worker.post_message(&wasm_bindgen::module())?;
-        Ok(Rc::new(Self { worker, _listener: listener }))
+        Ok(Rc::new(Self { worker, asked: Cell::new(false), _listener: listener }))
     }
 
     /// Tells the worker something.
     pub fn tell(&self, message: &ToWorker) {
+        if matches!(message, ToWorker::Command(Command::Send { .. } | Command::KeyUp)) && !self.asked.replace(true) {
+            // There is something to lose now. A browser may never answer this: nobody waits for it.
+            let _ = web_sys::window().map(|window| window.navigator().storage().persist());
+        }
         if let Ok(text) = serde_json::to_string(message) {
             // It fails only for values that can't be copied, and a text can.
             let _ = self.worker.post_message(&text.into());

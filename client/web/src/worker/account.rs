@@ -19,6 +19,8 @@ const TOKEN_LEFT_MIN: Duration = Duration::from_secs(30);
 const HISTORY: u32 = 100;
 /// Events of the past that are fetched at once then.
 const EARLIER: u32 = 250;
+/// Events that were missed and are still fetched one after the other; who was away for longer begins with the latest.
+const BEHIND_MAX: u64 = 2_000;
 /// Most people who came and went at once that a timeline is told of.
 const JOINS_MAX: usize = 20;
 
@@ -26,8 +28,8 @@ impl Shell {
     /// Goes on as who was signed in when this browser last ran, or says that nobody was.
     pub(super) async fn begin(self: Rc<Self>) {
         match self.vault.read().await {
-            Some(profile) if profile.signed_in => self.signed_in(&profile),
-            _ => self.tell(&ToPage::SignedOut { reason: None }),
+            Some(profile) if profile.signed_in => self.signed_in(&profile).await,
+            _ => self.tell(&ToPage::SignedOut { reason: None, waits: 0 }),
         }
     }
 
@@ -53,14 +55,9 @@ impl Shell {
 
     /// Begins as who just signed in.
     async fn enter(&self, profile: &Profile) {
-        if !self.vault.write(profile).await {
-            self.tell(&ToPage::Fault {
-                detail: "This browser keeps nothing for this page (a private window?): \
-                         you will have to sign in again when it is closed."
-                    .to_owned(),
-            });
-        }
-        self.signed_in(profile);
+        // Where it is not kept, the store says so.
+        self.vault.write(profile).await;
+        self.signed_in(profile).await;
     }
 
     /// See what an invite offers.
@@ -106,17 +103,29 @@ impl Shell {
             let _ = self.rest.sign_out().await;
         }
         self.input(Input::Stop);
+        self.store.shut(true).await;
         self.reset();
         self.rest.set_token(None);
     }
 
-    fn signed_in(&self, profile: &Profile) {
+    /// Begins with what was kept, so that all of it is there before there is a network.
+    async fn signed_in(&self, profile: &Profile) {
+        let kept = self.store.open(profile.user).await;
         self.tell(&ToPage::SignedIn { user: profile.user, device: profile.device, login: profile.login.clone() });
+        kept.shown.iter().for_each(|message| self.tell(message));
+        for (room, cursor) in kept.cursors {
+            self.follows.borrow_mut().insert(room, Some(cursor));
+            self.input(Input::Command(Command::Follow { room, cursor: Some(cursor), voice: true }));
+        }
+        for item in kept.unfinished {
+            self.input(Input::Restore(item));
+        }
         self.rest.set_token(Some(profile.access_token.clone()));
         let expires_in = left(profile);
         if expires_in >= TOKEN_LEFT_MIN {
             self.input(Input::Token { access: profile.access_token.clone(), expires_in });
         }
+        self.tabs.spread_token();
         self.input(Input::Start);
         self.input(Input::Command(Command::KeepRoster));
     }
@@ -128,9 +137,11 @@ impl Shell {
         self.forget(None).await;
     }
 
-    /// Nobody is signed in any more.
+    /// Nobody is signed in any more. What waits stays, sealed, until the same person signs in here again.
     pub(super) async fn forget(&self, reason: Option<LinkReason>) {
         self.input(Input::Stop);
+        // Whoever was signed out by somebody else finds everything as it was.
+        self.store.shut(reason.is_none()).await;
         self.reset();
         self.rest.set_token(None);
         if let Some(mut profile) = self.vault.read().await {
@@ -138,7 +149,7 @@ impl Shell {
             profile.access_token = String::new();
             self.vault.write(&profile).await;
         }
-        self.tell(&ToPage::SignedOut { reason });
+        self.tell(&ToPage::SignedOut { reason, waits: self.store.waited() });
     }
 
     /// Gets a new access token and hands it to the engine.
@@ -148,6 +159,7 @@ impl Shell {
         let input = match fresh {
             Some(Ok(profile)) => {
                 self.rest.set_token(Some(profile.access_token.clone()));
+                self.tabs.spread_token();
                 let expires_in = left(&profile);
                 Input::Token { access: profile.access_token, expires_in }
             }
@@ -194,19 +206,29 @@ impl Shell {
             }
         };
         let rooms: Vec<Room> = rooms.into_iter().filter(|room| room.role.is_some()).collect();
-        self.follows.borrow_mut().retain(|room| rooms.iter().any(|listed| listed.id == *room));
-        self.tell(&ToPage::Directory { workspace, rooms: rooms.clone(), people: roster.users, invites_by });
+        self.follows.borrow_mut().retain(|room, _| rooms.iter().any(|listed| listed.id == *room));
+        let directory = ToPage::Directory { workspace, rooms: rooms.clone(), people: roster.users, invites_by };
+        self.tell(&directory);
+        self.store.keep_directory(&directory);
         self.tell_members(roster.rooms);
         for Room { id: room, head, .. } in rooms {
-            if !self.follows.borrow_mut().insert(room) {
-                continue;
+            let from = self.follows.borrow_mut().insert(room, None);
+            match from {
+                // Away for so long that most of it is no news any more.
+                Some(Some(from)) if from.incarnation == head.incarnation && head.seq.0 > from.seq.0 + BEHIND_MAX => {
+                    self.input(Input::Command(Command::Unfollow { room }));
+                    self.store.forget_events(room);
+                }
+                Some(_) => continue,
+                None => {}
             }
             // First what is live: history can wait.
             self.input(Input::Command(Command::Follow { room, cursor: Some(head), voice: true }));
             let first = Cursor { seq: Seq(head.seq.0.saturating_sub(u64::from(HISTORY))), ..head };
             match self.rest.events(room, first, HISTORY).await {
                 Ok(page) => {
-                    let events = page.events.into_iter().filter(|event| event.seq <= head.seq).collect();
+                    let events: Vec<_> = page.events.into_iter().filter(|event| event.seq <= head.seq).collect();
+                    self.store.events(&events);
                     self.tell(&ToPage::History { room, events });
                 }
                 Err(error) => self.tell(&ToPage::Missing(Missing::Past, error.into())),

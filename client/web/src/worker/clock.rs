@@ -67,6 +67,13 @@ impl Timer {
     }
 }
 
+impl Timer {
+    /// Whether it waits. One that ran waits no more.
+    pub(super) fn is_set(&self) -> bool {
+        self.waits.get().is_some()
+    }
+}
+
 impl Drop for Timer {
     fn drop(&mut self) {
         self.set(None);

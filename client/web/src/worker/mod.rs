@@ -8,6 +8,8 @@ mod net;
 mod replay;
 mod rest;
 mod sound;
+mod store;
+mod tabs;
 mod trial;
 mod vault;
 mod volumes;
@@ -21,7 +23,7 @@ use bytes::Bytes;
 use holler_core::engine::{
     Command, Config, Engine, FetchError, Heard, Input, LinkReason, LinkState, Notice, Output, Pull,
 };
-use holler_core::units::{BurstId, FrameMs, FrameNo, RoomId, UserId};
+use holler_core::units::{BurstId, Cursor, FrameMs, FrameNo, RoomId, UserId};
 use holler_core::wire::json;
 use holler_core::wire::limits::{FRAMES_PER_BURST_MAX, PAGE_EVENTS_MAX};
 use holler_core::wire::rest::{AcceptInvite, UseReset};
@@ -31,13 +33,18 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use crate::message::{Missing, ToPage, ToWorker};
+use crate::message::{Missing, ToPage, ToWorker, Waiting};
 use clock::Timer;
 use net::Socket;
 use replay::Replay;
 use rest::Rest;
 use sound::{Past, Sound};
+use store::Store;
+use tabs::Tabs;
 use vault::Vault;
+
+/// People whose state a tab that comes is told at once; of more it hears as they change.
+const SEEN_MAX: usize = 500;
 
 fn global() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()
@@ -51,8 +58,7 @@ pub fn run() {
     global().set_onmessage(Some(listener.as_ref().unchecked_ref()));
     // Both live as long as the worker.
     listener.forget();
-    let begun = Rc::clone(&shell);
-    spawn_local(begun.begin());
+    shell.tabs.begin();
     core::mem::forget(shell);
 }
 
@@ -66,8 +72,11 @@ struct Shell {
     socket: RefCell<Option<Rc<Socket>>>,
     rest: Rest,
     vault: Vault,
+    store: Store,
+    tabs: Tabs,
     sound: Sound,
-    follows: RefCell<sorted::Set<RoomId>>,
+    /// The rooms that are followed; from where on, where that was kept and the server was not asked yet.
+    follows: RefCell<sorted::Map<RoomId, Option<Cursor>>>,
     /// Who was in which room when that was last fetched.
     members: RefCell<Vec<(RoomId, Vec<UserId>)>>,
     /// The connection has held since then.
@@ -83,6 +92,7 @@ impl Shell {
                     shell.input(Input::Timeout);
                 }
             });
+            let store = Store::new(this);
             Self {
                 this: this.clone(),
                 engine: RefCell::new(engine()),
@@ -90,7 +100,9 @@ impl Shell {
                 timer,
                 socket: RefCell::default(),
                 rest: Rest::default(),
-                vault: Vault::default(),
+                vault: Vault::new(&store.database),
+                store,
+                tabs: Tabs::new(this),
                 sound: Sound::new(this),
                 follows: RefCell::default(),
                 members: RefCell::default(),
@@ -110,7 +122,8 @@ impl Shell {
     fn tell(&self, message: &ToPage) {
         if let Ok(text) = serde_json::to_string(message) {
             // It fails only for values that can't be copied, and a text can.
-            let _ = global().post_message(&text.into());
+            let _ = global().post_message(&text.as_str().into());
+            self.tabs.spread(message, &text);
         }
     }
 
@@ -123,6 +136,13 @@ impl Shell {
     /// A message of the page.
     fn told(&self, event: &MessageEvent) {
         let Some(Ok(message)) = event.data().as_string().map(|text| json::read(&text)) else { return };
+        if let Some(message) = self.tabs.pass_on(message) {
+            self.perform_for_page(message, Some(event));
+        }
+    }
+
+    /// Does what a page wants. `event`: the message it came with, where it is this tab's page.
+    fn perform_for_page(&self, message: ToWorker, event: Option<&MessageEvent>) {
         match message {
             ToWorker::SignIn { login, password, device_name } => {
                 self.spawn(|shell| shell.sign_in(login, password, device_name));
@@ -142,6 +162,7 @@ impl Shell {
                 }
                 self.input(Input::Command(command));
             }
+            ToWorker::Waiting(what) => self.waiting(what),
             ToWorker::Connect => {
                 // Where the connection has ended for good, a new start; else a look at the network.
                 self.input(Input::Start);
@@ -171,8 +192,9 @@ impl Shell {
             ToWorker::Watch(on) => self.sound.watch(on),
             ToWorker::OutputLatency(us) => self.sound.set_output_latency(micros(us)),
             ToWorker::Sound => {
-                let ports = event.ports();
-                self.sound.connect(ports.get(0).unchecked_into(), ports.get(1).unchecked_into());
+                if let Some(ports) = event.map(MessageEvent::ports) {
+                    self.sound.connect(ports.get(0).unchecked_into(), ports.get(1).unchecked_into());
+                }
             }
         }
     }
@@ -181,6 +203,15 @@ impl Shell {
     fn input(&self, input: Input) {
         self.engine.borrow_mut().handle(clock::now(), input);
         self.work();
+    }
+
+    /// What is known of the people of one's rooms, as of now.
+    fn seen(&self) -> Vec<Notice> {
+        let members = self.members.borrow();
+        let users: sorted::Set<UserId> = members.iter().flat_map(|(_, users)| users.iter().copied()).collect();
+        let (now, engine) = (clock::now(), self.engine.borrow());
+        let seen = |user: &UserId| Notice::Presence { user: *user, seen: engine.presence(now, *user) };
+        users.iter().take(SEEN_MAX).map(seen).collect()
     }
 
     fn heard(&self) -> Option<Heard> {
@@ -249,9 +280,17 @@ impl Shell {
                 let answer = Rc::clone(&shell).load().await.map_err(FetchError::from);
                 shell.input(Input::RosterFetched { answer });
             }),
-            // In this step a browser keeps the sign-in only; README says so.
-            // Nothing was left to a store, and no earlier run left anything: `Config::no_store`.
-            Output::Store(_) | Output::LoadBurst { .. } | Output::Reoffer { .. } | Output::Received(_) => {}
+            Output::Store(change) => self.store.change(change),
+            Output::LoadBurst { burst } => self.spawn(|shell| async move {
+                let frames = shell.store.frames(burst).await;
+                shell.input(Input::BurstLoaded { burst, frames });
+            }),
+            Output::Reoffer { room, incarnation } => self.spawn(|shell| async move {
+                for item in shell.store.acked_elsewhere(room, incarnation).await {
+                    shell.input(Input::Restore(item));
+                }
+            }),
+            Output::Received(_) => {}
             Output::StartCapture { burst: _, header } => self.sound.start_capture(&header),
             Output::StopCapture { burst } => self.sound.stop_capture(burst),
             Output::StartPlayback { burst, header, room, user } => {
@@ -264,6 +303,10 @@ impl Shell {
     }
 
     fn notice(&self, notice: Notice) {
+        if !self.tabs.leads() {
+            // Of an engine that stops, for another tab leads: its engine tells how things are.
+            return;
+        }
         // At once for the first time; from then on the engine says when there may be news.
         if matches!(notice, Notice::Link(LinkState::Up { .. })) && self.follows.borrow().is_empty() {
             self.spawn(|shell| async move {
@@ -282,7 +325,45 @@ impl Shell {
             let reason = Some(reason.clone());
             self.spawn(|shell| async move { shell.forget(reason).await });
         }
-        self.tell(&ToPage::Notice(notice));
+        if let Notice::Event(event) = &notice {
+            self.store.event(event);
+        }
+        if let Notice::HistoryGap { room, .. } = &notice {
+            self.store.forget_events(*room);
+        }
+        // How the store is, is told with its remedy.
+        if !matches!(notice, Notice::StoreFailed { .. }) {
+            self.store.tell_when_kept(notice);
+        }
+    }
+
+    /// A person says what is to become of something that waits.
+    fn waiting(&self, what: Waiting) {
+        match what {
+            Waiting::Send(burst) => {
+                if let Some(item) = self.store.release(burst) {
+                    self.input(Input::Restore(item));
+                }
+                self.input(Input::NetworkUp);
+            }
+            Waiting::DropBurst(burst) => {
+                // One that is held back is in the store only.
+                self.store.forget(burst);
+                self.input(Input::Command(Command::ForgetBurst { burst }));
+            }
+            Waiting::DropText(text) => {
+                self.input(Input::Command(Command::ForgetText { client_id: text }));
+            }
+            Waiting::Play(burst) => self.spawn(|shell| async move {
+                match (shell.store.frames(burst).await, shell.store.frame_ms(burst)) {
+                    (Ok(frames), Some(frame)) => {
+                        shell.sound.replay(Replay::new(Past::Own, frame, frames, 0, 100), burst);
+                    }
+                    (Err(detail), _) => shell.tell(&ToPage::Fault { detail }),
+                    (Ok(_), None) => {}
+                }
+            }),
+        }
     }
 
     /// Fetches a burst of the past and plays it.
@@ -310,5 +391,5 @@ fn engine() -> Engine {
     let mut seed = [0; 8];
     seed.copy_from_slice(&clock::random()[..8]);
     // No redundancy can be used: WebCodecs gives no access to it.
-    Engine::new(Config { seed: u64::from_le_bytes(seed), play_all: false, recovery_reach: 0, no_store: true })
+    Engine::new(Config { seed: u64::from_le_bytes(seed), play_all: false, recovery_reach: 0, no_store: false })
 }

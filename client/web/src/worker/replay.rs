@@ -129,7 +129,9 @@ impl Sound {
     /// Stops playing a burst of the past.
     pub(super) fn stop_replay(&self) {
         let burst = match self.playback.borrow().as_ref() {
-            Some(Playing { burst, source: Source::Past(Replay { of: Past::Room(_), .. }), .. }) => Some(*burst),
+            Some(Playing { burst, source: Source::Past(Replay { of: Past::Room(_) | Past::Own, .. }), .. }) => {
+                Some(*burst)
+            }
             Some(_) | None => None,
         };
         if let Some(burst) = burst {
@@ -161,7 +163,7 @@ impl Sound {
         }
         let heard = playing.as_ref().and_then(|playing| match &playing.source {
             Source::Past(Replay { of: Past::Room(room), .. }) => Some((*room, playing.burst)),
-            Source::Past(Replay { of: Past::Trial, .. }) | Source::Live { .. } => None,
+            Source::Past(Replay { of: Past::Own | Past::Trial, .. }) | Source::Live { .. } => None,
         });
         let trial = playing.as_ref().is_some_and(Playing::is_trial);
         drop(playing);

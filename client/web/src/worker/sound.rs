@@ -96,6 +96,8 @@ impl Capturing {
 pub(super) enum Past {
     /// A burst of a room.
     Room(RoomId),
+    /// One that waits here.
+    Own,
     /// A trial of the microphone.
     Trial,
 }
@@ -388,7 +390,7 @@ impl Sound {
     }
 
     pub(super) fn play(&self, burst: BurstId, frame: FrameMs, gain: f32, source: Source) {
-        let of_room = matches!(&source, Source::Past(Replay { of: Past::Room(_), .. }));
+        let of_room = matches!(&source, Source::Past(Replay { of: Past::Room(_) | Past::Own, .. }));
         let before = self.playback.borrow().as_ref().is_some_and(Playing::is_trial);
         if matches!(&source, Source::Past(Replay { of: Past::Trial, .. })) {
             self.tried(Trial::Playing);
@@ -439,7 +441,8 @@ impl Sound {
 
     /// Tells whether a burst of the past plays.
     pub(super) fn replayed(&self, burst: Option<BurstId>) {
-        let is_past = |playing: &Playing| matches!(&playing.source, Source::Past(Replay { of: Past::Room(_), .. }));
+        let is_past =
+            |playing: &Playing| matches!(&playing.source, Source::Past(Replay { of: Past::Room(_) | Past::Own, .. }));
         let before = self.playback.borrow().as_ref().is_some_and(is_past);
         if (before || burst.is_some())
             && let Some(shell) = self.shell.upgrade()

@@ -22,6 +22,11 @@ const RECORDED: Duration = Duration::from_secs(4);
 const BITRATE: Bitrate = Bitrate(24_000);
 
 impl Sound {
+    /// Whether a burst is being recorded, and not a trial.
+    pub(super) fn is_recording(&self) -> bool {
+        self.capture.borrow().as_ref().is_some_and(|capturing| !capturing.is_trial())
+    }
+
     /// Begins a trial, unless something is being recorded.
     pub(super) fn try_microphone(&self) {
         if self.capture.borrow().is_some() {

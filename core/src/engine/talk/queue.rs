@@ -100,6 +100,20 @@ impl Talk {
         }
     }
 
+    /// A person does not want it delivered any more.
+    pub(in crate::engine) fn forget(&mut self, cx: &mut Cx<'_>, rooms: &Rooms, id: BurstId) {
+        let Some(at) = self.position(id) else { return };
+        if !matches!(self.bursts[at].capture, Capture::Ended { .. }) {
+            return;
+        }
+        if let Some(mut burst) = self.bursts.remove(at) {
+            burst.release(cx);
+            cx.outbox.done(burst.asked.room, burst.item());
+            cx.push(Output::Store(Store::BurstEnded { burst: id, end: None }));
+        }
+        self.advance(cx, rooms);
+    }
+
     /// The local store does not keep what it is given.
     pub(in crate::engine) fn store_failed(&mut self) {
         self.store_failed = true;

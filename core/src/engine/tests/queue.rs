@@ -70,6 +70,22 @@ fn a_burst_spoken_without_a_link_is_delivered_when_it_returns_and_marked_with_it
 }
 
 #[test]
+fn what_a_person_drops_is_not_delivered_and_holds_nothing_up() {
+    let mut world = two(1);
+    world.set_offline(0, true);
+    world.pass(ms(5_000));
+    world.speak(0, 1, ms(1_000));
+    world.write(0, 2);
+    world.write(0, 3);
+    world.pass(ms(60_000));
+    world.command(0, Command::ForgetBurst { burst: burst(1) });
+    world.command(0, Command::ForgetText { client_id: id(2) });
+    world.set_offline(0, false);
+    world.pass(ms(20_000));
+    assert_eq!(world.brought_by(0), ["text 3"]);
+}
+
+#[test]
 fn a_burst_that_just_missed_the_link_is_heard_live() {
     let mut world = two(2);
     world.set_offline(0, true);

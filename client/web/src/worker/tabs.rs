@@ -1,0 +1,423 @@
+//! One person's tabs: one of them leads. Its worker runs the engine, writes the store, records and plays; the others show the
+//! same and hand it what their people want.
+//!
+//! Who leads holds a Web Lock. A browser gives it to the next tab the moment the leader's worker is gone, and that one begins as
+//! after any start, from the store: what was being spoken is there up to its last chunk. Tabs talk over a `BroadcastChannel`.
+//!
+//! Speech is recorded where the button is: a tab that is pressed asks the leader to give way and leads from then on, so that
+//! samples never travel between tabs. The leader gives way when all it has is on the disk, and not in the middle of a burst: one
+//! speaks. One that does not answer within [`STEAL`] has its lock taken away.
+//!
+//! | message | from | what |
+//! |---|---|---|
+//! | `hello` | a tab that came | wants to know how things are |
+//! | `told` | the leader | something for every page, or for the one that came |
+//! | `token` | the leader | there is a new access token in the vault |
+//! | `ask` | another tab | something that its page wants |
+//! | `way` | another tab | wants to lead |
+//! | `busy` | the leader | does not give way: it records |
+
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+
+use holler_core::engine::{Command, Notice, TalkState};
+use holler_core::sorted::Map;
+use holler_core::wire::json;
+use js_sys::{Array, Function, Object, Promise, Reflect};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{BroadcastChannel, MessageEvent};
+
+use super::clock::{self, Timer};
+use super::{Shell, global};
+use crate::message::{Storage, ToPage, ToWorker, Waiting};
+
+/// The lock of who leads.
+const LEADER: &str = "holler-leader";
+/// How long a tab waits for the leader to give way before it takes the lead.
+const STEAL: Duration = Duration::from_millis(600);
+/// How often a tab that came asks how things are, until it is told.
+const HELLO_EVERY: Duration = Duration::from_secs(1);
+/// What a tab that came is told at once; receipts beyond it are left out.
+const MEMO_MAX: usize = 2_000;
+/// What a page may want before this tab leads; the oldest are dropped.
+const WANTED_MAX: usize = 64;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = ["navigator", "locks"], js_name = request, catch)]
+    fn request_lock(name: &str, options: &Object, run: &Function) -> Result<Promise, JsValue>;
+}
+
+/// What this tab is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// It waits for the lock.
+    Follows,
+    /// It runs the engine.
+    Leads,
+    /// A newer version of this page leads: this one must be loaded anew.
+    Outdated,
+}
+
+/// This tab among the others.
+pub(super) struct Tabs {
+    shell: Weak<Shell>,
+    id: String,
+    /// The folder that this page came from: another one is another build.
+    version: String,
+    channel: Option<BroadcastChannel>,
+    role: Cell<Role>,
+    /// There are, or were, other tabs.
+    others: Cell<bool>,
+    /// Requests for the lock so far: one that is granted late counts no more.
+    asked: Cell<u32>,
+    /// Ends the hold of the lock.
+    release: RefCell<Option<Function>>,
+    /// For when this tab leads.
+    wanted: RefCell<VecDeque<ToWorker>>,
+    /// What this page wants for as long as it is there.
+    wishes: RefCell<Map<String, Command>>,
+    /// How things are, for a tab that comes.
+    memo: RefCell<Map<String, String>>,
+    steal: Timer,
+    hello: Timer,
+}
+
+impl Tabs {
+    pub(super) fn new(shell: &Weak<Shell>) -> Self {
+        let timer = |run: fn(&Self)| {
+            let shell = shell.clone();
+            Timer::new(move || {
+                if let Some(shell) = shell.upgrade() {
+                    run(&shell.tabs);
+                }
+            })
+        };
+        Self {
+            shell: shell.clone(),
+            id: clock::random().iter().map(|byte| format!("{byte:02x}")).collect(),
+            version: global().location().pathname(),
+            // Without channels there is no telling other tabs apart: each waits for the lock.
+            channel: BroadcastChannel::new("holler").ok(),
+            role: Cell::new(Role::Follows),
+            others: Cell::default(),
+            asked: Cell::default(),
+            release: RefCell::default(),
+            wanted: RefCell::default(),
+            wishes: RefCell::default(),
+            memo: RefCell::default(),
+            steal: timer(|tabs| tabs.lock(true)),
+            hello: timer(Self::say_hello),
+        }
+    }
+
+    /// Waits for the lead, and asks how things are meanwhile.
+    pub(super) fn begin(&self) {
+        if let Some(channel) = &self.channel {
+            let shell = self.shell.clone();
+            let heard = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+                if let (Some(shell), Ok(message)) = (shell.upgrade(), event.data().dyn_into::<Array>()) {
+                    let part = |at| message.get(at).as_string().unwrap_or_default();
+                    shell.tabs.heard(&part(0), &part(1), &part(2), &part(3));
+                }
+            });
+            channel.set_onmessage(Some(heard.as_ref().unchecked_ref()));
+            // It lives as long as the worker.
+            heard.forget();
+        }
+        self.lock(false);
+    }
+
+    fn say_hello(&self) {
+        if self.role.get() == Role::Follows {
+            self.post("hello", &self.id, "");
+            self.hello.set(Some(HELLO_EVERY));
+        }
+    }
+
+    fn post(&self, kind: &str, to: &str, text: &str) {
+        if let Some(channel) = &self.channel {
+            let message = Array::of4(&kind.into(), &self.version.as_str().into(), &to.into(), &text.into());
+            // It fails only for values that can't be copied.
+            let _ = channel.post_message(&message);
+        }
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        self.role.get() == Role::Leads
+    }
+
+    /// Asks for the lock, or takes it away from who has it.
+    fn lock(&self, steal: bool) {
+        let shell = self.shell.clone();
+        let number = self.asked.get().wrapping_add(1);
+        self.asked.set(number);
+        let run = Closure::once_into_js(move || {
+            Promise::new(&mut |resolve, _| {
+                let current = shell.upgrade().filter(|shell| shell.tabs.asked.get() == number);
+                if current.is_none() {
+                    // A promise takes any value.
+                    let _ = resolve.call0(&JsValue::UNDEFINED);
+                }
+                if let Some(shell) = current {
+                    *shell.tabs.release.borrow_mut() = Some(resolve);
+                    spawn_local(async move { shell.lead().await });
+                }
+            })
+        });
+        let options = Object::new();
+        // A plain object takes any field.
+        let _ = Reflect::set(&options, &"steal".into(), &steal.into());
+        let shell = self.shell.clone();
+        let asked = request_lock(LEADER, &options, run.unchecked_ref());
+        spawn_local(async move {
+            let ended = match asked {
+                Ok(asked) => JsFuture::from(asked).await,
+                Err(error) => Err(error),
+            };
+            let Some(shell) = shell.upgrade() else { return };
+            if ended.is_err() && shell.tabs.leads() {
+                // It was taken away: this tab did not answer for too long.
+                shell.follow(Role::Follows).await;
+            }
+        });
+        if !steal {
+            self.say_hello();
+        }
+    }
+
+    /// Something of another tab.
+    fn heard(&self, kind: &str, version: &str, to: &str, text: &str) {
+        let Some(shell) = self.shell.upgrade() else { return };
+        self.others.set(true);
+        let same = version == self.version;
+        match kind {
+            "hello" | "way" if self.leads() => {
+                if kind == "hello" && same {
+                    self.tell_all(to);
+                } else if shell.sound.is_recording() {
+                    self.post("busy", to, "");
+                } else {
+                    let role = if same { Role::Follows } else { Role::Outdated };
+                    spawn_local(async move { shell.follow(role).await });
+                }
+            }
+            "ask" if same && self.leads() => {
+                if let Ok(message) = json::read(text) {
+                    shell.perform_for_page(message, None);
+                }
+            }
+            "told" if same && !self.leads() && (to.is_empty() || to == self.id) => {
+                self.hello.set(None);
+                // It fails only for values that can't be copied, and a text can.
+                let _ = global().post_message(&text.into());
+            }
+            "token" if same && !self.leads() => spawn_local(async move { shell.take_token().await }),
+            "busy" if to == self.id => {
+                self.steal.set(None);
+                for message in self.wanted.take() {
+                    if let ToWorker::Command(Command::KeyDown { room, burst, .. }) = message {
+                        let detail = "you are talking in another tab of this browser: one talks at a time".to_owned();
+                        let state = TalkState::Failed { detail };
+                        shell.tell(&ToPage::Notice(Notice::Talk { room, burst, state }));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What a page wants that this tab is not the one to do. Gives it back where it is.
+    pub(super) fn pass_on(&self, message: ToWorker) -> Option<ToWorker> {
+        self.note_wish(&message);
+        if self.leads() {
+            return Some(message);
+        }
+        let alone = matches!(
+            message,
+            ToWorker::Command(Command::KeyDown { .. })
+                | ToWorker::SignIn { .. }
+                | ToWorker::Join { .. }
+                | ToWorker::Reset { .. }
+                | ToWorker::Waiting(Waiting::Play(_))
+        );
+        let for_the_leader = matches!(
+            message,
+            ToWorker::Command(_) | ToWorker::SignOut | ToWorker::Connect | ToWorker::Direct(_) | ToWorker::Waiting(_)
+        );
+        let waits = !self.wanted.borrow().is_empty();
+        if alone || waits && for_the_leader {
+            let mut wanted = self.wanted.borrow_mut();
+            if !waits {
+                self.post("way", &self.id, "");
+                self.steal.set(Some(STEAL));
+            }
+            if wanted.len() >= WANTED_MAX {
+                wanted.pop_front();
+            }
+            wanted.push_back(message);
+            return None;
+        }
+        if for_the_leader {
+            if let Ok(text) = serde_json::to_string(&message) {
+                self.post("ask", "", &text);
+            }
+            return None;
+        }
+        Some(message)
+    }
+
+    /// Notes what holds for as long as the page is there: a new leader is told again.
+    fn note_wish(&self, message: &ToWorker) {
+        let ToWorker::Command(command) = message else { return };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all others are done once")]
+        let (key, wanted) = match command {
+            Command::WatchPresence { room } => (format!("watch {room}"), true),
+            Command::UnwatchPresence { room } => (format!("watch {room}"), false),
+            Command::SetPrimary { .. } => ("primary".to_owned(), true),
+            Command::SetHearing { .. } => ("hearing".to_owned(), true),
+            Command::SetPresence { .. } => ("presence".to_owned(), true),
+            Command::Mute { room, .. } => (format!("mute {room}"), true),
+            _ => return,
+        };
+        if wanted {
+            self.wishes.borrow_mut().insert(key, command.clone());
+        } else {
+            self.wishes.borrow_mut().remove(&key);
+        }
+    }
+
+    /// Tells the other tabs what this tab's page is told, where it is about all of them.
+    pub(super) fn spread(&self, message: &ToPage, text: &str) {
+        if !self.leads() {
+            return;
+        }
+        let shared = matches!(
+            message,
+            ToPage::SignedIn { .. }
+                | ToPage::SignedOut { .. }
+                | ToPage::Directory { .. }
+                | ToPage::Members { .. }
+                | ToPage::Direct(_)
+                | ToPage::History { .. }
+                | ToPage::Notice(_)
+                | ToPage::Queue(_)
+                | ToPage::Storage(_)
+        );
+        if !shared {
+            return;
+        }
+        if matches!(message, ToPage::SignedIn { .. } | ToPage::SignedOut { .. }) {
+            self.memo.borrow_mut().clear();
+        }
+        if let Some(key) = key(message) {
+            let mut memo = self.memo.borrow_mut();
+            let over = matches!(
+                message,
+                ToPage::Notice(Notice::Talk { state: TalkState::Delivered | TalkState::Failed { .. }, .. })
+            );
+            if over {
+                memo.remove(&key);
+            } else if memo.len() < MEMO_MAX || memo.contains_key(&key) {
+                memo.insert(key, text.to_owned());
+            }
+        }
+        if self.others.get() {
+            self.post("told", "", text);
+        }
+    }
+
+    pub(super) fn spread_token(&self) {
+        if self.others.get() && self.leads() {
+            self.post("token", "", "");
+        }
+    }
+
+    /// Tells a tab that came how things are.
+    fn tell_all(&self, to: &str) {
+        let Some(shell) = self.shell.upgrade() else { return };
+        let to = to.to_owned();
+        spawn_local(async move {
+            shell.tabs.post("token", &to, "");
+            for text in shell.tabs.memo.borrow().values() {
+                shell.tabs.post("told", &to, text);
+            }
+            let mut more = shell.store.pasts().await;
+            more.extend(shell.seen().into_iter().map(ToPage::Notice));
+            for message in more {
+                if let Ok(text) = serde_json::to_string(&message) {
+                    shell.tabs.post("told", &to, &text);
+                }
+            }
+        });
+    }
+}
+
+/// What replaces what: messages with one key tell how one thing is. In the order in which a page must hear them.
+fn key(message: &ToPage) -> Option<String> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others tell what happened once, or are told anew")]
+    Some(match message {
+        ToPage::SignedIn { .. } | ToPage::SignedOut { .. } => "0".to_owned(),
+        ToPage::Directory { .. } => "1".to_owned(),
+        ToPage::Storage(_) => "2".to_owned(),
+        ToPage::Queue(_) => "3".to_owned(),
+        ToPage::Notice(notice) => match notice {
+            Notice::Link(_) => "4".to_owned(),
+            Notice::Room { room, .. } => format!("5 {room}"),
+            Notice::Role { room, .. } => format!("6 {room}"),
+            Notice::Floor { room, .. } => format!("7 {room}"),
+            Notice::Emergencies { room, .. } => format!("8 {room}"),
+            Notice::PresenceRoom { room, .. } => format!("9 {room}"),
+            Notice::Talk { burst, .. } => format!("a {burst}"),
+            Notice::Receipts { room, seq, .. } => format!("b {room} {seq}"),
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+impl Shell {
+    /// This tab leads from now on: it begins with what is kept, and does what its page wanted meanwhile.
+    async fn lead(self: Rc<Self>) {
+        let tabs = &self.tabs;
+        tabs.steal.set(None);
+        tabs.hello.set(None);
+        tabs.role.set(Role::Leads);
+        self.tell(&ToPage::Leading(true));
+        Rc::clone(&self).begin().await;
+        for wish in tabs.wishes.borrow().values().cloned().collect::<Vec<_>>() {
+            self.perform_for_page(ToWorker::Command(wish), None);
+        }
+        while let Some(message) = { tabs.wanted.borrow_mut().pop_front() } {
+            self.perform_for_page(message, None);
+        }
+    }
+
+    /// This tab leads no more. What it has is on the disk before the lock is given away.
+    async fn follow(self: Rc<Self>, role: Role) {
+        self.tabs.role.set(role);
+        self.tell(&ToPage::Leading(false));
+        self.input(holler_core::engine::Input::Stop);
+        self.store.shut(false).await;
+        self.reset();
+        if let Some(release) = self.tabs.release.take() {
+            // A promise takes any value.
+            let _ = release.call0(&JsValue::UNDEFINED);
+        }
+        match role {
+            Role::Outdated => self.tell(&ToPage::Storage(Storage::Newer)),
+            Role::Follows | Role::Leads => self.tabs.lock(false),
+        }
+    }
+
+    /// Asks the server, where this page asks something, as who is signed in.
+    async fn take_token(self: Rc<Self>) {
+        let profile = self.vault.read().await.filter(|profile| profile.signed_in);
+        self.rest.set_token(profile.map(|profile| profile.access_token));
+    }
+}
