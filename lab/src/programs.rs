@@ -325,6 +325,14 @@ impl Server {
         self.command(&["room", "member", room, name, "--role", role]).map(drop)
     }
 
+    /// Signs a user out everywhere, for good.
+    pub fn revoke_all(&self, name: &str) -> Result<()> {
+        let mut revoke = hollerd(&self.programs, &self.scratch);
+        revoke.args(["device", "revoke", "--all-of", name]);
+        self.done("hollerd device revoke", &mut revoke)?;
+        Ok(())
+    }
+
     /// Makes an invite for one person into a room, and gives its link.
     pub fn invite(&self, room: &str) -> Result<String> {
         let mut make = hollerd(&self.programs, &self.scratch);

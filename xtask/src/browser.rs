@@ -50,6 +50,11 @@ fn drive(screenshots: Option<&Path>) -> Result<()> {
     lab.arg("--firefox").arg(firefox().context("no Firefox")?);
     if let Some(folder) = screenshots {
         lab.arg("--screenshots").arg(folder);
+        return sh::run(&mut lab);
     }
-    sh::run(&mut lab)
+    sh::run(&mut lab)?;
+    // What a browser keeps, with real kills: each case once.
+    let mut kills = sh::program(sh::target_dir().join("debug").join("holler-lab"));
+    kills.args(["browser-kills", "0", "--short", "--modules"]).arg(npm::modules()?);
+    sh::run(kills.arg("--chromium").arg(chromium().context("no Chromium")?))
 }

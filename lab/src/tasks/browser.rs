@@ -8,6 +8,7 @@
 mod app;
 mod firefox;
 mod flows;
+pub(super) mod kills;
 mod page;
 mod pulse;
 
@@ -91,6 +92,7 @@ pub(super) fn run(options: &Options) -> Result<bool> {
         trust(&home.join(".pki/nssdb"), server.root())?;
         Page::start(&page::Start {
             driver: "drive.mjs",
+            root: server.root(),
             modules: &options.modules,
             program: &options.chromium,
             home: &home,

@@ -35,6 +35,8 @@ pub enum Task {
     Browser(browser::Options),
     /// How fast, how small and how soon, beside peers and the physical floor (`./x bench` runs it with all it needs)
     Bench(bench::Options),
+    /// What a browser keeps: it and its tabs are killed at random instants of a press, and nothing is lost
+    BrowserKills(browser::kills::Options),
     /// The REST interface against its own description, by schemathesis
     Api(api::Options),
     /// SQLite stopped at every sync, and the real stores opened on what is left
@@ -59,6 +61,7 @@ impl Task {
         match self {
             Self::Browser(options) => browser::run(options),
             Self::Bench(options) => bench::run(options),
+            Self::BrowserKills(options) => browser::kills::run(options),
             Self::Api(options) => api::run(options),
             Self::CrashPoints(options) => crash_points::run(options),
             Self::Figures(options) => figures::run(options),

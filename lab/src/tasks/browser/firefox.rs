@@ -29,6 +29,7 @@ pub(super) fn smoke(options: &Options, programs: &Path, firefox: &Path) -> Resul
     let sound = pulse.address();
     let mut page = Page::start(&Start {
         driver: "firefox.mjs",
+        root: server.root(),
         modules: &options.modules,
         program: firefox,
         home: &home,

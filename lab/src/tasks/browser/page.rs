@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Start<'a> {
     /// The driver's name in `lab/browser`.
     pub(super) driver: &'a str,
+    /// The server's root certificate.
+    pub(super) root: &'a Path,
     pub(super) modules: &'a Path,
     /// The browser.
     pub(super) program: &'a Path,
@@ -46,6 +48,7 @@ impl Page {
             .arg(settings.to_string())
             .env("HOME", start.home)
             .envs(start.sound.map(|sound| ("PULSE_SERVER", sound)))
+            .env("NODE_EXTRA_CA_CERTS", start.root)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
