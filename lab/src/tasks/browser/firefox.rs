@@ -76,7 +76,7 @@ impl Firefox<'_> {
         self.page.ask(&json!({"do": "wait-for", "words": "Speak now"})).context("Firefox got the floor")?;
         self.pulse.say(&programs::fixture("speech-a.wav"))?;
         self.page.ask(&json!({"do": "release"}))?;
-        self.page.ask(&json!({"do": "wait-for", "words": "Heard by"})).context("its burst was heard")?;
+        self.page.ask(&json!({"do": "wait-for", "words": "Delivered"})).context("the server has its burst")?;
         let lines = listener.finish(PATIENCE).context("the native listener")?;
         let complete = lines.iter().find(|line| line["type"] == "complete").context("the burst came complete")?;
         let heard = wav::read(Path::new(complete["file"].as_str().context("its file")?))?;
