@@ -35,7 +35,7 @@ async fn a_device_subscribes_until_it_is_signed_out() {
     let again: PushSubscription = put(token, "https://push.example.org/a").await.json().await.unwrap();
     assert_eq!(again, made);
     assert_eq!(server.get::<PushSubscription>(PLACE, token).await, made);
-    let script = server.script(&Scope::ALL.to_vec()).await;
+    let script = server.script(Scope::ALL).await;
     assert!(problem(put(&script, "https://push.example.org/b").await).await.is(ProblemKind::Forbidden));
 
     let rules: PushRules = server.get("/api/v1/push/rules", token).await;
