@@ -267,7 +267,7 @@ const deeds = {
         });
       });
       for (const client_id of ids) {
-        const body = { type: "message.posted", text: `text ${client_id}` };
+        const body = { kind: "message.posted", text: `text ${client_id}` };
         globalThis.worker.postMessage(JSON.stringify({ Command: { Send: { room, client_id, body } } }));
       }
       await told;
