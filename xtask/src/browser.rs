@@ -28,8 +28,15 @@ pub(crate) fn firefox() -> Option<PathBuf> {
 
 /// A page and native clients talk with each other; what arrives is compared with what was said.
 pub(crate) fn check() -> Result<Outcome> {
-    drive(None)?;
+    drive(None, false)?;
     Ok(Outcome::Passed)
+}
+
+/// The same, and a part of it in Firefox. It is no step of `./x test`: Firefox does not open its microphone every time there.
+pub(crate) fn with_firefox(_arguments: &[String]) -> Result<()> {
+    setup::ensure(&[Purpose::Build, Purpose::Trust, Purpose::Web])?;
+    web::build()?;
+    drive(None, true)
 }
 
 /// Every main screen, light and dark, for desk and phone, into `target/screenshots`.
@@ -37,17 +44,19 @@ pub(crate) fn screenshots(_arguments: &[String]) -> Result<()> {
     setup::ensure(&[Purpose::Build, Purpose::Trust, Purpose::Web])?;
     web::build()?;
     let folder = sh::target_dir().join("screenshots");
-    drive(Some(&folder))?;
+    drive(Some(&folder), false)?;
     println!("the screens are in {}", folder.display());
     Ok(())
 }
 
-fn drive(screenshots: Option<&Path>) -> Result<()> {
+fn drive(screenshots: Option<&Path>, in_firefox: bool) -> Result<()> {
     setup::ensure(&[Purpose::Browser, Purpose::Trust])?;
     sh::run(sh::cargo().args(["build", "--workspace", "--bins", "--locked", "--quiet"]))?;
     let mut lab = sh::program(sh::target_dir().join("debug").join("holler-lab"));
     lab.arg("browser").arg("--modules").arg(npm::modules()?).arg("--chromium").arg(chromium().context("no Chromium")?);
-    lab.arg("--firefox").arg(firefox().context("no Firefox")?);
+    if in_firefox {
+        lab.arg("--firefox").arg(firefox().context("no Firefox")?);
+    }
     if let Some(folder) = screenshots {
         lab.arg("--screenshots").arg(folder);
         return sh::run(&mut lab);

@@ -85,6 +85,12 @@ const TASKS: &[Task] = &[
         about: "every main screen of the web client, into target/screenshots",
         run: browser::screenshots,
     },
+    Task {
+        name: "firefox",
+        arguments: "",
+        about: "the browser test, and a part of it in Firefox, whose microphone does not open every time",
+        run: browser::with_firefox,
+    },
     Task { name: "check", arguments: "[NAME…]", about: "single checks: layout, docs, deny, pure", run: check::run },
     Task {
         name: "generate",
