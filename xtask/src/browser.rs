@@ -34,7 +34,7 @@ pub(crate) fn check() -> Result<Outcome> {
 
 /// The same, and a part of it in Firefox. It is no step of `./x test`: Firefox does not open its microphone every time there.
 pub(crate) fn with_firefox(_arguments: &[String]) -> Result<()> {
-    setup::ensure(&[Purpose::Build, Purpose::Trust, Purpose::Web])?;
+    setup::ensure(&[Purpose::Build, Purpose::Trust, Purpose::Web, Purpose::Firefox])?;
     web::build()?;
     drive(None, true)
 }
