@@ -166,6 +166,9 @@ fn the_limits_are_the_limits() {
         ("age at which live voice is dropped", ms(limits::VOICE_STALE)),
         ("live voice queued for one socket", bytes(limits::QUEUE_VOICE_BYTES_MAX)),
         ("control messages queued for one socket", bytes(limits::QUEUE_CONTROL_BYTES_MAX)),
+        ("kinds in one `voice.path`", limits::PATH_KINDS_MAX.to_string()),
+        ("a datagram, as UDP payload", bytes(limits::DATAGRAM_BYTES_MAX)),
+        ("copies of earlier frames in one datagram", limits::DATAGRAM_COPIES_MAX.to_string()),
     ];
     let expected: Vec<_> = expected.into_iter().map(|(what, limit)| vec![what.to_owned(), limit]).collect();
     assert_eq!(table("| what | limit |"), expected);
@@ -177,6 +180,17 @@ fn the_voice_frame_is_laid_out_as_in_the_code() {
     let rows: Vec<_> = source.lines().filter_map(|line| line.strip_prefix("//! | ")).skip(1).collect();
     assert_eq!(rows.len(), 8);
     for row in rows {
+        assert!(PAGE.contains(&format!("\n| {row}\n")), "{row}");
+    }
+}
+
+#[test]
+fn the_kinds_of_datagrams_are_as_in_the_code() {
+    let source = include_str!("../src/wire/datagram.rs");
+    let rows: Vec<_> = source.lines().filter_map(|line| line.strip_prefix("//! | ")).skip(1).collect();
+    assert_eq!(rows.len(), 6);
+    for row in rows {
+        let row = row.replace("in [`super::voice`]", "above");
         assert!(PAGE.contains(&format!("\n| {row}\n")), "{row}");
     }
 }

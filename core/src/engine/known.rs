@@ -28,6 +28,7 @@ pub(super) const KNOWN_MESSAGES: &[&str] = &[
     "role",
     "roster.changed",
     "subscribed",
+    "voice.path",
     "welcome",
 ];
 

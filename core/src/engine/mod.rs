@@ -520,6 +520,7 @@ impl Engine {
                 cx.notice(Notice::Receipts { room, seq, burst, of, delivered, taken });
             }
             ServerMessage::RosterChanged {} => self.roster.changed(&mut cx),
+            ServerMessage::VoicePath { .. } => {}
             ServerMessage::PresenceDegraded { poll_ms } => self.presence.degraded(&mut cx, poll_ms),
             ServerMessage::Error { request, problem } => {
                 if !self.talk.refused(&mut cx, &self.rooms, request, None, &problem) {

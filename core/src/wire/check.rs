@@ -1,8 +1,8 @@
 //! The bounds of control messages that their types can't express.
 
 use super::limits::{
-    BURST_BITRATE, FRAMES_PER_BURST_MAX, HEARTBEAT_IDLE_MAX, NAME_CHARS_MAX, RECEIPT_BURSTS_MAX, SPOKEN_AGO_MAX,
-    SUBSCRIPTIONS_MAX,
+    BURST_BITRATE, FRAMES_PER_BURST_MAX, HEARTBEAT_IDLE_MAX, NAME_CHARS_MAX, PATH_KINDS_MAX, RECEIPT_BURSTS_MAX,
+    SPOKEN_AGO_MAX, SUBSCRIPTIONS_MAX,
 };
 use super::problem::{Problem, ProblemKind};
 use super::socket::ClientMessage;
@@ -97,7 +97,13 @@ impl ClientMessage {
                 "heard",
                 format!("expected at most {RECEIPT_BURSTS_MAX} bursts, found {}: send several", heard.len()),
             )),
+            Self::VoicePath { kinds, .. } if kinds.len() > PATH_KINDS_MAX => Err(out_of_bounds(
+                "kinds",
+                format!("expected at most {PATH_KINDS_MAX} kinds of path, found {}", kinds.len()),
+            )),
             Self::Subscribe { .. }
+            | Self::VoicePath { .. }
+            | Self::VoicePathStalled {}
             | Self::Unsubscribe { .. }
             | Self::PresenceWatch { .. }
             | Self::PresenceUnwatch { .. }
@@ -119,6 +125,7 @@ impl ClientMessage {
             | Self::BurstOffer { request, .. }
             | Self::PresenceWatch { request, .. }
             | Self::Receipt { request, .. }
+            | Self::VoicePath { request, .. }
             | Self::EmergencyClear { request, .. } => Some(*request),
             Self::Auth { .. }
             | Self::Unsubscribe { .. }
@@ -127,6 +134,7 @@ impl ClientMessage {
             | Self::Ping { .. }
             | Self::PresenceSet { .. }
             | Self::PresenceUnwatch { .. }
+            | Self::VoicePathStalled {}
             | Self::Report { .. } => None,
         }
     }

@@ -151,3 +151,10 @@ pub const QUEUE_VOICE_BYTES_MAX: usize = 32 * 1024;
 pub const QUEUE_CONTROL_BYTES_MAX: usize = 256 * 1024;
 /// A live voice frame that waited this long is stale: it is dropped, and fetched later.
 pub const VOICE_STALE: Duration = Duration::from_millis(1_500);
+
+/// Kinds of path that a client may ask for at once.
+pub const PATH_KINDS_MAX: usize = 4;
+/// Largest datagram of a voice path, in bytes of UDP payload: it fits every path that carries QUIC (RFC 9000 section 14).
+pub const DATAGRAM_BYTES_MAX: usize = 1_200;
+/// Earlier frames that a datagram repeats at most.
+pub const DATAGRAM_COPIES_MAX: usize = 3;

@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 pub use super::close::CloseCode;
+pub use super::datagram::{PathKind, PathOffer};
+pub use super::floor::{DenyReason, FloorState, RevokeReason};
 use super::json::tagged;
 use super::presence::{PersonPresence, PresenceCounts};
 use super::problem::Problem;
@@ -197,6 +199,19 @@ pub enum ClientMessage {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         heard: Vec<BurstId>,
     },
+    /// Ask for a path on which voice travels as datagrams beside this socket. Answered by `voice.path`. Asked again, it replaces
+    /// the path before.
+    #[serde(rename = "voice.path")]
+    VoicePath {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// What this client can use, the best first: at most 4.
+        kinds: Vec<PathKind>,
+    },
+    /// Somebody talks and nothing comes on the path: send voice over this socket until the path has proved itself again. Not
+    /// answered.
+    #[serde(rename = "voice.path.stalled")]
+    VoicePathStalled {},
     /// What the client measured of one burst, for the server's histograms. Not answered.
     #[serde(rename = "report")]
     Report {
@@ -498,6 +513,15 @@ tagged! {
             /// How many of them heard the burst to its end, or read the message.
             taken: u32,
         },
+        /// The answer to `voice.path`.
+        #[serde(rename = "voice.path")]
+        VoicePath {
+            /// From the request.
+            request: RequestId,
+            /// How to reach the path. Absent: this server has none of these kinds; voice stays on this socket.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            offer: Option<PathOffer>,
+        },
         /// People, rooms or members changed: fetch what is new with `GET /roster?since=…`.
         #[serde(rename = "roster.changed")]
         RosterChanged {},
@@ -517,67 +541,4 @@ tagged! {
             reconnect_after_ms: u32,
         },
     }
-}
-
-tagged! {
-    tag = "state", remote = "FloorState", { rename_all = "lowercase" }
-    /// Who has the floor.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-    pub enum FloorState {
-        /// Nobody.
-        Idle {
-            /// The last token that was granted; a later one is higher.
-            token: FloorToken,
-        },
-        /// Somebody.
-        Taken {
-            /// The token of the grant.
-            token: FloorToken,
-            /// Who talks.
-            user: UserId,
-            /// From which device.
-            device: DeviceId,
-            /// With which weight.
-            priority: Priority,
-            /// What is being spoken.
-            header: BurstHeader,
-            /// How long ago the floor was granted, ms.
-            since_ms: u64,
-        },
-    }
-}
-
-/// Why the floor was not granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum DenyReason {
-    /// Somebody talks with at least this weight, and the request was not to wait.
-    Busy,
-    /// The queue is full.
-    QueueFull,
-    /// The wait in the queue was too long.
-    QueueExpired,
-    /// The role does not allow talking, or not with this weight.
-    NotAllowed,
-    /// The home can't grant now: it is starting, draining, or about to lose its lease.
-    HomeUnavailable,
-}
-
-/// Why the floor was taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum RevokeReason {
-    /// Somebody with more weight talks now.
-    Preempted,
-    /// The talk limit was reached.
-    TalkLimit,
-    /// Nothing was heard from you for 2 s.
-    LinkLost,
-    /// You may no longer talk here.
-    NotAllowed,
-    /// The home can't keep the floor: it is draining or lost its lease.
-    HomeUnavailable,
 }

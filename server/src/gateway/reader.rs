@@ -331,6 +331,10 @@ impl Session {
                     Err(problem) => self.refuse(room, About::Request(request), problem),
                 }
             }
+            ClientMessage::VoicePath { request, .. } => {
+                self.connection.out.answer(&ServerMessage::VoicePath { request, offer: None });
+            }
+            ClientMessage::VoicePathStalled {} => {}
             ClientMessage::PresenceSet { state } => self.set_presence(state),
             ClientMessage::PresenceWatch { request, room } => self.watch(request, room).await,
             ClientMessage::PresenceUnwatch { room } => self.app.presence.unwatch(&self.connection, room),

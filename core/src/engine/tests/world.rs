@@ -609,7 +609,9 @@ impl World {
             | ClientMessage::EmergencyClear { .. }
             | ClientMessage::PresenceSet { .. }
             | ClientMessage::PresenceWatch { .. }
-            | ClientMessage::PresenceUnwatch { .. } => {}
+            | ClientMessage::PresenceUnwatch { .. }
+            | ClientMessage::VoicePath { .. }
+            | ClientMessage::VoicePathStalled {} => {}
         }
     }
 
