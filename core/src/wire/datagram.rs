@@ -358,12 +358,12 @@ mod tests {
             age: FrameAge(0x0c0d),
             number: FrameNo(0x0404),
             payload: Bytes::from_static(&[14]),
-            ..newest.clone()
+            ..newest
         };
-        let mut bytes = Vec::new();
-        Datagram::Voice { copies: vec![copy], newest: newest.clone() }.put(&mut bytes);
+        let (mut bytes, frame) = (Vec::new(), newest.encode());
+        Datagram::Voice { copies: vec![copy], newest }.put(&mut bytes);
         assert_eq!(bytes[..8], [5, 1, 1, 0x0c, 0x0d, 0, 1, 14]);
-        assert_eq!(bytes[8..], newest.encode());
+        assert_eq!(bytes[8..], frame);
         bytes.clear();
         Datagram::Probe { nonce: 0x0102_0304, report: Report { highest: 5, came: 6, map: 7 } }.put(&mut bytes);
         assert_eq!(bytes, [1, 1, 2, 3, 4, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7]);

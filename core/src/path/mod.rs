@@ -1,0 +1,547 @@
+//! One end of a voice path: which way each frame goes, with how many copies, and whether the path still carries.
+//!
+//! The same machine runs at both ends ([`End`]). It trusts nothing but proof: a report from the other end that tells of datagrams
+//! sent lately. While the proof is fresh, frames go by datagram alone; when it is late they go both ways, and those that nothing
+//! was heard of go over the socket after all; when it stays away the socket carries alone, and the path must prove itself anew after a
+//! wait that doubles. So a path that dies in the middle of a burst costs no frame, and one that never carried costs nothing.
+//!
+//! | who | sends | when |
+//! |---|---|---|
+//! | the client | a probe | at the start; every second around voice; every 20 s otherwise, which keeps the way through a NAT open |
+//! | either | a report | at the first voice after a pause, then every 100 ms (the server, to who talks) or 500 ms (a listener) |
+//! | a listener | `voice.path.stalled` over the socket | when datagrams stop while somebody talks |
+//!
+//! Counters are the shell's to seal or carry; [`Path::received`] takes each once. Frames that came, too, are given out once, whether they
+//! came as the newest or as a copy. The shell calls [`Path::next`] until it gives nothing, after each [`Path::received`] and
+//! [`Path::timeout`].
+
+mod loss;
+mod window;
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use loss::Loss;
+use window::Window;
+
+use crate::units::{BurstTag, FrameNo, Mono};
+use crate::wire::datagram::{COPY_HEADER_BYTES, Datagram, DatagramError, Report, VOICE_HEADER_BYTES, put_voice};
+use crate::wire::limits::{DATAGRAM_BYTES_MAX, VOICE_STALE};
+use crate::wire::voice::{FrameAge, HEADER_BYTES, VoiceFrame};
+
+pub use window::WINDOW;
+
+/// What carriers put around the inner bytes, at most.
+const OVERHEAD_BYTES_MAX: usize = 48;
+/// Largest inner bytes.
+pub const INNER_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - OVERHEAD_BYTES_MAX;
+
+/// Frames that are remembered until they are reported: 2 s of 20 ms frames.
+const RECENT_MAX: usize = 100;
+/// How far back copies are looked for among them: bursts of a few rooms may take turns.
+const COPIES_REACH: usize = 16;
+/// Bursts of which is remembered which frames came.
+const BURSTS_MAX: usize = 4;
+
+/// How often a client probes around voice.
+const PROBE_LIVE: Duration = Duration::from_secs(1);
+/// How often a client probes otherwise: below the 30 s after which the shortest-lived NAT tables forget (RFC 4787 demands 120 s,
+/// few obey).
+const PROBE_QUIET: Duration = Duration::from_secs(20);
+/// The wait after the first probe that is not answered; it doubles.
+const PROBE_AGAIN: Duration = Duration::from_millis(200);
+/// The longest wait between probes that are not answered.
+const PROBE_AGAIN_MAX: Duration = Duration::from_secs(60);
+/// The same around voice, which would be better off with the path.
+const PROBE_AGAIN_LIVE_MAX: Duration = Duration::from_secs(4);
+/// For how long after voice a path counts as being around it.
+const LIVE: Duration = Duration::from_secs(5);
+
+/// How often the server reports to who talks.
+const REPORT_SERVER: Duration = Duration::from_millis(100);
+/// How often a listener reports.
+const REPORT_CLIENT: Duration = Duration::from_millis(500);
+/// A pause in what comes after which the next voice is reported at once.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A talker's proof is late when it is older than this and two round trips: three reports were lost.
+const FRESH_CLIENT: Duration = Duration::from_millis(300);
+/// A round trip is taken for this long before it was measured.
+const RTT_UNKNOWN: Duration = Duration::from_millis(300);
+/// A listener's proof is late when it is older than this: two reports were lost. Below [`VOICE_STALE`], so that what was sent
+/// meanwhile may still go over the socket.
+const FRESH_SERVER: Duration = Duration::from_millis(1_200);
+/// How long frames go both ways without proof before the socket carries alone.
+const BOTH_MAX: Duration = Duration::from_secs(3);
+/// How long a path that failed is left alone at first; it doubles with each failure.
+const FAILED: Duration = Duration::from_secs(2);
+/// How long it is left alone at most; a path that carried for this long without failing begins again with the first wait.
+const FAILED_MAX: Duration = Duration::from_secs(60);
+
+/// A listener misses datagrams when none came for this long while somebody talks: two frames of the longest kind and some jitter.
+const STALL: Duration = Duration::from_millis(160);
+/// A pause in what the server itself sends within a burst, about which listeners complain though the path is well.
+const OWN_PAUSE: Duration = Duration::from_millis(100);
+/// How long after it complaints are not heard.
+const COMPLAINT_MAX: Duration = Duration::from_secs(1);
+
+/// Which end this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It probes.
+    Client,
+    /// It answers.
+    Server,
+}
+
+/// Which way a frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// By datagram, with this counter: send what was written out.
+    Datagram(u32),
+    /// The same, and the frame over the socket as well.
+    Both(u32),
+    /// Over the socket.
+    Socket,
+}
+
+/// A path in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathFigures {
+    /// Whether it carries voice.
+    pub up: bool,
+    /// The round trip on it, smoothed; a client's only.
+    pub rtt: Option<Duration>,
+    /// Loss on the way to the other end, in thousandths.
+    pub loss_sent: u16,
+    /// Loss on the way here, in thousandths.
+    pub loss_received: u16,
+    /// How many earlier frames each datagram repeats.
+    pub copies: usize,
+}
+
+#[derive(Debug)]
+struct Sent {
+    counter: u32,
+    at: Mono,
+    /// As it was sent, the age as of then.
+    frame: Bytes,
+    /// The socket did not carry it, and nothing was heard of it.
+    open: bool,
+}
+
+/// Which frames of one burst came.
+#[derive(Debug)]
+struct Came {
+    tag: BurstTag,
+    highest: u16,
+    /// The lowest bit is the highest frame, the next the one before it.
+    map: u128,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    nonce: u32,
+    sent_at: Mono,
+}
+
+/// One end of a voice path.
+#[derive(Debug)]
+pub struct Path {
+    end: End,
+    /// The last counter that was used.
+    counter: u32,
+    recent: VecDeque<Sent>,
+    resend: Vec<(Mono, Bytes)>,
+    /// The last report that was newer than those before.
+    reported: Report,
+    loss: Loss,
+    /// When the other end last proved that datagrams get there; `None`: never, or not since it failed.
+    proved_at: Option<Mono>,
+    /// Only what was sent after this counter is proof.
+    proof_after: u32,
+    both_since: Option<Mono>,
+    failed_until: Option<Mono>,
+    failed_wait: Duration,
+    /// When a frame was last sent by datagram.
+    sent_at: Option<Mono>,
+    /// When sending last went on after a pause of this end's own.
+    resumed_at: Option<Mono>,
+    window: Window,
+    lost_here: Loss,
+    came: Vec<Came>,
+    /// When voice last came by datagram.
+    came_at: Option<Mono>,
+    /// When voice last went or came, either way.
+    live_at: Option<Mono>,
+    report_at: Option<Mono>,
+    answer: Option<u32>,
+    respond: Option<[u8; 8]>,
+    responded: Option<[u8; 8]>,
+    probe: Option<Probe>,
+    probe_at: Option<Mono>,
+    unanswered: u32,
+    rtt: Option<Duration>,
+    /// Whether somebody talks whom this client listens to.
+    expecting: bool,
+    stalled: bool,
+}
+
+impl Path {
+    /// A path on which nothing was sent yet.
+    pub fn new(now: Mono, end: End) -> Self {
+        Self {
+            end,
+            counter: 0,
+            recent: VecDeque::new(),
+            resend: Vec::new(),
+            reported: Report::default(),
+            loss: Loss::default(),
+            proved_at: None,
+            proof_after: 0,
+            both_since: None,
+            failed_until: None,
+            failed_wait: FAILED,
+            sent_at: None,
+            resumed_at: None,
+            window: Window::default(),
+            lost_here: Loss::default(),
+            came: Vec::new(),
+            came_at: None,
+            live_at: None,
+            report_at: None,
+            answer: None,
+            respond: None,
+            responded: None,
+            probe: None,
+            probe_at: (end == End::Client).then_some(now),
+            unanswered: 0,
+            rtt: None,
+            expecting: false,
+            stalled: false,
+        }
+    }
+
+    /// Sends a live voice frame, its age as of now. What is to be sent by datagram is appended to `out`.
+    pub fn voice(&mut self, now: Mono, frame: &Bytes, out: &mut Vec<u8>) -> Route {
+        self.live(now);
+        if VOICE_HEADER_BYTES + frame.len() > INNER_BYTES_MAX || frame.len() <= HEADER_BYTES {
+            return Route::Socket;
+        }
+        let Some(alone) = self.carries(now) else { return Route::Socket };
+        let pause = self.sent_at.map_or(Duration::ZERO, |sent_at| now.since(sent_at));
+        if pause > OWN_PAUSE && pause <= PAUSE {
+            self.resumed_at = Some(now);
+        }
+        self.sent_at = Some(now);
+        self.counter += 1;
+        let mut left = INNER_BYTES_MAX - VOICE_HEADER_BYTES - frame.len();
+        let mut before = 0;
+        let copies = self.recent.iter().rev().take(COPIES_REACH).filter_map(|sent| {
+            let distance = distance(frame, &sent.frame).filter(|distance| *distance > before)?;
+            let payload = &sent.frame[HEADER_BYTES..];
+            left = left.checked_sub(COPY_HEADER_BYTES + payload.len())?;
+            before = distance;
+            Some((distance, aged(&sent.frame, now.since(sent.at)), payload))
+        });
+        put_voice(out, frame, copies.take(self.loss.copies()));
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Sent { counter: self.counter, at: now, frame: frame.clone(), open: alone });
+        if alone { Route::Datagram(self.counter) } else { Route::Both(self.counter) }
+    }
+
+    /// Whether datagrams carry voice now, and if so whether alone.
+    fn carries(&mut self, now: Mono) -> Option<bool> {
+        let proved_at = self.proved_at?;
+        let fresh = match self.end {
+            End::Client => FRESH_CLIENT + 2 * self.rtt.unwrap_or(RTT_UNKNOWN),
+            End::Server => FRESH_SERVER,
+        };
+        if now.since(proved_at) <= fresh {
+            self.both_since = None;
+            return Some(true);
+        }
+        // After a pause there is no proof of late, which says nothing against the path.
+        if self.sent_at.is_none_or(|sent_at| now.since(sent_at) > PAUSE) {
+            self.both_since = None;
+        }
+        let Some(since) = self.both_since else {
+            self.both_since = Some(now);
+            self.reopen(now);
+            self.probe_soon(now);
+            return Some(false);
+        };
+        if now.since(since) <= BOTH_MAX {
+            return Some(false);
+        }
+        self.fail(now);
+        None
+    }
+
+    /// What nothing was heard of goes over the socket.
+    fn reopen(&mut self, now: Mono) {
+        for sent in self.recent.iter_mut().filter(|sent| sent.open) {
+            sent.open = false;
+            if now.since(sent.at) < VOICE_STALE {
+                self.resend.push((sent.at, sent.frame.clone()));
+            }
+        }
+    }
+
+    fn fail(&mut self, now: Mono) {
+        let Some(proved_at) = self.proved_at.take() else { return };
+        if self.failed_until.is_none_or(|until| proved_at.since(until) > FAILED_MAX) {
+            self.failed_wait = FAILED;
+        }
+        self.failed_until = Some(now + self.failed_wait);
+        self.failed_wait = (2 * self.failed_wait).min(FAILED_MAX);
+        self.proof_after = self.counter;
+        self.both_since = None;
+        self.reopen(now);
+        if self.end == End::Client {
+            self.probe = None;
+            self.unanswered = 0;
+            self.probe_at = self.failed_until;
+        }
+    }
+
+    /// Voice of this device or for it went or came over the socket, or soon will.
+    pub fn live(&mut self, now: Mono) {
+        let was_quiet = self.live_at.is_none_or(|at| now.since(at) > LIVE);
+        self.live_at = Some(now);
+        if was_quiet && self.unanswered == 0 {
+            self.probe_soon(now);
+        }
+    }
+
+    fn probe_soon(&mut self, now: Mono) {
+        if self.end == End::Client && self.failed_until.is_none_or(|until| until <= now) {
+            self.probe_at = Some(now);
+        }
+    }
+
+    /// The talker has ended: what nothing was heard of is to go over the socket before the end does.
+    pub fn flush(&mut self, now: Mono) {
+        self.reopen(now);
+    }
+
+    /// The other end says that nothing comes: the socket carries, until the path has proved itself again.
+    pub fn stalled(&mut self, now: Mono) {
+        let sends = self.sent_at.is_some_and(|at| now.since(at) <= OWN_PAUSE);
+        if sends && self.resumed_at.is_none_or(|at| now.since(at) > COMPLAINT_MAX) {
+            self.fail(now);
+        }
+    }
+
+    /// Whether somebody talks whom this client listens to, so that datagrams should come.
+    pub fn expect(&mut self, now: Mono, expecting: bool) {
+        if expecting && !self.expecting {
+            // What came before says nothing.
+            self.came_at = None;
+            self.stalled = false;
+            self.live(now);
+        }
+        self.expecting = expecting;
+    }
+
+    /// Whether to tell the server that datagrams have stopped in the middle of a burst; once for each time that they do.
+    pub fn take_stalled(&mut self) -> bool {
+        core::mem::take(&mut self.stalled)
+    }
+
+    /// Frames for the socket, their ages as of now.
+    pub fn resend(&mut self, now: Mono) -> Vec<Bytes> {
+        self.resend
+            .drain(..)
+            .map(|(at, frame)| {
+                let age = aged(&frame, now.since(at));
+                let mut frame = BytesMut::from(&*frame);
+                frame[2..4].copy_from_slice(&age.0.to_be_bytes());
+                frame.freeze()
+            })
+            .collect()
+    }
+
+    /// Takes in a datagram that was found genuine. Frames that are new are appended to `frames`, the oldest first.
+    pub fn received(
+        &mut self,
+        now: Mono,
+        counter: u32,
+        inner: &Bytes,
+        frames: &mut Vec<VoiceFrame>,
+    ) -> Result<(), DatagramError> {
+        if !self.window.take(counter) {
+            return Err(DatagramError::Replayed(counter));
+        }
+        self.lost_here.reported(now, self.window.counts());
+        match Datagram::decode(inner)? {
+            Datagram::Probe { nonce, report } => {
+                self.answer = Some(nonce);
+                self.heard(now, report);
+            }
+            Datagram::Answer { nonce, report } => {
+                if let Some(probe) = self.probe.filter(|probe| probe.nonce == nonce) {
+                    self.answered(now, probe);
+                }
+                self.heard(now, report);
+            }
+            Datagram::Challenge(bytes) => self.respond = Some(bytes),
+            Datagram::Response(bytes) => self.responded = Some(bytes),
+            Datagram::Report(report) => self.heard(now, report),
+            Datagram::Voice { newest, copies } => {
+                let paused = self.came_at.is_none_or(|at| now.since(at) > PAUSE);
+                self.came_at = Some(now);
+                self.live(now);
+                let every = if self.end == End::Server { REPORT_SERVER } else { REPORT_CLIENT };
+                self.report_at = Some(if paused { now } else { self.report_at.unwrap_or(now + every) });
+                for frame in copies.into_iter().rev().chain([newest]) {
+                    if self.is_new(frame.tag, frame.number) {
+                        frames.push(frame);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_new(&mut self, tag: BurstTag, number: FrameNo) -> bool {
+        let at = self.came.iter().position(|came| came.tag == tag).unwrap_or_else(|| {
+            if self.came.len() == BURSTS_MAX {
+                self.came.remove(0);
+            }
+            self.came.push(Came { tag, highest: number.0, map: 0 });
+            self.came.len() - 1
+        });
+        let came = &mut self.came[at];
+        if number.0 > came.highest {
+            came.map = came.map.checked_shl(u32::from(number.0 - came.highest)).unwrap_or(0);
+            came.highest = number.0;
+        }
+        // One so far back that it is not known is given out: a frame too many is ignored later, one too few is not.
+        let Some(bit) = 1_u128.checked_shl(u32::from(came.highest - number.0)) else { return true };
+        let new = came.map & bit == 0;
+        came.map |= bit;
+        new
+    }
+
+    fn answered(&mut self, now: Mono, probe: Probe) {
+        let rtt = now.since(probe.sent_at);
+        self.rtt = Some(self.rtt.map_or(rtt, |smooth| (7 * smooth + rtt) / 8));
+        self.probe = None;
+        self.unanswered = 0;
+        self.probe_at = Some(now + if self.is_live(now) { PROBE_LIVE } else { PROBE_QUIET });
+        if self.proved_at.is_none() {
+            // The server has its proof with this, without waiting for the next probe.
+            self.report_at = Some(now);
+        }
+    }
+
+    fn is_live(&self, now: Mono) -> bool {
+        self.live_at.is_some_and(|at| now.since(at) <= LIVE)
+    }
+
+    fn heard(&mut self, now: Mono, report: Report) {
+        // Later news may come first; and nobody can have what was not sent.
+        if report.highest <= self.reported.highest || report.highest > self.counter {
+            return;
+        }
+        self.reported = report;
+        self.loss.reported(now, report);
+        for sent in self.recent.iter_mut().filter(|sent| sent.open) {
+            sent.open = report.has(sent.counter) != Some(true);
+        }
+        if report.highest > self.proof_after && self.failed_until.is_none_or(|until| until <= now) {
+            self.proved_at = Some(now);
+            self.both_since = None;
+        }
+    }
+
+    /// Writes a challenge to `out` and gives its counter: to be sent to an address that is to be proved.
+    pub fn challenge(&mut self, bytes: [u8; 8], out: &mut Vec<u8>) -> u32 {
+        Datagram::Challenge(bytes).put(out);
+        self.counter += 1;
+        self.counter
+    }
+
+    /// The answer to a challenge that came.
+    pub fn take_response(&mut self) -> Option<[u8; 8]> {
+        self.responded.take()
+    }
+
+    /// What to send beside voice, appended to `out`, and its counter.
+    pub fn next(&mut self, now: Mono, out: &mut Vec<u8>) -> Option<u32> {
+        if let Some(bytes) = self.respond.take() {
+            Datagram::Response(bytes).put(out);
+        } else if let Some(nonce) = self.answer.take() {
+            Datagram::Answer { nonce, report: self.window.report() }.put(out);
+        } else if self.probe_at.is_some_and(|at| at <= now) {
+            // The counter is as good a nonce as any: the datagram is sealed.
+            let nonce = self.counter + 1;
+            self.probe = Some(Probe { nonce, sent_at: now });
+            let longest = if self.is_live(now) { PROBE_AGAIN_LIVE_MAX } else { PROBE_AGAIN_MAX };
+            let wait = PROBE_AGAIN.saturating_mul(1 << self.unanswered.min(16)).min(longest);
+            self.probe_at = Some(now + wait);
+            self.unanswered += 1;
+            Datagram::Probe { nonce, report: self.window.report() }.put(out);
+        } else if self.report_at.is_some_and(|at| at <= now) {
+            self.report_at = None;
+            Datagram::Report(self.window.report()).put(out);
+        } else {
+            return None;
+        }
+        self.counter += 1;
+        Some(self.counter)
+    }
+
+    /// When to call [`Path::timeout`].
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        let stall = self.came_at.filter(|_| self.expecting).map(|at| at + STALL);
+        [self.probe_at, self.report_at, stall].into_iter().flatten().min()
+    }
+
+    /// The time has come.
+    pub fn timeout(&mut self, now: Mono) {
+        if self.expecting && self.came_at.is_some_and(|at| at + STALL <= now) {
+            self.came_at = None;
+            self.stalled = true;
+            self.probe_soon(now);
+        }
+        if !self.is_live(now) && !self.recent.is_empty() {
+            // A path that rests takes little memory.
+            self.recent = VecDeque::new();
+            self.came = Vec::new();
+        }
+    }
+
+    /// The path in figures.
+    pub fn figures(&self) -> PathFigures {
+        PathFigures {
+            up: self.proved_at.is_some(),
+            rtt: self.rtt,
+            loss_sent: self.loss.per_mille(),
+            loss_received: self.lost_here.per_mille(),
+            copies: self.loss.copies(),
+        }
+    }
+}
+
+/// How many frames before `newest` an earlier one is, where it is of the same burst and token; both are whole voice frames.
+fn distance(newest: &[u8], earlier: &[u8]) -> Option<u8> {
+    // Kind and flags; then, behind age and number, tag and token.
+    if newest[..2] != earlier[..2] || newest[6..HEADER_BYTES] != earlier[6..HEADER_BYTES] {
+        return None;
+    }
+    let number = |frame: &[u8]| u16::from_be_bytes([frame[4], frame[5]]);
+    u8::try_from(number(newest).checked_sub(number(earlier))?).ok()
+}
+
+/// The age of a whole voice frame that was stated `since` ago.
+fn aged(frame: &[u8], since: Duration) -> FrameAge {
+    FrameAge::from(FrameAge(u16::from_be_bytes([frame[2], frame[3]])).duration() + since)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,332 @@
+//! Two ends in virtual time, a link between them that loses, delays and dies, and a socket that never does.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::units::FloorToken;
+use crate::wire::voice::VoiceKind;
+
+const MS: Duration = Duration::from_millis(1);
+const FRAME: Duration = Duration::from_millis(20);
+
+fn frame(burst: u8, number: u16, age: Duration) -> Bytes {
+    let frame = VoiceFrame {
+        kind: VoiceKind::Live,
+        age: FrameAge::from(age),
+        number: FrameNo(number),
+        tag: BurstTag([burst; 8]),
+        token: FloorToken { term: 1, counter: u32::from(burst) },
+        payload: Bytes::from(vec![burst; 60]),
+    };
+    frame.encode()
+}
+
+/// What a link does to datagrams.
+#[derive(Clone, Copy, Debug)]
+struct Weather {
+    lost_per_mille: u32,
+    delay: Duration,
+    dead: bool,
+}
+
+struct World {
+    now: Mono,
+    ends: [Path; 2],
+    weather: [Weather; 2],
+    chance: u32,
+    on_the_way: Vec<(Mono, usize, u32, Bytes)>,
+    sent: [usize; 2],
+    /// When each frame came to the other end, from its end of sending: by datagram or over the socket.
+    came: BTreeMap<(usize, u8, u16), Duration>,
+    by_socket: usize,
+    complaints: usize,
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Mono(1_000_000);
+        let weather = Weather { lost_per_mille: 0, delay: 20 * MS, dead: false };
+        Self {
+            now,
+            ends: [Path::new(now, End::Client), Path::new(now, End::Server)],
+            weather: [weather; 2],
+            chance: 7,
+            on_the_way: Vec::new(),
+            sent: [0; 2],
+            came: BTreeMap::new(),
+            by_socket: 0,
+            complaints: 0,
+        }
+    }
+
+    fn post(&mut self, from: usize, counter: u32, inner: Vec<u8>) {
+        assert!(inner.len() <= INNER_BYTES_MAX);
+        self.sent[from] += 1;
+        self.chance = self.chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let weather = self.weather[from];
+        if !weather.dead && self.chance / 65_536 % 1_000 >= weather.lost_per_mille {
+            self.on_the_way.push((self.now + weather.delay, 1 - from, counter, inner.into()));
+        }
+    }
+
+    fn note(&mut self, from: usize, frame: &VoiceFrame) {
+        self.came.entry((from, frame.tag.0[0], frame.number.0)).or_insert(frame.age.duration() + 20 * MS);
+    }
+
+    fn late(&mut self, from: usize) {
+        for frame in self.ends[from].resend(self.now) {
+            self.by_socket += 1;
+            self.note(from, &VoiceFrame::decode(&frame).unwrap());
+        }
+    }
+
+    /// Everything that happens within the next 5 ms.
+    fn step(&mut self) {
+        self.now = self.now + 5 * MS;
+        let due: Vec<_> = self.on_the_way.extract_if(.., |(at, ..)| *at <= self.now).collect();
+        for (_, to, counter, inner) in due {
+            let mut frames = Vec::new();
+            self.ends[to].received(self.now, counter, &inner, &mut frames).unwrap();
+            for frame in &frames {
+                self.note(1 - to, frame);
+            }
+        }
+        for end in 0..2 {
+            if self.ends[end].poll_timeout().is_some_and(|at| at <= self.now) {
+                self.ends[end].timeout(self.now);
+            }
+            let mut inner = Vec::new();
+            while let Some(counter) = self.ends[end].next(self.now, &mut inner) {
+                self.post(end, counter, std::mem::take(&mut inner));
+            }
+        }
+        if self.ends[0].take_stalled() {
+            self.complaints += 1;
+            self.ends[1].stalled(self.now);
+        }
+        self.late(0);
+        self.late(1);
+    }
+
+    fn run(&mut self, span: Duration) {
+        let until = self.now + span;
+        while self.now < until {
+            self.step();
+        }
+    }
+
+    fn talk(&mut self, from: usize, burst: u8, number: u16) -> Route {
+        let (mut inner, frame) = (Vec::new(), frame(burst, number, FRAME));
+        let route = self.ends[from].voice(self.now, &frame, &mut inner);
+        if let Route::Datagram(counter) | Route::Both(counter) = route {
+            self.post(from, counter, inner);
+        }
+        if matches!(route, Route::Socket | Route::Both(_)) {
+            self.by_socket += 1;
+            self.note(from, &VoiceFrame::decode(&frame).unwrap());
+            self.ends[1 - from].live(self.now);
+        }
+        self.late(from);
+        self.run(FRAME);
+        route
+    }
+
+    /// Says frames from `first` on, and gives the way that each went: `d`, `b` or `s`.
+    fn say(&mut self, from: usize, burst: u8, first: u16, count: u16) -> String {
+        (first..first + count)
+            .map(|number| match self.talk(from, burst, number) {
+                Route::Datagram(_) => 'd',
+                Route::Both(_) => 'b',
+                Route::Socket => 's',
+            })
+            .collect()
+    }
+
+    fn missing(&self, from: usize, burst: u8, count: u16) -> Vec<u16> {
+        (1..=count).filter(|number| !self.came.contains_key(&(from, burst, *number))).collect()
+    }
+
+    fn latest(&self) -> Duration {
+        self.came.values().copied().max().unwrap()
+    }
+}
+
+#[test]
+fn a_path_that_carries_takes_over_within_a_round_trip() {
+    let mut world = World::new();
+    assert_eq!(world.say(0, 1, 1, 3), "sss", "nothing is proved yet");
+    assert_eq!(world.say(0, 1, 4, 47), "d".repeat(47));
+    world.run(Duration::from_secs(30));
+    let after_a_pause = world.say(0, 2, 1, 50);
+    let both = after_a_pause.find('d').unwrap();
+    assert_eq!(after_a_pause, "b".repeat(both) + &"d".repeat(50 - both), "both ways until the first report");
+    assert!((1..=3).contains(&both), "{after_a_pause}");
+    assert!(world.missing(0, 1, 50).is_empty() && world.missing(0, 2, 50).is_empty());
+    assert_eq!(world.ends[0].figures().rtt, Some(40 * MS));
+}
+
+#[test]
+fn a_path_that_dies_while_one_talks_costs_no_frame() {
+    for from in 0..2 {
+        let mut world = World::new();
+        world.run(Duration::from_secs(1));
+        world.say(from, 1, 1, 100);
+        let healthy = world.by_socket;
+        world.weather[from].dead = true;
+        let ways = world.say(from, 1, 101, 300);
+        assert!(world.missing(from, 1, 400).is_empty(), "{ways}");
+        assert!(healthy <= 5, "{healthy} over the socket while all was well");
+        let both = ways.find('b').unwrap();
+        // How long proof is fresh, and how long before the cut the last one came.
+        let (fresh, wait) = if from == 0 { (380 + 100, 600 * MS) } else { (1_200 + 500, 1_500 * MS) };
+        assert!(both * 20 <= fresh + 40, "{ways}");
+        assert!(world.latest() <= wait, "{:?}", world.latest());
+        assert_eq!(ways.len() - ways.find('s').unwrap(), ways.matches('s').count(), "then the socket alone: {ways}");
+        assert!(!world.ends[from].figures().up);
+        // It is taken up again once it has proved itself, and not at once.
+        world.weather[from].dead = false;
+        let ways = world.say(from, 1, 401, 400);
+        assert!(ways.starts_with("sss") && ways.ends_with("ddd"), "{ways}");
+        assert!(world.missing(from, 1, 800).is_empty());
+    }
+}
+
+#[test]
+fn a_way_back_that_dies_is_no_proof() {
+    let mut world = World::new();
+    world.run(Duration::from_secs(1));
+    world.say(0, 1, 1, 50);
+    // What the talker sends arrives; what the server says of it does not.
+    world.weather[1].dead = true;
+    let ways = world.say(0, 1, 51, 250);
+    assert!(ways.starts_with("ddd") && ways.contains("bbb") && ways.ends_with("sss"), "{ways}");
+}
+
+#[test]
+fn a_listener_says_at_once_that_datagrams_stopped() {
+    let mut world = World::new();
+    world.run(Duration::from_secs(1));
+    world.ends[0].expect(world.now, true);
+    world.say(1, 1, 1, 60);
+    assert_eq!(world.complaints, 0);
+    world.weather[1].dead = true;
+    let ways = world.say(1, 1, 61, 100);
+    assert_eq!(world.complaints, 1);
+    assert!(world.missing(1, 1, 160).is_empty(), "{ways}");
+    assert!(ways.find('s').unwrap() <= 10, "{ways}");
+    assert!(world.latest() <= 260 * MS, "{:?}", world.latest());
+}
+
+#[test]
+fn a_talker_who_falls_silent_is_not_taken_for_a_dead_path() {
+    let mut world = World::new();
+    world.run(Duration::from_secs(1));
+    world.ends[0].expect(world.now, true);
+    world.say(1, 1, 1, 60);
+    world.run(300 * MS);
+    assert_eq!(world.complaints, 1, "the listener can't know");
+    let ways = world.say(1, 1, 61, 50);
+    assert!(!ways.contains('s'), "the server does: {ways}");
+}
+
+#[test]
+fn loss_is_answered_with_copies() {
+    let mut world = World::new();
+    world.weather = [Weather { lost_per_mille: 200, ..world.weather[0] }; 2];
+    world.run(Duration::from_secs(2));
+    world.say(0, 1, 1, 100);
+    assert_eq!(world.ends[0].figures().copies, 2);
+    assert!((100..350).contains(&world.ends[0].figures().loss_sent), "{:?}", world.ends[0].figures());
+    let before = world.by_socket;
+    world.say(0, 1, 101, 1_000);
+    let lost = world.missing(0, 1, 1_100).into_iter().filter(|number| *number > 100).count();
+    assert!(lost <= 30, "{lost} of 1,000: a fifth three times over is 8");
+    assert!(world.by_socket - before <= 150, "the path goes on carrying alone: {}", world.by_socket - before);
+}
+
+#[test]
+fn a_path_that_never_carried_costs_nothing() {
+    let mut world = World::new();
+    world.weather[0].dead = true;
+    assert_eq!(world.say(0, 1, 1, 100), "s".repeat(100));
+    world.run(Duration::from_secs(600));
+    assert!((10..25).contains(&world.sent[0]), "{} datagrams in ten minutes", world.sent[0]);
+    assert_eq!(world.sent[1], 0);
+}
+
+#[test]
+fn a_quiet_path_is_kept_open_and_takes_little() {
+    let mut world = World::new();
+    world.run(Duration::from_secs(1));
+    world.say(0, 1, 1, 100);
+    world.run(Duration::from_secs(10));
+    let before = world.sent[0];
+    world.run(Duration::from_secs(100));
+    assert!((4..=6).contains(&(world.sent[0] - before)), "{} probes in 100 s", world.sent[0] - before);
+    assert_eq!(world.ends[0].recent.capacity(), 0);
+}
+
+#[test]
+fn a_datagram_counts_once_and_nobody_is_believed_who_has_what_was_not_sent() {
+    let now = Mono(1);
+    let mut path = Path::new(now, End::Server);
+    let mut inner = Vec::new();
+    Datagram::Report(Report { highest: 9, came: 9, map: 0 }).put(&mut inner);
+    let (inner, mut frames) = (Bytes::from(inner), Vec::new());
+    assert_eq!(path.received(now, 1, &inner, &mut frames), Ok(()));
+    assert_eq!(path.received(now, 1, &inner, &mut frames), Err(DatagramError::Replayed(1)));
+    assert!(!path.figures().up, "nine datagrams are reported of none that were sent");
+    assert_eq!(path.voice(now, &frame(1, 1, FRAME), &mut Vec::new()), Route::Socket);
+}
+
+#[test]
+fn copies_are_of_the_same_burst_and_fit() {
+    let mut world = World::new();
+    world.weather = [Weather { lost_per_mille: 200, ..world.weather[0] }; 2];
+    world.run(Duration::from_secs(2));
+    world.say(0, 1, 1, 150);
+    let decode = |path: &mut Path, now, frame: &Bytes| {
+        let mut inner = Vec::new();
+        path.voice(now, frame, &mut inner);
+        let Ok(Datagram::Voice { newest, copies }) = Datagram::decode(&inner.into()) else { panic!("no voice") };
+        assert_eq!(newest.encode(), frame);
+        copies
+    };
+    let (now, path) = (world.now, &mut world.ends[0]);
+    path.proved_at = Some(now);
+    let copies = decode(path, now, &frame(1, 151, FRAME));
+    let told: Vec<_> = copies.iter().map(|copy| (copy.number.0, copy.age.duration())).collect();
+    assert_eq!(told, [(150, 40 * MS), (149, 60 * MS)], "their ages as of now");
+    assert!(decode(path, now, &frame(2, 1, FRAME)).is_empty(), "another burst");
+    let mut long = BytesMut::from(&*frame(1, 152, FRAME));
+    long.resize(INNER_BYTES_MAX - VOICE_HEADER_BYTES - 70, 1);
+    assert_eq!(decode(path, now, &long.freeze()).len(), 1, "as many as there is room for");
+}
+
+proptest! {
+    /// A second of speech over any link, and back to the socket at its end: every frame is there.
+    #[test]
+    fn nothing_said_is_lost(
+        lost in prop::array::uniform2(0..1_000_u32), delays in prop::array::uniform2(1..150_u32), seed: u32,
+        from in 0..2_usize, cut in prop::option::of((0..60_u16, 0..2_usize)), before in 0..3_000_u32,
+    ) {
+        let mut world = World::new();
+        world.chance = seed;
+        for end in 0..2 {
+            world.weather[end] = Weather { lost_per_mille: lost[end], delay: delays[end] * MS, dead: false };
+        }
+        world.run(before * MS);
+        world.ends[0].expect(world.now, from == 1);
+        for number in 1..=60 {
+            if let Some((_, end)) = cut.filter(|(at, _)| *at == number) {
+                world.weather[end].dead = true;
+            }
+            world.talk(from, 1, number);
+        }
+        world.ends[from].flush(world.now);
+        world.step();
+        prop_assert!(world.missing(from, 1, 60).is_empty(), "{:?}", world.missing(from, 1, 60));
+    }
+}
