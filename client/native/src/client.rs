@@ -100,7 +100,7 @@ impl Client {
         let rest = Rest::new(base.clone(), &tls)?;
         rest.set_token(profile.access_token.clone());
         let seed = getrandom::u64()?;
-        let engine = Engine::new(Config { seed, play_all, recovery_reach: RECOVERY_REACH, no_store: false });
+        let engine = Engine::new(Config { seed, play_all, recovery_reach: RECOVERY_REACH, no_store: false, paths: &[] });
         let shared = Arc::new(Shared {
             engine: Mutex::new(engine),
             wake: Notify::new(),
@@ -448,6 +448,8 @@ impl Driver {
                     connection.lanes.voice(lane, frame, captured_at);
                 }
             }
+            // Asked for by none of these: `Config::paths` is empty.
+            Output::OpenPath { .. } | Output::Datagram { .. } => {}
             Output::RefreshToken => self.refresh(),
             Output::FetchEvents { room, after } => {
                 let (rest, shared) = (self.rest.clone(), Arc::clone(&self.shared));

@@ -134,6 +134,12 @@ impl Listen {
         self.early.len()
     }
 
+    /// Whether somebody talks whom this client plays now.
+    pub(super) fn is_live(&self) -> bool {
+        let live = |burst: &Incoming| matches!((&burst.end, &burst.play), (End::Open, Play::Playing { .. }));
+        self.bursts.iter().any(|burst| live(burst) && !burst.settled)
+    }
+
     fn position(&self, id: BurstId) -> Option<usize> {
         self.bursts.iter().position(|burst| burst.id() == id)
     }

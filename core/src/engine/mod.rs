@@ -23,6 +23,7 @@
 //! device asks for the next frame when it needs it.
 
 mod backoff;
+mod cx;
 mod figures;
 pub mod jitter;
 mod known;
@@ -40,6 +41,7 @@ mod roster;
 mod sends;
 mod server_clock;
 mod talk;
+mod voice_path;
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -53,8 +55,9 @@ pub use ports::{
 pub use presence::PersonSeen;
 pub use sends::SENDS_WAITING_MAX;
 
+use cx::Cx;
 use known::is_known_type;
-use link::{Change, Link, Session, Welcome};
+use link::{Change, Link, Welcome};
 use listen::{BurstEnd, Listen};
 use outbox::Outbox;
 use presence::Presence;
@@ -63,62 +66,18 @@ use rng::Chance;
 use rooms::{Rooms, Subscribed};
 use roster::Roster;
 use sends::Sends;
-use server_clock::ServerClock;
 use talk::{Earlier, KeyDown, Talk};
+use voice_path::VoicePath;
 
 use crate::model::{BurstHeader, Codec, Event};
+use crate::path::PathFigures;
 use crate::units::{BurstId, ClientId, Cursor, Epoch, Incarnation, Mono, RequestId, RoomId, UserId};
+use crate::wire::datagram::PathKind;
 use crate::wire::json;
 use crate::wire::presence::PersonPresence;
 use crate::wire::problem::Problem;
 use crate::wire::socket::{ClientMessage, ServerMessage};
 use crate::wire::voice::VoiceFrame;
-
-/// What every machine gets with a call: the time, the way out, and what holds of the connection.
-struct Cx<'a> {
-    now: Mono,
-    out: &'a mut VecDeque<Output>,
-    chance: &'a mut Chance,
-    session: Option<Session>,
-    server: ServerClock,
-    outbox: &'a mut Outbox,
-    next_request: &'a mut u32,
-    /// When something was last sent: no heartbeat is needed for a while after it.
-    sent_at: &'a mut Mono,
-}
-
-impl Cx<'_> {
-    fn push(&mut self, output: Output) {
-        self.out.push_back(output);
-    }
-
-    fn notice(&mut self, notice: Notice) {
-        self.out.push_back(Output::Notice(notice));
-    }
-
-    fn request(&mut self) -> RequestId {
-        let request = RequestId(*self.next_request);
-        *self.next_request = self.next_request.wrapping_add(1);
-        request
-    }
-
-    /// Sends where the connection is up, otherwise not at all.
-    fn send(&mut self, lane: Lane, message: &ClientMessage) {
-        if let Some(session) = self.session {
-            self.send_on(session.link, lane, message);
-        }
-    }
-
-    fn send_on(&mut self, link: LinkNo, lane: Lane, message: &ClientMessage) {
-        match serde_json::to_string(message) {
-            Ok(text) => {
-                *self.sent_at = self.now;
-                self.out.push_back(Output::Send { link, lane, text });
-            }
-            Err(error) => self.notice(Notice::Fault { detail: format!("a message can't be written: {error}") }),
-        }
-    }
-}
 
 /// What is settled when an engine is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,6 +91,8 @@ pub struct Config {
     pub recovery_reach: u16,
     /// There is no local store: memory is all there is, and nothing is ever left to [`Output::LoadBurst`].
     pub no_store: bool,
+    /// What this client can use to send voice as datagrams, the best first; none: the socket carries all.
+    pub paths: &'static [PathKind],
 }
 
 /// The client.
@@ -142,6 +103,7 @@ pub struct Engine {
     /// When something was last sent.
     sent_at: Mono,
     next_request: u32,
+    path: VoicePath,
     link: Link,
     rooms: Rooms,
     outbox: Outbox,
@@ -165,6 +127,7 @@ macro_rules! cx {
             outbox: &mut $engine.outbox,
             next_request: &mut $engine.next_request,
             sent_at: &mut $engine.sent_at,
+            path: &mut $engine.path,
         }
     };
 }
@@ -177,6 +140,7 @@ impl Engine {
             chance: Chance::new(config.seed),
             sent_at: Mono::default(),
             next_request: 1,
+            path: VoicePath::new(config.paths),
             link: Link::new(),
             rooms: Rooms::default(),
             outbox: Outbox::default(),
@@ -211,6 +175,7 @@ impl Engine {
             self.presence.poll_timeout(),
             self.receipts.poll_timeout(up),
             self.roster.poll_timeout(),
+            self.path.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -232,6 +197,11 @@ impl Engine {
     /// The round trip to the server, smoothed; `None` before it was measured.
     pub fn round_trip(&self) -> Option<Duration> {
         self.link.rtt()
+    }
+
+    /// The path beside the socket, in figures; `None`: there is none.
+    pub fn voice_path(&self) -> Option<PathFigures> {
+        self.path.figures()
     }
 
     /// What is known of a person at `now`: only what is still good by this client's own clock.
@@ -263,6 +233,8 @@ impl Engine {
         self.link.set_talking(&mut cx!(self, now), talking);
         let urgent = self.talk.is_urgent(now);
         self.link.set_urgent(&mut cx!(self, now), urgent);
+        let expecting = self.listen.is_live();
+        cx!(self, now).path_drives(expecting);
     }
 
     fn dispatch(&mut self, now: Mono, input: Input) {
@@ -308,10 +280,21 @@ impl Engine {
                 if self.link.is_current(link) {
                     self.link.note_heard(now);
                     self.link.note_active(now);
+                    cx.path_live();
                     match VoiceFrame::decode(&bytes) {
                         Ok(frame) => self.listen.voice(&mut cx, half_rtt, frame),
                         Err(error) => cx.notice(Notice::Fault { detail: error.to_string() }),
                     }
+                }
+            }
+            Input::PathOpened { link } => cx.path_opened(link),
+            Input::PathFailed { link, detail: _ } => cx.path_failed(link),
+            Input::Datagram { link, counter, inner } => {
+                self.link.note_active(now);
+                let half_rtt = cx.path.half_rtt().unwrap_or(half_rtt);
+                // What does not fit is dropped without a word, as the network itself would drop it.
+                for frame in cx.path_received(link, counter, &inner).unwrap_or_default() {
+                    self.listen.voice(&mut cx, half_rtt, frame);
                 }
             }
             Input::Sent { link, repair_bytes } => {
@@ -387,6 +370,7 @@ impl Engine {
                 self.presence.link_up(&mut cx);
                 self.roster.link_up(&mut cx);
                 self.sends.link_up(&mut cx);
+                cx.path_asks();
             }
             Change::Down => {
                 self.rooms.link_down();
@@ -394,6 +378,7 @@ impl Engine {
                 self.receipts.link_down();
                 self.roster.link_down();
                 self.talk.link_down(&mut cx, heard_at, rtt);
+                cx.path_down();
             }
         }
     }
@@ -520,7 +505,7 @@ impl Engine {
                 cx.notice(Notice::Receipts { room, seq, burst, of, delivered, taken });
             }
             ServerMessage::RosterChanged {} => self.roster.changed(&mut cx),
-            ServerMessage::VoicePath { .. } => {}
+            ServerMessage::VoicePath { request, offer } => cx.path_offered(request, offer),
             ServerMessage::PresenceDegraded { poll_ms } => self.presence.degraded(&mut cx, poll_ms),
             ServerMessage::Error { request, problem } => {
                 if !self.talk.refused(&mut cx, &self.rooms, request, None, &problem) {

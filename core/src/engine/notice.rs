@@ -254,6 +254,11 @@ pub enum Notice {
     Link(LinkState),
     /// A new measurement of the round trip.
     RoundTrip(Duration),
+    /// Whether live voice travels as datagrams, beside the socket.
+    VoicePath {
+        /// Whether the path carries.
+        up: bool,
+    },
     /// A room is being followed, and this is how it stands.
     Room {
         /// The room.

@@ -5,7 +5,7 @@
 //!
 //! | port | outputs | inputs |
 //! |---|---|---|
-//! | network | [`Output::Connect`], [`Output::Send`], [`Output::Voice`], [`Output::Disconnect`], [`Output::RefreshToken`], [`Output::FetchEvents`], [`Output::FetchFrames`], [`Output::FetchPresence`], [`Output::FetchRoster`] | [`Input::Connected`], [`Input::ConnectFailed`], [`Input::Text`], [`Input::Binary`], [`Input::Closed`], [`Input::Sent`], [`Input::NetworkUp`], [`Input::Token`], [`Input::TokenFailed`], [`Input::EventsFetched`], [`Input::FramesFetched`], [`Input::PresenceFetched`], [`Input::RosterFetched`] |
+//! | network | [`Output::Connect`], [`Output::Send`], [`Output::Voice`], [`Output::Disconnect`], [`Output::OpenPath`], [`Output::Datagram`], [`Output::RefreshToken`], [`Output::FetchEvents`], [`Output::FetchFrames`], [`Output::FetchPresence`], [`Output::FetchRoster`] | [`Input::Connected`], [`Input::ConnectFailed`], [`Input::Text`], [`Input::Binary`], [`Input::Closed`], [`Input::PathOpened`], [`Input::PathFailed`], [`Input::Datagram`], [`Input::Sent`], [`Input::NetworkUp`], [`Input::Token`], [`Input::TokenFailed`], [`Input::EventsFetched`], [`Input::FramesFetched`], [`Input::PresenceFetched`], [`Input::RosterFetched`] |
 //! | storage | [`Output::Store`], [`Output::LoadBurst`], [`Output::Reoffer`] | [`Input::StoreFailed`], [`Input::BurstLoaded`], at the start and after [`Output::Reoffer`] [`Input::Restore`] |
 //! | sound | [`Output::StartCapture`], [`Output::StopCapture`], [`Output::StartPlayback`], [`Output::FramesCame`], [`Output::StopPlayback`] | [`Input::Captured`], [`Input::CaptureEnded`], [`Input::Played`], [`Input::PlaybackFailed`], [`super::Engine::pull`] |
 //! | crypto | none yet: frames are opaque bytes here, sealed and opened by the sound port | |
@@ -24,6 +24,7 @@ use super::listen::Hearing;
 use super::notice::Notice;
 use crate::model::{BurstHeader, EventBody, PresenceState, Priority};
 use crate::units::{Bitrate, BurstId, ClientId, Cursor, DeviceId, FrameMs, FrameNo, Incarnation, Mono, RoomId, UserId};
+use crate::wire::datagram::PathOffer;
 use crate::wire::presence::RoomPresence;
 use crate::wire::rest::EventPage;
 use crate::wire::voice::VoiceFrame;
@@ -256,6 +257,27 @@ pub enum Input {
         /// The close frame's text, or what went wrong.
         detail: String,
     },
+    /// The path is open: datagrams can be handed to it.
+    PathOpened {
+        /// The connection.
+        link: LinkNo,
+    },
+    /// The path could not be opened, or ended by itself.
+    PathFailed {
+        /// The connection.
+        link: LinkNo,
+        /// Why, for people.
+        detail: String,
+    },
+    /// A datagram came that the shell found genuine.
+    Datagram {
+        /// The connection.
+        link: LinkNo,
+        /// Its counter.
+        counter: u32,
+        /// What it says: [`crate::wire::datagram`].
+        inner: Bytes,
+    },
     /// Frames of the repair or the bulk lane were handed to the network: there is room for more.
     Sent {
         /// The connection.
@@ -396,6 +418,25 @@ pub enum Output {
         frame: VoiceFrame,
         /// When its first sample was captured.
         captured_at: Mono,
+    },
+    /// Open a voice path beside the socket, in place of an earlier one: [`Input::PathOpened`] or [`Input::PathFailed`]. It is closed
+    /// with the socket.
+    OpenPath {
+        /// The connection.
+        link: LinkNo,
+        /// How to reach it.
+        offer: PathOffer,
+    },
+    /// Send a datagram on the path at once, or not at all: it is never late that way.
+    Datagram {
+        /// The connection.
+        link: LinkNo,
+        /// Its counter, from 1 and rising.
+        counter: u32,
+        /// What it says: [`crate::wire::datagram`].
+        inner: Bytes,
+        /// When the first sample of the live frame in it was captured; `None`: it has none.
+        captured_at: Option<Mono>,
     },
     /// Fetch a new access token with the refresh token.
     RefreshToken,

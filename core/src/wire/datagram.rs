@@ -354,12 +354,8 @@ mod tests {
             token: FloorToken { term: 7, counter: 8 },
             payload: Bytes::from_static(&[9, 10]),
         };
-        let copy = VoiceFrame {
-            age: FrameAge(0x0c0d),
-            number: FrameNo(0x0404),
-            payload: Bytes::from_static(&[14]),
-            ..newest
-        };
+        let copy =
+            VoiceFrame { age: FrameAge(0x0c0d), number: FrameNo(0x0404), payload: Bytes::from_static(&[14]), ..newest };
         let (mut bytes, frame) = (Vec::new(), newest.encode());
         Datagram::Voice { copies: vec![copy], newest }.put(&mut bytes);
         assert_eq!(bytes[..8], [5, 1, 1, 0x0c, 0x0d, 0, 1, 14]);

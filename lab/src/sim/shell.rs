@@ -21,7 +21,7 @@ impl World<'_> {
         let seed = self.clients[client].chance.draw();
         let unix = self.true_unix();
         let one = &mut self.clients[client];
-        one.engine = Some(Engine::new(Config { seed, play_all: false, recovery_reach: 1, no_store: false }));
+        one.engine = Some(Engine::new(Config { seed, play_all: false, recovery_reach: 1, no_store: false, paths: &[] }));
         let token = one.token_left(unix);
         let unfinished = one.local.unfinished(self.now);
         let cursors: Vec<_> = self.rooms.iter().map(|room| (*room, one.local.cursor(*room))).collect();
@@ -128,6 +128,8 @@ impl World<'_> {
                     self.clients[client].lanes.voice(now, lane, frame, captured_at);
                 }
             }
+            // Asked for by none of these: `Config::paths` is empty.
+            Output::OpenPath { .. } | Output::Datagram { .. } => {}
             Output::RefreshToken => self.ask(client, Rest::Token),
             Output::FetchEvents { room, after } => self.ask(client, Rest::Events { room, after }),
             Output::FetchFrames { room, burst, from, to } => self.ask(client, Rest::Frames { room, burst, from, to }),

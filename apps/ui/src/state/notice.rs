@@ -108,7 +108,7 @@ impl View {
                 }
             }
             // What is known runs out by itself, and says so; the roster comes as a directory.
-            Notice::PresenceFeed(_) | Notice::Roster => {}
+            Notice::PresenceFeed(_) | Notice::Roster | Notice::VoicePath { .. } => {}
         }
         Vec::new()
     }

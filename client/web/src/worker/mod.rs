@@ -263,6 +263,8 @@ impl Shell {
                     socket.voice(lane, frame, captured_at);
                 }
             }
+            // Asked for by none of these: `Config::paths` is empty.
+            Output::OpenPath { .. } | Output::Datagram { .. } => {}
             Output::RefreshToken => self.spawn(Self::refresh),
             Output::FetchEvents { room, after } => self.spawn(|shell| async move {
                 let page = shell.rest.events(room, after, PAGE_EVENTS_MAX).await.map_err(FetchError::from);
@@ -391,5 +393,5 @@ fn engine() -> Engine {
     let mut seed = [0; 8];
     seed.copy_from_slice(&clock::random()[..8]);
     // No redundancy can be used: WebCodecs gives no access to it.
-    Engine::new(Config { seed: u64::from_le_bytes(seed), play_all: false, recovery_reach: 0, no_store: false })
+    Engine::new(Config { seed: u64::from_le_bytes(seed), play_all: false, recovery_reach: 0, no_store: false, paths: &[] })
 }

@@ -237,8 +237,7 @@ impl Burst {
             let age = FrameAge::from(cx.now.since(captured_at));
             let tag = self.asked.header.burst.tag();
             let frame = VoiceFrame { kind: VoiceKind::Live, age, number, tag, token: *token, payload };
-            *cx.sent_at = cx.now;
-            cx.push(Output::Voice { link: session.link, lane: Lane::Voice, frame, captured_at });
+            cx.send_voice(session, frame, captured_at);
         }
     }
 
@@ -247,6 +246,7 @@ impl Burst {
         // The end gives the floor up.
         self.floor = Floor::Over;
         self.delivery = Delivery::Ending { at: cx.now };
+        cx.flush_voice();
         cx.send(lane, &ClientMessage::BurstEnd { room: self.asked.room, burst: self.id(), last, digest });
     }
 

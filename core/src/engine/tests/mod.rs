@@ -3,6 +3,7 @@
 mod degraded;
 mod disk;
 mod link;
+mod paths;
 mod people;
 mod queue;
 mod rooms;

@@ -8,7 +8,9 @@ use super::*;
 use crate::burst::Assembly;
 use crate::floor::{self, Audience, Floor};
 use crate::model::Priority;
+use crate::path::{End, Path, Route};
 use crate::units::{Bitrate, BurstStep, FrameMs};
+use crate::wire::datagram::PathOffer;
 use crate::wire::rest::EventPage;
 use crate::wire::socket::Follow;
 use crate::wire::voice::VoiceKind;
@@ -39,6 +41,17 @@ enum Happening {
     Pull {
         peer: usize,
         burst: BurstId,
+    },
+    DatagramToServer {
+        peer: usize,
+        link: LinkNo,
+        counter: u32,
+        inner: Bytes,
+    },
+    /// The server's end of a path does what is due.
+    Sweep {
+        peer: usize,
+        link: LinkNo,
     },
     /// The server notices that a connection is gone.
     Gone {
@@ -71,6 +84,7 @@ struct Seat {
     link: LinkNo,
     authenticated: bool,
     follows: bool,
+    path: Option<Path>,
 }
 
 struct Server {
@@ -93,6 +107,11 @@ pub(super) struct World {
     pub(super) one_way: Duration,
     /// Of 1,000 voice frames, so many get lost on each way.
     pub(super) drop_per_mille: u64,
+    /// Of 1,000 datagrams, so many get lost to the server, and from it.
+    pub(super) datagrams_lost: [u64; 2],
+    /// Frames that came to the server by datagram, and to clients.
+    pub(super) by_datagram: [usize; 2],
+    pub(super) by_socket: usize,
 }
 
 pub(super) fn device(peer: usize) -> DeviceId {
@@ -112,10 +131,15 @@ pub(super) fn payload(burst: BurstId, number: u16) -> Bytes {
 
 impl World {
     pub(super) fn new(seed: u64, peers: usize) -> Self {
+        Self::with_paths(seed, peers, &[])
+    }
+
+    pub(super) fn with_paths(seed: u64, peers: usize, paths: &'static [PathKind]) -> Self {
         let peer = |at: usize| Peer {
             engine: Engine::new(Config {
                 seed: seed.wrapping_add(u64::try_from(at).expect("few")),
                 recovery_reach: 1,
+                paths,
                 ..Config::default()
             }),
             notices: vec![],
@@ -144,6 +168,9 @@ impl World {
             },
             one_way: ms(20),
             drop_per_mille: 0,
+            datagrams_lost: [0; 2],
+            by_datagram: [0; 2],
+            by_socket: 0,
         };
         for peer in 0..peers {
             world.input(peer, Input::Token { access: peer.to_string(), expires_in: Duration::from_secs(100_000) });
@@ -274,6 +301,7 @@ impl World {
             }
             Happening::ToClient { peer, link, item } => {
                 if self.peers[peer].link == Some(link) && !self.peers[peer].offline {
+                    self.by_socket += usize::from(matches!(item, Item::Binary(_)));
                     let input = match item {
                         Item::Text(text) => Input::Text { link, text },
                         Item::Binary(bytes) => Input::Binary { link, bytes },
@@ -282,6 +310,24 @@ impl World {
                 }
             }
             Happening::Input { peer, input } => self.input(peer, input),
+            Happening::DatagramToServer { peer, link, counter, inner } => {
+                let (now, mut frames) = (self.now, vec![]);
+                let seat = self.server.seats.get_mut(&peer).filter(|seat| seat.link == link);
+                let Some(path) = seat.and_then(|seat| seat.path.as_mut()) else { return };
+                path.received(now, counter, &inner, &mut frames).expect("each counter is used once");
+                self.by_datagram[0] += frames.len();
+                self.server.floor.handle(now, floor::Input::Heard { device: device(peer) });
+                for frame in frames {
+                    self.server_frame(peer, frame);
+                }
+                self.settle();
+                self.sweep(peer, link);
+            }
+            Happening::Sweep { peer, link } => {
+                if self.sweep(peer, link) {
+                    self.at(ms(50), Happening::Sweep { peer, link });
+                }
+            }
             Happening::Gone { peer, link } => {
                 if self.server.seats.get(&peer).is_some_and(|seat| seat.link == link) {
                     self.server.seats.remove(&peer);
@@ -355,6 +401,14 @@ impl World {
                         continue;
                     }
                     self.at(self.one_way, Happening::ToServer { peer, link, item: Item::Binary(frame.encode()) });
+                }
+                Output::OpenPath { link, .. } => {
+                    self.at(ms(1), Happening::Input { peer, input: Input::PathOpened { link } });
+                }
+                Output::Datagram { link, counter, inner, .. } => {
+                    if self.draw(1_000) >= self.datagrams_lost[0] {
+                        self.at(self.one_way, Happening::DatagramToServer { peer, link, counter, inner });
+                    }
                 }
                 Output::RefreshToken => panic!("tokens last for ever here"),
                 Output::FetchEvents { room, after } => {
@@ -448,35 +502,75 @@ impl World {
                 self.server_message(peer, message);
             }
             Item::Binary(bytes) => {
-                let mut frame = VoiceFrame::decode(&bytes).expect("clients write voice frames");
-                let live = frame.kind == VoiceKind::Live;
-                if live && !self.server.floor.accepts(now, dev, frame.token) {
-                    return;
-                }
-                let Some(assembly) = self.server.bursts.values_mut().find(|b| b.burst().tag() == frame.tag) else {
-                    return;
-                };
-                let inserted = assembly.insert(dev, frame.number, frame.payload.clone()).expect("an owner's frame");
-                if live && inserted == crate::burst::Inserted::New {
-                    frame.age = (frame.age.duration() + self.one_way).into();
-                    let listeners: Vec<usize> = self
-                        .server
-                        .seats
-                        .iter()
-                        .filter(|(at, s)| s.follows && **at != peer)
-                        .map(|(at, _)| *at)
-                        .collect();
-                    for listener in listeners {
-                        if self.draw(1_000) >= self.drop_per_mille {
-                            let link = self.server.seats[&listener].link;
-                            let item = Item::Binary(frame.encode());
-                            self.at(self.one_way, Happening::ToClient { peer: listener, link, item });
-                        }
-                    }
-                }
+                self.by_socket += 1;
+                let frame = VoiceFrame::decode(&bytes).expect("clients write voice frames");
+                self.server_frame(peer, frame);
             }
         }
         self.settle();
+    }
+
+    fn server_frame(&mut self, peer: usize, mut frame: VoiceFrame) {
+        let (now, dev) = (self.now, device(peer));
+        let live = frame.kind == VoiceKind::Live;
+        if live && !self.server.floor.accepts(now, dev, frame.token) {
+            return;
+        }
+        let Some(assembly) = self.server.bursts.values_mut().find(|b| b.burst().tag() == frame.tag) else {
+            return;
+        };
+        let inserted = assembly.insert(dev, frame.number, frame.payload.clone()).expect("an owner's frame");
+        if live && inserted == crate::burst::Inserted::New {
+            frame.age = (frame.age.duration() + self.one_way).into();
+            let listeners: Vec<usize> =
+                self.server.seats.iter().filter(|(at, s)| s.follows && **at != peer).map(|(at, _)| *at).collect();
+            for listener in listeners {
+                self.forward(listener, &frame.encode());
+            }
+        }
+    }
+
+    fn forward(&mut self, listener: usize, frame: &Bytes) {
+        let (now, mut inner) = (self.now, vec![]);
+        let seat = self.server.seats.get_mut(&listener).expect("it listens");
+        let link = seat.link;
+        let route = seat.path.as_mut().map_or(Route::Socket, |path| path.voice(now, frame, &mut inner));
+        if let Route::Datagram(counter) | Route::Both(counter) = route {
+            self.datagram_to_client(listener, link, counter, inner);
+        }
+        if matches!(route, Route::Socket | Route::Both(_)) && self.draw(1_000) >= self.drop_per_mille {
+            let item = Item::Binary(frame.clone());
+            self.at(self.one_way, Happening::ToClient { peer: listener, link, item });
+        }
+        self.sweep(listener, link);
+    }
+
+    fn datagram_to_client(&mut self, peer: usize, link: LinkNo, counter: u32, inner: Vec<u8>) {
+        if self.draw(1_000) >= self.datagrams_lost[1] {
+            self.by_datagram[1] += usize::from(inner[0] == 5);
+            let input = Input::Datagram { link, counter, inner: inner.into() };
+            self.at(self.one_way, Happening::Input { peer, input });
+        }
+    }
+
+    /// Whether there is still such a path.
+    fn sweep(&mut self, peer: usize, link: LinkNo) -> bool {
+        let now = self.now;
+        let seat = self.server.seats.get_mut(&peer).filter(|seat| seat.link == link);
+        let Some(path) = seat.and_then(|seat| seat.path.as_mut()) else { return false };
+        path.timeout(now);
+        let (mut out, mut sent) = (vec![], vec![]);
+        while let Some(counter) = path.next(now, &mut out) {
+            sent.push((counter, core::mem::take(&mut out)));
+        }
+        let late = path.resend(now);
+        for (counter, inner) in sent {
+            self.datagram_to_client(peer, link, counter, inner);
+        }
+        for frame in late {
+            self.at(self.one_way, Happening::ToClient { peer, link, item: Item::Binary(frame) });
+        }
+        true
     }
 
     fn server_message(&mut self, peer: usize, message: ClientMessage) {
@@ -609,9 +703,22 @@ impl World {
             | ClientMessage::EmergencyClear { .. }
             | ClientMessage::PresenceSet { .. }
             | ClientMessage::PresenceWatch { .. }
-            | ClientMessage::PresenceUnwatch { .. }
-            | ClientMessage::VoicePath { .. }
-            | ClientMessage::VoicePathStalled {} => {}
+            | ClientMessage::PresenceUnwatch { .. } => {}
+            ClientMessage::VoicePath { request, kinds } => {
+                let seat = self.server.seats.entry(peer).or_default();
+                seat.path = Some(Path::new(now, End::Server));
+                let link = seat.link;
+                let (session, secret, certificates) = (String::new(), String::new(), vec![]);
+                let offer = Some(PathOffer { kind: kinds[0], port: 1, session, secret, certificates });
+                self.tell(peer, &ServerMessage::VoicePath { request, offer });
+                self.at(ms(50), Happening::Sweep { peer, link });
+            }
+            ClientMessage::VoicePathStalled {} => {
+                let seat = self.server.seats.entry(peer).or_default();
+                if let Some(path) = &mut seat.path {
+                    path.stalled(now);
+                }
+            }
         }
     }
 
