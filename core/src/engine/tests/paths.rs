@@ -127,3 +127,18 @@ fn a_path_comes_back_with_the_connection_and_after_one_that_failed() {
     world.pass(ms(60_000));
     assert!(world.peers[0].engine.voice_path().is_some_and(|path| path.up), "another one was asked for");
 }
+
+#[test]
+fn the_last_words_get_there_though_the_path_died_with_them() {
+    let mut world = three(6);
+    world.key_down(0, burst(1), false);
+    world.pass(ms(2_000));
+    world.datagrams_lost[0] = 1_000;
+    world.pass(ms(200));
+    world.command(0, Command::KeyUp);
+    world.pass(ms(2_000));
+    let spoken = world.peers[0].kept[&burst(1)].len();
+    assert_eq!(played(&world, 1), [spoken; 2]);
+    let repairs = world.talk_states(0, burst(1)).into_iter().filter(|s| matches!(s, TalkState::Repairing { .. }));
+    assert_eq!(repairs.count(), 0, "they went over the socket before the end of the burst did");
+}
