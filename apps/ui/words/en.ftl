@@ -309,6 +309,7 @@ set-data-save = Save a copy
 
 ## Faults
 sound-off = Sound is off until you touch this page: browsers want it so.
+sound-stopped = This browser stopped the sound while the page was in the background: what came meanwhile is missed, not lost. Touch the page to hear again.
 sound-on = Turn sound on
 fault = Something went wrong: { $detail }
 fault-keep = This device could not keep something: { $detail }

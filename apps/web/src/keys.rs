@@ -65,10 +65,12 @@ pub(crate) fn listen(
     }
     let gone = send.clone();
     on(target, "pagehide", move |_| gone(Told::Gone))?;
-    let (seen, hidden) = (send.clone(), document.clone());
+    let (seen, hidden, look) = (send.clone(), document.clone(), Rc::clone(engine));
     on(document.as_ref(), "visibilitychange", move |_| {
         if hidden.hidden() {
             seen(Told::Key(false));
+        } else {
+            look.tell(&ToWorker::Look);
         }
         seen(Told::Visible(!hidden.hidden()));
     })?;
@@ -77,6 +79,8 @@ pub(crate) fn listen(
         let sound = Rc::clone(sound);
         on(target, touched, move |_| sound.wake())?;
     }
+    let look = Rc::clone(engine);
+    on(target, "focus", move |_| look.tell(&ToWorker::Look))?;
     let engine = Rc::clone(engine);
     on(target, "online", move |_| engine.tell(&ToWorker::Connect))?;
 

@@ -51,13 +51,15 @@ pub fn page(base: &str, shell: Shell) -> Result<(), JsValue> {
     shell_tells(&shell, send.clone());
     // Of one person's tabs one sounds.
     let leading = Rc::new(Cell::new(false));
+    // What was spoken last, until all of it is on the disk or at the server.
+    let spoken: Rc<Cell<Option<BurstId>>> = Rc::default();
     let trial_sound: Rc<RefCell<Option<Rc<Sound>>>> = Rc::default();
     let engine = Engine::start(base, {
         let send = send.clone();
         let look = Server::new(base, send.clone());
         let sound = Rc::clone(&trial_sound);
         let shell = Rc::clone(&shell);
-        let (begun, leading) = (Cell::new(false), Rc::clone(&leading));
+        let (begun, leading, spoken) = (Cell::new(false), Rc::clone(&leading), Rc::clone(&spoken));
         move |message| {
             if let ToPage::Leading(leads) = message {
                 leading.set(leads);
@@ -71,6 +73,10 @@ pub fn page(base: &str, shell: Shell) -> Result<(), JsValue> {
                 begun.set(true);
             }
             look.heard(&message);
+            if spoken.get().is_some_and(|burst| told::is_safe(&message, burst)) {
+                spoken.set(None);
+                shell.speaking(false);
+            }
             if let ToPage::Push { number, answer } = &message {
                 shell.answered(*number, answer.clone().ok());
             } else if matches!(message, ToPage::Notice(Notice::Link(LinkState::Up { .. }))) {
@@ -132,13 +138,16 @@ pub fn page(base: &str, shell: Shell) -> Result<(), JsValue> {
         Ask::Tone(_) if !leading.get() => sound.wake(),
         ask => {
             match &ask {
-                Ask::KeyDown { .. } => shell.speaking(true),
-                Ask::KeyUp => shell.speaking(false),
+                Ask::KeyDown { .. } => {
+                    spoken.set(Some(BurstId::from_bytes(random())));
+                    shell.speaking(true);
+                }
+                Ask::KeyUp => shell.released(),
                 Ask::Open(room) => shell.opened(&room.to_string()),
                 Ask::SignOut => shell.forget(),
                 _ => {}
             }
-            perform(&engine, &sound, ask);
+            perform(&engine, &sound, ask, spoken.get());
         }
     };
     let host = Host::new(ask, js_sys::Date::now, clock, random);
@@ -205,7 +214,8 @@ fn tell_microphones(send: impl Fn(Told) + 'static) {
     });
 }
 
-fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
+/// Does what the screens ask for. `burst`: what a press that begins is called.
+fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask, burst: Option<BurstId>) {
     let command = match ask {
         Ask::SignIn { login, password } => {
             sound.wake();
@@ -292,7 +302,7 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask) {
             sound.press();
             Command::KeyDown {
                 room,
-                burst: BurstId::from_bytes(random()),
+                burst: burst.unwrap_or_else(|| BurstId::from_bytes(random())),
                 priority: if emergency { Priority::Emergency } else { Priority::Normal },
                 queue: true,
                 when_free: false,

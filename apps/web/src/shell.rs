@@ -33,9 +33,13 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn forget(this: &Shell);
 
-    /// Somebody speaks here, or has ended: a new version does not take over meanwhile.
+    /// Somebody speaks here, or all that was spoken is safe: a new version does not take over meanwhile.
     #[wasm_bindgen(method)]
     pub(crate) fn speaking(this: &Shell, now: bool);
+
+    /// The button is up, and what was spoken is on its way to the disk.
+    #[wasm_bindgen(method)]
+    pub(crate) fn released(this: &Shell);
 
     /// Goes on with the newest version there is.
     #[wasm_bindgen(method)]

@@ -3,10 +3,33 @@
 use holler_client_web::message::{self, Missing, ToPage, Why};
 use holler_client_web::page;
 use holler_client_web::store::{Queued, QueuedItem};
+use holler_core::engine::{Notice, TalkState};
+use holler_core::units::BurstId;
 use holler_ui::port::{self, Identity, Microphone, Storage, Told, Trial, Waits, WaitsWhat};
 use holler_ui::words;
 
 use crate::keep;
+
+/// Whether this says that nothing of the burst is lost if the page is loaded anew now.
+pub(crate) fn is_safe(message: &ToPage, spoken: BurstId) -> bool {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others tell something else")]
+    match message {
+        ToPage::Notice(Notice::Talk { burst, state, .. }) => {
+            *burst == spoken
+                && matches!(
+                    state,
+                    TalkState::Delivered
+                        | TalkState::Waiting
+                        | TalkState::PutOff { .. }
+                        | TalkState::Kept
+                        | TalkState::Failed { .. }
+                )
+        }
+        // The worker gave the store away, with all that it had.
+        ToPage::Storage(message::Storage::Newer) => true,
+        _ => false,
+    }
+}
 
 /// `None`: the page deals with it.
 pub(crate) fn told(message: ToPage) -> Option<Told> {

@@ -139,6 +139,24 @@ async function show(data) {
   });
 }
 
+// The push service gave up the subscription, or the browser did. A page that is open has the sign-in and tells the server of the
+// new one; without one the next that connects does. Until then nothing is told here: the server drops what the service refuses.
+addEventListener("pushsubscriptionchange", (event) => {
+  event.waitUntil(subscribeAnew(event));
+});
+
+async function subscribeAnew({ oldSubscription, newSubscription }) {
+  const options = oldSubscription?.options;
+  if (!newSubscription && options?.applicationServerKey) {
+    const { userVisibleOnly, applicationServerKey } = options;
+    // Where it can't be now, the next page that connects tries.
+    await registration.pushManager.subscribe({ userVisibleOnly, applicationServerKey }).catch(() => null);
+  }
+  const pages = await clients.matchAll({ type: "window", includeUncontrolled: true });
+  // One of them is enough.
+  pages[0]?.postMessage("subscribed");
+}
+
 addEventListener("notificationclick", (event) => {
   event.notification.close();
   event.waitUntil(open(event.notification.data?.room ?? ""));

@@ -4,6 +4,8 @@
 
 /// A browser looks for a new version by itself when a page is opened; a page that stays open has this asked for.
 const LOOK_EVERY_MS = 60 * 60 * 1_000;
+/// How long a page that is to be loaded anew waits, after the button was let go, for what was spoken to be on the disk.
+const SAFE_MAX_MS = 10_000;
 /// How long a new version may take to be loaded when the person asks for it.
 const LOAD_MAX_MS = 15_000;
 
@@ -19,6 +21,7 @@ let number = 0;
 const asked = new Map();
 let speaking = false;
 let reloading = false;
+let safe;
 
 export const shell = {
   /// `callback("waiting")`: a new version waits; `callback("open", room)`: a notification was clicked.
@@ -33,10 +36,18 @@ export const shell = {
     if (registration?.waiting) tell("waiting");
   },
 
-  /// Somebody speaks, or has ended.
+  /// Somebody speaks, or all that was spoken is on the disk or at the server.
   speaking(now) {
+    clearTimeout(safe);
     speaking = now;
     if (!speaking && reloading) location.reload();
+  },
+
+  /// The button is up. Should nobody say what became of what was spoken, it is not waited for much longer.
+  released() {
+    if (!speaking) return;
+    clearTimeout(safe);
+    safe = setTimeout(() => shell.speaking(false), SAFE_MAX_MS);
   },
 
   /// This room was opened last: a shortcut leads there.
@@ -193,6 +204,8 @@ if (container) {
     if (!first || reloading) anew();
   });
   container.addEventListener("message", ({ data }) => {
+    // The browser made another subscription in place of the one that the server knows.
+    if (data === "subscribed") shell.connected().catch(() => {});
     if (typeof data?.open === "string" && data.open !== "") tell("open", data.open);
   });
   container

@@ -119,6 +119,8 @@ pub enum ToWorker {
     Waiting(Waiting),
     /// Connect anew: the network came back, or this page is to be the one that is connected.
     Connect,
+    /// Somebody looks at the page again: a long wait for the next try ends.
+    Look,
     /// Play a burst of the past again.
     Replay {
         /// The room.

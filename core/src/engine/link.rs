@@ -15,7 +15,7 @@ use rhythm::{Ping, Rhythm};
 pub(super) use welcome::Welcome;
 
 use super::Cx;
-use super::backoff::{BACKOFF_MAX, BACKOFF_URGENT_MAX, Budget, backoff};
+use super::backoff::{BACKOFF_FIRST, Budget, Waits};
 use super::notice::{LinkReason, LinkState, Notice};
 use super::ports::{ConnectFailure, Lane, LinkNo, Output};
 use super::server_clock::ServerClock;
@@ -24,9 +24,6 @@ use crate::units::{DeviceId, Mono, UnixMs};
 use crate::wire::limits::{AUTH_WAIT, HEARTBEAT, HEARTBEAT_IDLE_MAX, HEARTBEAT_SLACK, HEARTBEAT_TALKING, SILENCE_MAX};
 use crate::wire::socket::{ClientMessage, CloseCode, Follow};
 
-/// The first wait after a failure; each further one doubles. Half of it to the whole, drawn: a server that restarts must not
-/// meet all of its clients in one instant.
-const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 /// The longest time that a server may ask this client to stay away.
 const STAY_AWAY_MAX: Duration = Duration::from_secs(600);
 /// A connection that held this long was a good one: the next failure begins with the first wait again.
@@ -105,11 +102,8 @@ pub(super) enum Change {
 pub(super) struct Link {
     state: State,
     next_link: u32,
-    /// Failures in a row.
-    failures: u32,
+    waits: Waits,
     budget: Budget,
-    /// Speech waits for the connection.
-    urgent: bool,
     /// The server asked to be left alone until then.
     stay_away: Mono,
     server_clock: ServerClock,
@@ -136,9 +130,8 @@ impl Link {
         Self {
             state: State::Off,
             next_link: 1,
-            failures: 0,
+            waits: Waits::default(),
             budget: Budget::default(),
-            urgent: false,
             stay_away: Mono::default(),
             server_clock: ServerClock::default(),
             token: None,
@@ -191,7 +184,7 @@ impl Link {
 
     pub(super) fn start(&mut self, cx: &mut Cx<'_>) {
         if matches!(self.state, State::Off) {
-            self.failures = 0;
+            self.waits.failures = 0;
             self.connect(cx);
         }
     }
@@ -204,7 +197,7 @@ impl Link {
         self.rhythm.longest = HEARTBEAT_IDLE_MAX;
         match &self.state {
             State::Waiting { .. } if cx.now >= self.stay_away => {
-                self.failures = 0;
+                self.waits.failures = 0;
                 self.connect(cx);
             }
             // The old path may be gone without a word: ask, and the wait for the answer decides.
@@ -212,11 +205,21 @@ impl Link {
             // What was begun over the old path may never be answered.
             State::Connecting { link, .. } | State::Authenticating { link, .. } => {
                 let link = *link;
-                self.failures = 0;
+                self.waits.failures = 0;
                 cx.push(Output::Disconnect { link });
                 self.connect(cx);
             }
             State::Off | State::Token { .. } | State::Waiting { .. } => {}
+        }
+    }
+
+    /// The server might be reached: a wait for the next try ends, and a connection that was silent for long is asked.
+    pub(super) fn sign_of_network(&mut self, cx: &mut Cx<'_>) {
+        match &self.state {
+            State::Waiting { .. } if cx.now >= self.stay_away && self.waits.heed_sign(cx.now) => self.connect(cx),
+            State::Up(_) if self.ping.is_none() && cx.now.since(self.heard_at) >= UNANSWERED_WAIT => self.send_ping(cx),
+            State::Off | State::Token { .. } | State::Waiting { .. } => {}
+            State::Connecting { .. } | State::Authenticating { .. } | State::Up(_) => {}
         }
     }
 
@@ -245,19 +248,13 @@ impl Link {
     /// Whether what a person says waits for the connection: then the waits are short.
     pub(super) fn set_urgent(&mut self, cx: &mut Cx<'_>, urgent: bool) {
         if urgent
-            && !self.urgent
+            && !self.waits.urgent
             && let State::Waiting { until } = self.state
         {
             let soon = (cx.now + cx.chance.spread(BACKOFF_FIRST)).max(self.stay_away);
             self.state = State::Waiting { until: until.min(soon) };
         }
-        self.urgent = urgent;
-    }
-
-    /// The span from which the next wait is drawn.
-    fn wait(&self) -> Duration {
-        let most = if self.urgent { BACKOFF_URGENT_MAX } else { BACKOFF_MAX };
-        backoff(BACKOFF_FIRST, self.failures).min(most)
+        self.waits.urgent = urgent;
     }
 
     /// Something was heard.
@@ -536,7 +533,8 @@ impl Link {
         let link = LinkNo(self.next_link);
         self.next_link = self.next_link.wrapping_add(1);
         self.state = State::Connecting { link, since: cx.now };
-        cx.notice(Notice::Link(LinkState::Connecting { attempt: self.failures + 1 }));
+        self.waits.tried(cx.now);
+        cx.notice(Notice::Link(LinkState::Connecting { attempt: self.waits.failures + 1 }));
         cx.push(Output::Connect { link });
     }
 
@@ -566,7 +564,7 @@ impl Link {
 
     /// The same, where the server may have said how long to stay away.
     fn fail_for(&mut self, cx: &mut Cx<'_>, reason: LinkReason, stay_away: Option<Duration>) {
-        let spread = cx.chance.spread(self.wait());
+        let spread = cx.chance.spread(self.waits.span(cx.now));
         let stay_away = stay_away.unwrap_or_default().min(STAY_AWAY_MAX);
         self.stay_away = cx.now + stay_away;
         self.fail(cx, reason, Some(stay_away + spread));
@@ -579,10 +577,10 @@ impl Link {
             cx.push(Output::Disconnect { link });
         }
         if was_up.is_some_and(|session| cx.now.since(session.since) >= GOOD_AFTER) {
-            self.failures = 0;
+            self.waits.lost(cx.now);
         }
-        let wait = wait.unwrap_or_else(|| cx.chance.spread(self.wait()));
-        self.failures = self.failures.saturating_add(1);
+        let wait = wait.unwrap_or_else(|| cx.chance.spread(self.waits.span(cx.now)));
+        self.waits.failures = self.waits.failures.saturating_add(1);
         self.ping = None;
         self.state = State::Waiting { until: cx.now + wait };
         cx.notice(Notice::Link(LinkState::Waiting { reason, retry_in: wait }));

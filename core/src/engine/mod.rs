@@ -240,6 +240,9 @@ impl Engine {
     fn dispatch(&mut self, now: Mono, input: Input) {
         let half_rtt = self.half_rtt();
         let mut cx = cx!(self, now);
+        if input.is_answer() {
+            self.link.sign_of_network(&mut cx);
+        }
         match input {
             Input::Start => self.link.start(&mut cx),
             Input::Stop => {
@@ -250,6 +253,7 @@ impl Engine {
                 self.link.stop(&mut cx);
             }
             Input::NetworkUp => self.link.network_up(&mut cx),
+            Input::NetworkSign => self.link.sign_of_network(&mut cx),
             Input::Token { access, expires_in } => self.link.token(&mut cx, access, expires_in),
             Input::TokenFailed { sign_in, detail, retry_after } => {
                 self.link.token_failed(&mut cx, sign_in, detail, retry_after);

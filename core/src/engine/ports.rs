@@ -5,7 +5,7 @@
 //!
 //! | port | outputs | inputs |
 //! |---|---|---|
-//! | network | [`Output::Connect`], [`Output::Send`], [`Output::Voice`], [`Output::Disconnect`], [`Output::OpenPath`], [`Output::Datagram`], [`Output::RefreshToken`], [`Output::FetchEvents`], [`Output::FetchFrames`], [`Output::FetchPresence`], [`Output::FetchRoster`] | [`Input::Connected`], [`Input::ConnectFailed`], [`Input::Text`], [`Input::Binary`], [`Input::Closed`], [`Input::PathOpened`], [`Input::PathFailed`], [`Input::Datagram`], [`Input::Sent`], [`Input::NetworkUp`], [`Input::Token`], [`Input::TokenFailed`], [`Input::EventsFetched`], [`Input::FramesFetched`], [`Input::PresenceFetched`], [`Input::RosterFetched`] |
+//! | network | [`Output::Connect`], [`Output::Send`], [`Output::Voice`], [`Output::Disconnect`], [`Output::OpenPath`], [`Output::Datagram`], [`Output::RefreshToken`], [`Output::FetchEvents`], [`Output::FetchFrames`], [`Output::FetchPresence`], [`Output::FetchRoster`] | [`Input::Connected`], [`Input::ConnectFailed`], [`Input::Text`], [`Input::Binary`], [`Input::Closed`], [`Input::PathOpened`], [`Input::PathFailed`], [`Input::Datagram`], [`Input::Sent`], [`Input::NetworkUp`], [`Input::NetworkSign`], [`Input::Token`], [`Input::TokenFailed`], [`Input::EventsFetched`], [`Input::FramesFetched`], [`Input::PresenceFetched`], [`Input::RosterFetched`] |
 //! | storage | [`Output::Store`], [`Output::LoadBurst`], [`Output::Reoffer`] | [`Input::StoreFailed`], [`Input::BurstLoaded`], at the start and after [`Output::Reoffer`] [`Input::Restore`] |
 //! | sound | [`Output::StartCapture`], [`Output::StopCapture`], [`Output::StartPlayback`], [`Output::FramesCame`], [`Output::StopPlayback`] | [`Input::Captured`], [`Input::CaptureEnded`], [`Input::Played`], [`Input::PlaybackFailed`], [`super::Engine::pull`] |
 //! | crypto | none yet: frames are opaque bytes here, sealed and opened by the sound port | |
@@ -202,6 +202,9 @@ pub enum Input {
     Stop,
     /// The shell saw the network come back or change: try now, and don't trust the old connection.
     NetworkUp,
+    /// The shell has a sign that the server might be reached: a person looks at the screen again, or it answered something that
+    /// the engine did not ask for. A wait for the next try ends; nothing that goes on is disturbed.
+    NetworkSign,
     /// A new access token.
     Token {
         /// The token.
@@ -361,6 +364,19 @@ pub enum Input {
     Command(Command),
     /// The time of [`super::Engine::poll_timeout`] has come.
     Timeout,
+}
+
+impl Input {
+    /// Whether it is an answer of the server that came another way than over the socket.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::EventsFetched { page: Ok(_), .. }
+                | Self::RosterFetched { answer: Ok(()) }
+                | Self::PresenceFetched { answer: Ok(_), .. }
+                | Self::FramesFetched { frames: Ok(_), .. }
+        )
+    }
 }
 
 /// A burst that somebody else spoke, as far as it is known here.

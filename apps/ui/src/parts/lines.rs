@@ -77,9 +77,17 @@ pub fn Faults() -> Element {
         // Asked when it would have helped: not at the first sight of the page.
         let missed = || view.rooms.values().any(|room| room.timeline.missed().next().is_some());
         let telling = view.telling == Telling::Unasked && missed();
-        (emergencies, view.audible, view.faults.clone(), view.link.clone(), outdated, clock_off, telling)
+        (
+            emergencies,
+            (view.audible, view.silenced),
+            view.faults.clone(),
+            view.link.clone(),
+            outdated,
+            clock_off,
+            telling,
+        )
     });
-    let (emergencies, audible, faults, link, outdated, clock_off, telling) = news.read().clone();
+    let (emergencies, (audible, silenced), faults, link, outdated, clock_off, telling) = news.read().clone();
     let (look, clear, connect, reload, wake) = (host.clone(), host.clone(), host.clone(), host.clone(), host.clone());
     let (tell, silent) = (host.clone(), host);
     rsx! {
@@ -148,7 +156,7 @@ pub fn Faults() -> Element {
             Banner { kind: BannerKind::Note, text: t!("clock-off", count = minutes) }
         }
         if !audible {
-            Banner { kind: BannerKind::Note, text: t!("sound-off"),
+            Banner { kind: BannerKind::Note, text: if silenced { t!("sound-stopped") } else { t!("sound-off") },
                 button {
                     class: "button", r#type: "button",
                     onclick: move |_| wake.ask(Ask::Tone(crate::port::Tone::Release)),

@@ -118,6 +118,8 @@ pub struct View {
     pub microphone: Microphone,
     /// Whether this client may sound.
     pub audible: bool,
+    /// It may not, since a moment at which nobody looked: the browser stops sound in the background.
+    pub silenced: bool,
     /// A burst of the past plays.
     pub replaying: Option<BurstId>,
     /// What went wrong and is not put away yet.
@@ -525,7 +527,10 @@ impl View {
                 return self.saw().into_iter().collect();
             }
             Told::Microphone(microphone) => self.microphone = microphone,
-            Told::Audible(audible) => self.audible = audible,
+            Told::Audible(audible) => {
+                self.silenced = !audible && (self.silenced || self.audible && self.hidden);
+                self.audible = audible;
+            }
             Told::Replaying(burst) => {
                 self.replaying = burst;
                 match burst {

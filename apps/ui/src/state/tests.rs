@@ -390,6 +390,23 @@ fn settings_are_kept_in_a_line_and_outlive_a_sign_out() {
 }
 
 #[test]
+fn sound_that_the_browser_stops_in_the_background_is_told_apart() {
+    let mut view = view();
+    view.apply(NOW, Told::Audible(false));
+    assert!(!view.silenced, "it was never on");
+    view.apply(NOW, Told::Audible(true));
+    view.apply(NOW, Told::Audible(false));
+    assert!(!view.silenced, "somebody looked");
+    view.apply(NOW, Told::Audible(true));
+    view.apply(NOW, Told::Visible(false));
+    view.apply(NOW, Told::Audible(false));
+    view.apply(NOW, Told::Visible(true));
+    assert!(view.silenced);
+    view.apply(NOW, Told::Audible(true));
+    assert!(!view.silenced);
+}
+
+#[test]
 fn signing_out_leaves_nothing_of_the_person() {
     let mut view = view();
     view.apply(NOW, Told::Audible(true));

@@ -129,7 +129,19 @@ impl Shell {
 
     fn spawn<F: Future<Output = ()> + 'static>(&self, work: impl FnOnce(Rc<Self>) -> F) {
         if let Some(this) = self.this.upgrade() {
-            spawn_local(work(this));
+            let shell = Rc::clone(&this);
+            let work = work(this);
+            spawn_local(async move {
+                work.await;
+                shell.asked();
+            });
+        }
+    }
+
+    /// Something was asked of the server, perhaps: that it answered says that it can be reached.
+    fn asked(&self) {
+        if self.rest.take_answered() && self.tabs.leads() {
+            self.input(Input::NetworkSign);
         }
     }
 
@@ -137,7 +149,14 @@ impl Shell {
     fn told(&self, event: &MessageEvent) {
         let Some(Ok(message)) = event.data().as_string().map(|text| json::read(&text)) else { return };
         if let Some(message) = self.tabs.pass_on(message) {
-            self.perform_for_page(message, Some(event));
+            self.perform_for_tab(None, message, Some(event));
+        }
+    }
+
+    /// The same for another tab, where `tab` names one. What several tabs want ends when none wants it any more.
+    fn perform_for_tab(&self, tab: Option<&str>, message: ToWorker, event: Option<&MessageEvent>) {
+        if self.tabs.is_for_all(tab, &message) {
+            self.perform_for_page(message, event);
         }
     }
 
@@ -168,6 +187,7 @@ impl Shell {
                 self.input(Input::Start);
                 self.input(Input::NetworkUp);
             }
+            ToWorker::Look => self.input(Input::NetworkSign),
             ToWorker::Replay { room, burst, frame_ms, from_ms, speed } => {
                 if !self.sound.go_to(burst, from_ms, speed) {
                     self.spawn(|shell| shell.replay(room, burst, frame_ms, from_ms, speed));

@@ -1,6 +1,6 @@
 //! The REST interface by `fetch`, problem documents decoded.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -112,12 +112,19 @@ struct OfInvite {
 #[derive(Default)]
 pub(super) struct Rest {
     token: RefCell<Option<String>>,
+    /// The server answered since that was asked last.
+    answered: Cell<bool>,
 }
 
 impl Rest {
     /// The access token for what follows.
     pub(super) fn set_token(&self, token: Option<String>) {
         *self.token.borrow_mut() = token;
+    }
+
+    /// Whether the server answered since this was asked last.
+    pub(super) fn take_answered(&self) -> bool {
+        self.answered.take()
     }
 
     /// Whether this is the access token in use.
@@ -250,6 +257,7 @@ impl Rest {
         if !answer.ok() {
             return Err(RestError::Foreign(format!("status {} without a problem document", answer.status())));
         }
+        self.answered.set(true);
         Ok(body)
     }
 }

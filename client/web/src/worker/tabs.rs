@@ -6,7 +6,11 @@
 //!
 //! Speech is recorded where the button is: a tab that is pressed asks the leader to give way and leads from then on, so that
 //! samples never travel between tabs. The leader gives way when all it has is on the disk, and not in the middle of a burst: one
-//! speaks. One that does not answer within [`STEAL`] has its lock taken away.
+//! speaks. The tab that asked takes the lock away then, past others that wait for it; so it does where nobody answers within
+//! [`STEAL`].
+//!
+//! What a tab wants for as long as it is there (who is in the room that it shows) ends for the leader when no tab wants it any
+//! more. A tab that is gone wants nothing: each holds a lock of its own, which the leader gets when that tab has ended.
 //!
 //! | message | from | what |
 //! |---|---|---|
@@ -14,7 +18,10 @@
 //! | `told` | the leader | something for every page, or for the one that came |
 //! | `token` | the leader | there is a new access token in the vault |
 //! | `ask` | another tab | something that its page wants |
+//! | `wish` | the leader | something that its page wants for all tabs, should another lead |
+//! | `leads` | the leader | leads from now on: what holds for as long as a tab is there is asked anew |
 //! | `way` | another tab | wants to lead |
+//! | `yours` | who led | gave way: all it had is on the disk |
 //! | `busy` | the leader | does not give way: it records |
 
 use core::cell::{Cell, RefCell};
@@ -24,6 +31,7 @@ use std::rc::{Rc, Weak};
 
 use holler_core::engine::{Command, Notice, TalkState};
 use holler_core::sorted::Map;
+use holler_core::units::RoomId;
 use holler_core::wire::json;
 use js_sys::{Array, Function, Object, Promise, Reflect};
 use wasm_bindgen::closure::Closure;
@@ -38,7 +46,9 @@ use crate::message::{Storage, ToPage, ToWorker, Waiting};
 
 /// The lock of who leads.
 const LEADER: &str = "holler-leader";
-/// How long a tab waits for the leader to give way before it takes the lead.
+/// The lock that a tab holds for as long as it is there: this, and its name.
+const TAB: &str = "holler-tab-";
+/// How long a tab waits for the leader to give way before it takes the lead, and one that gave way for the other to take it.
 const STEAL: Duration = Duration::from_millis(600);
 /// How often a tab that came asks how things are, until it is told.
 const HELLO_EVERY: Duration = Duration::from_secs(1);
@@ -82,9 +92,15 @@ pub(super) struct Tabs {
     wanted: RefCell<VecDeque<ToWorker>>,
     /// What this page wants for as long as it is there.
     wishes: RefCell<Map<String, Command>>,
+    /// Which tabs watch who is in a room, as far as this one leads.
+    watched: RefCell<Map<RoomId, Vec<String>>>,
+    /// Tabs whose end this one is told of.
+    known: RefCell<Vec<String>>,
     /// How things are, for a tab that comes.
     memo: RefCell<Map<String, String>>,
     steal: Timer,
+    /// Gives the lock to whoever waits for it, where the one that asked is gone.
+    give: Timer,
     hello: Timer,
 }
 
@@ -110,8 +126,11 @@ impl Tabs {
             release: RefCell::default(),
             wanted: RefCell::default(),
             wishes: RefCell::default(),
+            watched: RefCell::default(),
+            known: RefCell::default(),
             memo: RefCell::default(),
             steal: timer(|tabs| tabs.lock(true)),
+            give: timer(Self::give),
             hello: timer(Self::say_hello),
         }
     }
@@ -130,7 +149,61 @@ impl Tabs {
             // It lives as long as the worker.
             heard.forget();
         }
+        // Held until this worker ends.
+        let held = Closure::once_into_js(|| Promise::new(&mut |_, _| {}));
+        // Without it this tab counts as there for as long as another leads that knows it.
+        let _ = request_lock(&format!("{TAB}{}", self.id), &Object::new(), held.unchecked_ref());
         self.lock(false);
+    }
+
+    /// Gives the lock away.
+    fn give(&self) {
+        if let Some(release) = self.release.take() {
+            // A promise takes any value.
+            let _ = release.call0(&JsValue::UNDEFINED);
+        }
+    }
+
+    /// Whether the leader is to do this, which this page or another tab wants: what several want is over when none does.
+    pub(super) fn is_for_all(&self, tab: Option<&str>, message: &ToWorker) -> bool {
+        let tab = tab.unwrap_or(&self.id);
+        let mut watched = self.watched.borrow_mut();
+        if let ToWorker::Command(Command::WatchPresence { room }) = message {
+            let tabs = watched.entry(*room).or_default();
+            if !tabs.iter().any(|known| known == tab) {
+                tabs.push(tab.to_owned());
+            }
+            drop(watched);
+            self.note_end(tab);
+        } else if let ToWorker::Command(Command::UnwatchPresence { room }) = message
+            && let Some(tabs) = watched.get_mut(room)
+        {
+            tabs.retain(|known| known != tab);
+            if !tabs.is_empty() {
+                return false;
+            }
+            watched.remove(room);
+        }
+        true
+    }
+
+    /// Has this one told when another tab is gone: then it wants nothing more.
+    fn note_end(&self, tab: &str) {
+        if tab == self.id || self.known.borrow().iter().any(|known| known == tab) {
+            return;
+        }
+        self.known.borrow_mut().push(tab.to_owned());
+        let (shell, gone) = (self.shell.clone(), tab.to_owned());
+        let ended = Closure::once_into_js(move || {
+            let Some(shell) = shell.upgrade() else { return };
+            shell.tabs.known.borrow_mut().retain(|known| *known != gone);
+            let rooms: Vec<RoomId> = shell.tabs.watched.borrow().iter().map(|(room, _)| *room).collect();
+            for room in rooms {
+                shell.perform_for_tab(Some(&gone), ToWorker::Command(Command::UnwatchPresence { room }), None);
+            }
+        });
+        // Where there are no locks, it watches until another tab leads.
+        let _ = request_lock(&format!("{TAB}{tab}"), &Object::new(), ended.unchecked_ref());
     }
 
     fn say_hello(&self) {
@@ -183,7 +256,7 @@ impl Tabs {
             let Some(shell) = shell.upgrade() else { return };
             if ended.is_err() && shell.tabs.leads() {
                 // It was taken away: this tab did not answer for too long.
-                shell.follow(Role::Follows).await;
+                shell.follow(Role::Follows, None).await;
             }
         });
         if !steal {
@@ -204,13 +277,24 @@ impl Tabs {
                     self.post("busy", to, "");
                 } else {
                     let role = if same { Role::Follows } else { Role::Outdated };
-                    spawn_local(async move { shell.follow(role).await });
+                    let next = Some(to.to_owned());
+                    spawn_local(async move { shell.follow(role, next).await });
                 }
             }
-            "ask" if same && self.leads() => {
+            "ask" | "wish" if same => {
                 if let Ok(message) = json::read(text) {
-                    shell.perform_for_page(message, None);
+                    if lasts(&message) {
+                        self.note_wish(&message);
+                    }
+                    if kind == "ask" && self.leads() {
+                        shell.perform_for_tab(Some(to), message, None);
+                    }
                 }
+            }
+            "leads" if same && !self.leads() => self.wish_again(),
+            "yours" if to == self.id && self.role.get() == Role::Follows => {
+                self.steal.set(None);
+                self.lock(true);
             }
             "told" if same && !self.leads() && (to.is_empty() || to == self.id) => {
                 self.hello.set(None);
@@ -236,6 +320,12 @@ impl Tabs {
     pub(super) fn pass_on(&self, message: ToWorker) -> Option<ToWorker> {
         self.note_wish(&message);
         if self.leads() {
+            if self.others.get()
+                && lasts(&message)
+                && let Ok(text) = serde_json::to_string(&message)
+            {
+                self.post("wish", &self.id, &text);
+            }
             return Some(message);
         }
         let alone = matches!(
@@ -248,7 +338,12 @@ impl Tabs {
         );
         let for_the_leader = matches!(
             message,
-            ToWorker::Command(_) | ToWorker::SignOut | ToWorker::Connect | ToWorker::Direct(_) | ToWorker::Waiting(_)
+            ToWorker::Command(_)
+                | ToWorker::SignOut
+                | ToWorker::Connect
+                | ToWorker::Look
+                | ToWorker::Direct(_)
+                | ToWorker::Waiting(_)
         );
         let waits = !self.wanted.borrow().is_empty();
         if alone || waits && for_the_leader {
@@ -265,7 +360,7 @@ impl Tabs {
         }
         if for_the_leader {
             if let Ok(text) = serde_json::to_string(&message) {
-                self.post("ask", "", &text);
+                self.post("ask", &self.id, &text);
             }
             return None;
         }
@@ -289,6 +384,17 @@ impl Tabs {
             self.wishes.borrow_mut().insert(key, command.clone());
         } else {
             self.wishes.borrow_mut().remove(&key);
+        }
+    }
+
+    /// Another tab leads from now on: it is asked for what this page shows.
+    fn wish_again(&self) {
+        for command in self.wishes.borrow().values() {
+            if matches!(command, Command::WatchPresence { .. })
+                && let Ok(text) = serde_json::to_string(&ToWorker::Command(command.clone()))
+            {
+                self.post("ask", &self.id, &text);
+            }
         }
     }
 
@@ -358,6 +464,12 @@ impl Tabs {
     }
 }
 
+/// Whether it holds for the person, whichever tab it was said in.
+fn lasts(message: &ToWorker) -> bool {
+    let ToWorker::Command(command) = message else { return false };
+    matches!(command, Command::SetHearing { .. } | Command::SetPresence { .. } | Command::Mute { .. })
+}
+
 /// What replaces what: messages with one key tell how one thing is. In the order in which a page must hear them.
 fn key(message: &ToPage) -> Option<String> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others tell what happened once, or are told anew")]
@@ -387,27 +499,34 @@ impl Shell {
         let tabs = &self.tabs;
         tabs.steal.set(None);
         tabs.hello.set(None);
+        tabs.give.set(None);
         tabs.role.set(Role::Leads);
         self.tell(&ToPage::Leading(true));
         Rc::clone(&self).begin().await;
         for wish in tabs.wishes.borrow().values().cloned().collect::<Vec<_>>() {
-            self.perform_for_page(ToWorker::Command(wish), None);
+            self.perform_for_tab(None, ToWorker::Command(wish), None);
         }
+        tabs.post("leads", "", "");
         while let Some(message) = { tabs.wanted.borrow_mut().pop_front() } {
-            self.perform_for_page(message, None);
+            self.perform_for_tab(None, message, None);
         }
     }
 
-    /// This tab leads no more. What it has is on the disk before the lock is given away.
-    async fn follow(self: Rc<Self>, role: Role) {
+    /// This tab leads no more. What it has is on the disk before the lock is given away: to the tab `next` that asked for it, past
+    /// those that wait.
+    async fn follow(self: Rc<Self>, role: Role, next: Option<String>) {
         self.tabs.role.set(role);
         self.tell(&ToPage::Leading(false));
         self.input(holler_core::engine::Input::Stop);
         self.store.shut(false).await;
         self.reset();
-        if let Some(release) = self.tabs.release.take() {
-            // A promise takes any value.
-            let _ = release.call0(&JsValue::UNDEFINED);
+        self.tabs.watched.take();
+        match next {
+            Some(next) => {
+                self.tabs.post("yours", &next, "");
+                self.tabs.give.set(Some(STEAL));
+            }
+            None => self.tabs.give(),
         }
         match role {
             Role::Outdated => self.tell(&ToPage::Storage(Storage::Newer)),

@@ -298,3 +298,68 @@ fn a_press_of_the_button_does_not_wait_for_a_long_pause_to_end() {
     bench.pass(ms(20_000));
     assert!(!bench.take().iter().any(|output| matches!(output, Output::Connect { .. })));
 }
+
+/// One try after the other fails, each after a wait of at least so long, until one begins. How long it waited.
+fn next_wait(bench: &mut Bench) -> Duration {
+    let link = bench.asked_link();
+    bench.take();
+    let failure = ConnectFailure::Unreachable;
+    bench.input(Input::ConnectFailed { link, failure, detail: String::new(), retry_after: None });
+    waiting(&bench.notices()).expect("it should wait").1
+}
+
+#[test]
+fn a_server_that_restarts_is_met_within_a_second() {
+    let mut bench = Bench::up();
+    while bench.pong(ms(20)) > 0 {}
+    bench.pass(ms(10_000));
+    bench.take();
+    let lost = bench.now;
+    bench.input(Input::Closed { link: bench.link, code: None, detail: "reset".into() });
+    let (_, mut wait) = waiting(&bench.notices()).expect("it should wait");
+    while bench.now.since(lost) < ms(9_000) {
+        assert!(wait <= ms(1_000), "{wait:?} after {:?}", bench.now.since(lost));
+        bench.pass(wait);
+        wait = next_wait(&mut bench);
+    }
+    // One that stays away is left alone more and more.
+    for _ in 0..6 {
+        bench.pass(wait);
+        wait = next_wait(&mut bench);
+    }
+    assert!(wait >= ms(15_000), "{wait:?}");
+}
+
+#[test]
+fn a_sign_of_the_network_ends_a_long_wait_and_nothing_else() {
+    let mut bench = Bench::new();
+    bench.input(Input::Token { access: "t".into(), expires_in: ms(10_000_000) });
+    bench.input(Input::Start);
+    let connects = |bench: &mut Bench| bench.take().iter().any(|o| matches!(o, Output::Connect { .. }));
+    // What is tried already goes on.
+    let first = bench.asked_link();
+    bench.take();
+    bench.input(Input::NetworkSign);
+    assert_eq!(bench.take(), []);
+    bench.input(Input::ConnectFailed {
+        link: first,
+        failure: ConnectFailure::Unreachable,
+        detail: String::new(),
+        retry_after: None,
+    });
+    for _ in 0..8 {
+        let wait = waiting(&bench.notices()).expect("it should wait").1;
+        bench.pass(wait);
+        let link = bench.asked_link();
+        bench.take();
+        let failure = ConnectFailure::Unreachable;
+        bench.input(Input::ConnectFailed { link, failure, detail: String::new(), retry_after: None });
+    }
+    assert!(waiting(&bench.notices()).expect("it should wait").1 >= ms(15_000));
+    // Just tried: the sign says nothing new.
+    bench.input(Input::NetworkSign);
+    assert!(!connects(&mut bench));
+    bench.pass(ms(10_000));
+    bench.input(Input::RosterFetched { answer: Ok(()) });
+    assert!(connects(&mut bench), "the server answered, and is not tried");
+}
