@@ -13,9 +13,20 @@ export async function anotherBuild(target, tls) {
   const version = page.match(/\/app\/([0-9a-f]+)\//)[1];
   const renamed = (words) => words.replaceAll(version, OTHER);
   const digest = (words) => `sha256-${createHash("sha256").update(words).digest("base64")}`;
-  const build = { next: false, version: OTHER };
+  // Whether the server answers what is no file of the page.
+  let answering = true;
+  const sockets = new Set();
+  const build = {
+    next: false,
+    version: OTHER,
+    answers(on) {
+      answering = on;
+      if (!on) sockets.forEach((socket) => socket.destroy());
+    },
+  };
 
   const server = createServer(tls, async (asked, answer) => {
+    if (!answering && asked.url.startsWith("/api/")) return answer.destroy();
     const changed = build.next && (asked.url === "/" || asked.url === "/service-worker.js");
     const headers = { ...asked.headers, ...(changed && { "accept-encoding": "identity", "if-none-match": "" }) };
     const path = build.next ? asked.url.replace(OTHER, version) : asked.url;
@@ -35,6 +46,9 @@ export async function anotherBuild(target, tls) {
     asked.pipe(passed);
   });
   server.on("upgrade", (asked, socket, head) => {
+    if (!answering) return socket.destroy();
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
     const lines = [`GET ${asked.url} HTTP/1.1`];
     for (let at = 0; at < asked.rawHeaders.length; at += 2) lines.push(`${asked.rawHeaders[at]}: ${asked.rawHeaders[at + 1]}`);
     const other = connect(trust, () => {

@@ -1,41 +1,15 @@
 // Drives Debian's Firefox as drive.mjs drives Chromium: a line of JSON asks for a deed, a line answers. Its sound devices are
-// those of the sound server that PULSE_SERVER names. Firefox speaks WebDriver BiDi, which puppeteer-core speaks as well.
+// those of the sound server that PULSE_SERVER names.
 import { createInterface } from "node:readline";
 import { writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { eavesdrop } from "./eavesdrop.mjs";
+import { launch } from "./firefox-launch.mjs";
 
-const { modules, program: executablePath, profile, url } = JSON.parse(process.argv[2]);
-const require = createRequire(`${modules}/`);
-const puppeteer = require("puppeteer-core");
+const settings = JSON.parse(process.argv[2]);
+const { url } = settings;
 
 const WAIT_MS = 20_000;
-const browser = await puppeteer.launch({
-  browser: "firefox",
-  executablePath,
-  headless: true,
-  userDataDir: profile,
-  defaultViewport: { width: 1280, height: 800 },
-  timeout: 60_000,
-  extraPrefsFirefox: {
-    // The microphone is allowed, as a person would allow it.
-    "media.navigator.permission.disabled": true,
-    "permissions.default.microphone": 1,
-    // Nothing is fetched that the page does not ask for.
-    "app.normandy.enabled": false,
-    "app.update.enabled": false,
-    "browser.newtabpage.enabled": false,
-    "browser.safebrowsing.downloads.remote.enabled": false,
-    "browser.safebrowsing.malware.enabled": false,
-    "browser.safebrowsing.phishing.enabled": false,
-    "datareporting.policy.dataSubmissionEnabled": false,
-    "extensions.update.enabled": false,
-    "network.captive-portal-service.enabled": false,
-    "network.connectivity-service.enabled": false,
-    "services.settings.server": "https://localhost:1/v1",
-    "toolkit.telemetry.enabled": false,
-  },
-});
+const browser = await launch(settings);
 const page = (await browser.pages())[0] ?? (await browser.newPage());
 const complaints = [];
 page.on("pageerror", (error) => complaints.push(String(error)));

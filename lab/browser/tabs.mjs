@@ -2,8 +2,10 @@
 // each with a line. Every line is JSON. Unlike `drive.mjs` it has several tabs, kills them and the browser, and takes the network,
 // the room on the disk and the time away from them.
 import { createInterface } from "node:readline";
-import { readlinkSync, rmSync } from "node:fs";
+import { readFileSync, readlinkSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { anotherBuild } from "./another-build.mjs";
+import { downgrade, takeNotes, watchFor } from "./in-page.mjs";
 
 const { modules, program: executablePath, profile, url, speech } = JSON.parse(process.argv[2]);
 const require = createRequire(`${modules}/`);
@@ -32,6 +34,8 @@ const files = new Map();
 let shift = 0;
 let context;
 let tabs = [];
+// The server under another address, where the page is to have its service worker.
+let build;
 const complaints = [];
 
 async function file(route) {
@@ -61,19 +65,11 @@ async function start() {
     ignoreDefaultArgs: ["--mute-audio", "--headless", "--headless=old"],
     headless: false,
     viewport: { width: 1280, height: 800 },
-    serviceWorkers: "block",
+    serviceWorkers: build ? "allow" : "block",
   });
-  // What the figures are measured at.
-  await context.addInitScript(() => {
-    const { Worker } = globalThis;
-    globalThis.Worker = class extends Worker {
-      constructor(...how) {
-        super(...how);
-        globalThis.worker = this;
-      }
-    };
-  });
-  await context.route("**/*", file);
+  await context.addInitScript(takeNotes);
+  // With its own service worker the page comes from there.
+  if (!build) await context.route("**/*", file);
   tabs = [];
 }
 
@@ -86,7 +82,7 @@ const deeds = {
     const page = await context.newPage();
     page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
     tabs[at.tab ?? 0] = page;
-    await page.goto(url, WAIT);
+    await page.goto(`${build?.url ?? url}${at.path ?? ""}`, WAIT);
     await page.locator(at.until ?? "form, .room-row").first().waitFor(WAIT);
     return { usable_ms: Date.now() - began };
   },
@@ -205,30 +201,7 @@ const deeds = {
     const page = await context.newPage();
     await page.goto(`${url}healthz`, WAIT);
     const left = await page.evaluate(
-      async ({ version, without }) => {
-        const done = (request) =>
-          new Promise((resolve, reject) => ((request.onsuccess = () => resolve(request.result)), (request.onerror = () => reject(request.error))));
-        const before = await done(indexedDB.open("holler"));
-        const records = [];
-        for (const store of before.objectStoreNames) {
-          if (without.includes(store)) continue;
-          const from = before.transaction(store).objectStore(store);
-          const [names, values] = [await done(from.getAllKeys()), await done(from.getAll())];
-          records.push([store, names.map((name, at) => [name, values[at]])]);
-        }
-        before.close();
-        await done(indexedDB.deleteDatabase("holler"));
-        const opening = indexedDB.open("holler", version);
-        opening.onupgradeneeded = () => records.forEach(([store]) => opening.result.createObjectStore(store));
-        const after = await done(opening);
-        for (const [store, rows] of records) {
-          const writing = after.transaction(store, "readwrite");
-          rows.forEach(([name, value]) => writing.objectStore(store).put(value, name));
-          await new Promise((resolve) => (writing.oncomplete = resolve));
-        }
-        after.close();
-        return records.map(([store, rows]) => [store, rows.length]);
-      },
+      downgrade,
       { version, without },
     );
     await page.close();
@@ -273,6 +246,75 @@ const deeds = {
       await told;
       return { ms: performance.now() - began };
     }, at);
+  },
+  // From here on the page comes with its service worker, from another address at which a new version can be put: see
+  // another-build.mjs.
+  async "with-service-worker"({ certificate, key }) {
+    build = await anotherBuild(url, { cert: readFileSync(certificate), key: readFileSync(key) });
+    await context.close();
+    await start();
+    return {};
+  },
+  // Waits until the service worker has its files, and lets the page come from it.
+  async served(at) {
+    const page = tab(at);
+    await page.evaluate(async () => (await navigator.serviceWorker.ready).scope);
+    await page.reload(WAIT);
+    await page.locator(".room-row").first().waitFor(WAIT);
+    return { served: await page.evaluate(() => navigator.serviceWorker.controller !== null) };
+  },
+  // Whether the server answers what the page asks it; the page's own files come all the same.
+  async api({ on }) {
+    build.answers(on);
+    return {};
+  },
+  // The server was upgraded; a page looks for it, and every page says so.
+  async "another-build"() {
+    build.next = true;
+    await tabs[0].evaluate(async () => (await navigator.serviceWorker.ready).update());
+    for (const page of tabs) await page.locator(".banner", { hasText: "newer version" }).waitFor(WAIT);
+    return {};
+  },
+  // Which version a tab is of.
+  async version(at) {
+    return { newer: await tab(at).evaluate((name) => document.querySelector("script").src.includes(name), build.version) };
+  },
+  // The page was loaded anew from the other build.
+  async "taken-over"(at) {
+    const fresh = (name) => document.querySelector("script")?.src.includes(name);
+    await tab(at).waitForFunction(fresh, build.version, WAIT);
+    return {};
+  },
+  // An event comes for the service worker, as the browser would send it; only that no person has clicked.
+  async "service-event"({ type, details }) {
+    const worker = context.serviceWorkers().find((worker) => worker.url().startsWith(build.url));
+    return worker.evaluate(
+      ({ type, details }) => {
+        const tried = [];
+        const { openWindow } = clients;
+        clients.openWindow = (url) => (tried.push(url), Promise.resolve(null));
+        const event = Object.assign(new Event(type), details, { waitUntil: (done) => done.catch?.(() => {}) });
+        if (details.notification) event.notification = { ...details.notification, close: () => tried.push("closed") };
+        dispatchEvent(event);
+        return new Promise((resolve) => setTimeout(() => ((clients.openWindow = openWindow), resolve({ tried })), 500));
+      },
+      { type, details },
+    );
+  },
+  // Whether the browser says that there is a network.
+  async network({ on }) {
+    await context.setOffline(!on);
+    return {};
+  },
+  async "watch-for"(at) {
+    await tab(at).evaluate(watchFor, at.words);
+    return {};
+  },
+  // What was noted, once `until` is.
+  async notes(at) {
+    const there = (until) => until === undefined || globalThis.notes.some(([what]) => what === until);
+    await tab(at).waitForFunction(there, at.until, { timeout: 50_000 });
+    return { notes: await tab(at).evaluate(() => globalThis.notes) };
   },
   async end() {
     await context.close();

@@ -4,8 +4,11 @@
 //! The cases are in [`cases`]; `./x test browser` runs those. `./x lab browser-kills N` kills at random instants, N times.
 
 mod cases;
+mod figures;
 mod random;
+mod tabs;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -20,6 +23,7 @@ use holler_core::wire::rest::{NewEvent, SignIn};
 use serde_json::{Value, json};
 
 use super::page::{self, Page};
+use super::pulse::Pulse;
 use super::{ROOM, trust as trusted};
 use crate::programs::{self, PASSWORD, Server};
 use crate::proxy::Proxy;
@@ -57,6 +61,9 @@ pub struct Options {
     /// The browser
     #[arg(long, value_name = "FILE", default_value = "/usr/bin/chromium")]
     chromium: PathBuf,
+    /// Firefox, for the main cases, in place of Chromium
+    #[arg(long, value_name = "FILE")]
+    firefox: Option<PathBuf>,
     /// Where hollerd and holler are [default: beside this program]
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
@@ -69,12 +76,13 @@ pub struct Options {
 pub(in crate::tasks) fn run(options: &Options) -> Result<bool> {
     let mut faults = Vec::new();
     if options.figures {
-        cases::figures(options)?;
-    } else if options.times == 0 || options.only.is_some() {
-        for (name, short, case) in cases::ALL {
-            if (*short || !options.short) && options.only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
+        figures::run(options)?;
+    } else if options.times == 0 || options.only.is_some() || options.firefox.is_some() {
+        for Case { name, short, firefox, run } in cases::ALL {
+            let wanted = options.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+            if wanted && (*short || !options.short) && (*firefox || options.firefox.is_none()) {
                 let began = Instant::now();
-                if let Err(fault) = case(options) {
+                if let Err(fault) = run(options) {
                     faults.push(format!("{name}: {fault:#}"));
                 }
                 say(&format!("{name} ({:.1} s)", began.elapsed().as_secs_f64()));
@@ -87,6 +95,16 @@ pub(in crate::tasks) fn run(options: &Options) -> Result<bool> {
         say(&format!("FAULT: {fault}"));
     }
     Ok(faults.is_empty())
+}
+
+/// Something that happens, and what must come of it.
+struct Case {
+    name: &'static str,
+    /// `./x test browser` runs it.
+    short: bool,
+    /// It is one of those that are shown in Firefox as well.
+    firefox: bool,
+    run: fn(&Options) -> Result<()>,
 }
 
 /// One entry of the log, as far as it is compared.
@@ -116,6 +134,7 @@ struct Place {
     room: RoomId,
     runtime: tokio::runtime::Runtime,
     signed_in: Instant,
+    _sound: Option<Pulse>,
     _scratch: tempfile::TempDir,
 }
 
@@ -133,21 +152,29 @@ impl Place {
         let proxy = Proxy::start((std::net::Ipv4Addr::LOCALHOST, port).into()).context("a link")?;
         let url = format!("https://localhost:{}/", proxy.port());
         let home = scratch.path().join("browser");
-        trusted(&home.join(".pki/nssdb"), server.root())?;
-        let microphone = programs::fixture("speech-a.wav");
+        let sound = options.firefox.as_ref().map(|_| Pulse::start(&scratch.path().join("sound"))).transpose()?;
+        let sound_at = sound.as_ref().map(Pulse::address);
+        let certificates = if sound.is_some() { "profile" } else { ".pki/nssdb" };
+        trusted(&home.join(certificates), server.root())?;
         let speech = scratch.path().join("microphone.wav");
-        wav::write(&speech, &wav::read(&microphone)?)?;
-        let (modules, chromium) = (&options.modules, &options.chromium);
-        let (driver, root) = ("tabs.mjs", server.root());
-        let (microphone, sound) = (Some(speech.as_path()), None);
-        let start = page::Start { driver, root, modules, program: chromium, home: &home, url: &url, microphone, sound };
-        let page = Page::start(&start)?;
+        wav::write(&speech, &wav::read(&programs::fixture("speech-a.wav"))?)?;
+        let page = Page::start(&page::Start {
+            driver: if sound.is_some() { "firefox-tabs.mjs" } else { "tabs.mjs" },
+            root: server.root(),
+            modules: &options.modules,
+            program: options.firefox.as_ref().unwrap_or(&options.chromium),
+            home: &home,
+            url: &url,
+            microphone: Some(speech.as_path()),
+            sound: sound_at.as_deref(),
+        })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
         let rest = Rest::new(address(server.url())?, &*trust::client_config(Some(server.root()))?)?;
         runtime.block_on(sign_in(&rest))?;
         let rooms = runtime.block_on(rest.rooms())?;
         let room = rooms.iter().find(|room| room.name == ROOM).context("the room")?.id;
-        let mut place = Self { page, proxy, server, rest, room, runtime, signed_in: Instant::now(), _scratch: scratch };
+        let signed_in = Instant::now();
+        let mut place = Self { page, proxy, server, rest, room, runtime, signed_in, _sound: sound, _scratch: scratch };
         place.ask(&json!({"do": "open"})).context("was the web client built? `./x web` does it")?;
         place.sign_in(0)?;
         place.enter(0)?;
@@ -245,11 +272,17 @@ impl Place {
 
     /// Waits until the log has so many entries and every burst of it is complete.
     fn delivered(&self, entries: usize) -> Result<Vec<Said>> {
+        self.delivered_but(entries, &BTreeSet::new())
+    }
+
+    /// The same, but for bursts that went with their browser before a first chunk of them was on the disk.
+    fn delivered_but(&self, entries: usize, gone: &BTreeSet<BurstId>) -> Result<Vec<Said>> {
         let began = Instant::now();
         loop {
             let log = self.log()?;
-            let whole = log.iter().all(|said| !matches!(said, Said::Burst(spoken) if !spoken.complete));
-            if log.len() >= entries && whole {
+            let lacks =
+                |said: &Said| matches!(said, Said::Burst(spoken) if !spoken.complete && !gone.contains(&spoken.burst));
+            if log.len() >= entries && !log.iter().any(lacks) {
                 return Ok(log);
             }
             ensure!(began.elapsed() < PATIENCE, "not delivered within {PATIENCE:?}: {log:?}");

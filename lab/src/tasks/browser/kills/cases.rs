@@ -3,45 +3,50 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use holler_core::units::ClientId;
 use serde_json::json;
 
-use super::{LOST_MS_MAX, Options, Place, Said, Spoken, WEB};
+use super::{Case, LOST_MS_MAX, Options, Place, Said, Spoken, WEB, tabs};
 use crate::tasks::say;
 
 const HOUR_MS: u64 = 3_600_000;
-/// Texts that are kept at once: as many as may wait.
-const RECORDS: u16 = 1_000;
-/// Events that are missed.
-const MISSED: u16 = 500;
 
-type Case = fn(&Options) -> Result<()>;
-
-/// Every case, its name, and whether `./x test browser` runs it.
-pub(super) const ALL: &[(&str, bool, Case)] = &[
-    ("killed in the middle of a press", false, killed_in_a_press),
-    ("killed offline, in the middle of a press", true, killed_offline),
-    ("no room in the middle of a press", false, no_room),
-    ("the schema is upgraded with a queued burst", true, upgraded),
-    ("two days offline, and the clock moved", false, two_days),
-    ("signed out elsewhere while offline", true, signed_out_elsewhere),
-    ("started without a network", false, started_offline),
-    ("a damaged record", false, damaged),
-    ("the leading tab is killed in the middle of a press", true, leader_killed),
-    ("a press in another tab", true, pressed_elsewhere),
-    ("nothing is kept, and what was kept is gone", false, not_kept),
+/// Every case.
+pub(super) const ALL: &[Case] = &[
+    in_chromium("killed in the middle of a press", false, killed_in_a_press),
+    in_both("killed offline, in the middle of a press", true, killed_offline),
+    in_chromium("no room in the middle of a press", false, no_room),
+    in_both("the schema is upgraded with a queued burst", true, upgraded),
+    in_chromium("two days offline, and the clock moved", false, two_days),
+    in_chromium("signed out elsewhere while offline", true, signed_out_elsewhere),
+    in_both("started without a network", false, started_offline),
+    in_chromium("a damaged record", false, damaged),
+    in_both("the leading tab is killed in the middle of a press", true, leader_killed),
+    in_chromium("a press in another tab", true, pressed_elsewhere),
+    in_chromium("nothing is kept, and what was kept is gone", false, not_kept),
+    in_chromium("a room is left in one of two tabs", false, tabs::left_in_one),
+    in_chromium("the third tab is pressed", false, tabs::third_pressed),
+    in_chromium("a new version, two tabs, and a press in one", true, tabs::new_version),
+    in_chromium("what the service worker is told", false, tabs::service_told),
 ];
 
-fn bursts(log: &[Said]) -> Vec<Spoken> {
+const fn in_both(name: &'static str, short: bool, run: fn(&Options) -> Result<()>) -> Case {
+    Case { name, short, firefox: true, run }
+}
+
+const fn in_chromium(name: &'static str, short: bool, run: fn(&Options) -> Result<()>) -> Case {
+    Case { name, short, firefox: false, run }
+}
+
+pub(super) fn bursts(log: &[Said]) -> Vec<Spoken> {
     log.iter().filter_map(|said| if let Said::Burst(spoken) = said { Some(*spoken) } else { None }).collect()
 }
 
-fn texts(log: &[Said]) -> Vec<&str> {
+pub(super) fn texts(log: &[Said]) -> Vec<&str> {
     log.iter().filter_map(|said| if let Said::Text(text) = said { Some(text.as_str()) } else { None }).collect()
 }
 
 /// At least as long as it was spoken, but for what a kill may take; and not told as spoken at another time.
-fn is_like(spoken: Spoken, held_ms: u64, lost_ms: u64, ago_ms: core::ops::Range<u64>) -> Result<()> {
+pub(super) fn is_like(spoken: Spoken, held_ms: u64, lost_ms: u64, ago_ms: core::ops::Range<u64>) -> Result<()> {
     ensure!(
         spoken.length_ms + lost_ms >= held_ms && spoken.length_ms < held_ms + 8_000,
         "it was held for {held_ms} ms: {spoken:?}"
@@ -51,7 +56,7 @@ fn is_like(spoken: Spoken, held_ms: u64, lost_ms: u64, ago_ms: core::ops::Range<
 }
 
 /// One burst, and which it is.
-fn only(log: &[Said]) -> Result<Spoken> {
+pub(super) fn only(log: &[Said]) -> Result<Spoken> {
     match bursts(log)[..] {
         [spoken] => Ok(spoken),
         _ => anyhow::bail!("one burst is expected: {log:?}"),
@@ -120,7 +125,7 @@ fn upgraded(options: &Options) -> Result<()> {
     place.write(0, &["of the earlier version"])?;
     place.speak(0, 1_000)?;
     place.wait(0, ".queued", "2 wait")?;
-    place.ask(&json!({"do": "close"}))?;
+    place.ask(&json!({"do": "kill"}))?;
     let left = place.ask(&json!({"do": "downgrade", "version": 2, "without": ["known"]}))?;
     ensure!(left["left"].to_string().contains("queue"), "the earlier version had a queue: {left}");
     place.proxy.mend();
@@ -294,43 +299,4 @@ fn pressed_elsewhere(options: &Options) -> Result<()> {
     let log = place.delivered(3)?;
     ensure!(bursts(&log).len() == 3, "each once: {log:?}");
     place.end()
-}
-
-/// Measures and prints.
-pub(super) fn figures(options: &Options) -> Result<()> {
-    let mut place = Place::new(options)?;
-    place.cut(0)?;
-    let ids: Vec<String> = (0..RECORDS).map(|n| ClientId::from_bytes(id(n)).to_string()).collect();
-    let room = place.room.to_string();
-    let told = place.ask(&json!({"do": "texts", "room": room, "ids": ids}))?;
-    let took = told["ms"].as_f64().unwrap_or(f64::NAN);
-    say(&format!("{RECORDS} queued texts on the disk, and each told to be: {took:.0} ms (goal 1,000)"));
-    let began = Instant::now();
-    place.kill()?;
-    let usable = began.elapsed().as_millis();
-    place.wait(0, ".queued", "1000 wait")?;
-    say(&format!("killed and started again offline with them, the browser's own start included: {usable} ms"));
-    place.proxy.mend();
-    place.delivered(usize::from(RECORDS))?;
-    place.enter(0)?;
-    place.connected(0)?;
-    place.cut(0)?;
-    for n in 0..MISSED {
-        place.append(&format!("missed {n}"), ClientId::from_bytes(id(n + RECORDS)))?;
-    }
-    let began = Instant::now();
-    place.proxy.mend();
-    place.wait(0, ".item", "missed 499")?;
-    say(&format!(
-        "from the network's return to the last of {MISSED} missed texts on the screen: {} ms, of which waiting \
-        for the next try is a part",
-        began.elapsed().as_millis()
-    ));
-    place.end()
-}
-
-fn id(n: u16) -> [u8; 16] {
-    let mut id = [7; 16];
-    id[..2].copy_from_slice(&n.to_be_bytes());
-    id
 }
