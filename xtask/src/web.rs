@@ -26,6 +26,7 @@ const STATIC: &[&str] = &[
     "apps/web/static/icon-192.png",
     "apps/web/static/icon-512.png",
     "apps/web/static/icon-maskable-512.png",
+    "client/web/js/path.js",
     "client/web/js/sound.js",
     "apps/ui/words/ar.ftl",
 ];

@@ -424,6 +424,8 @@ pub enum Told {
         spoken: Option<SpokenFigures>,
         /// The burst that was heard last.
         heard: Option<Heard>,
+        /// The loss of voice datagrams on the way to the server and on the way here, in thousandths; absent: the socket carries.
+        path: Option<(u16, u16)>,
     },
     /// Nobody is signed in, for the system threw away what this client kept.
     Evicted,

@@ -21,6 +21,7 @@ use dioxus_web::Config;
 use futures_channel::mpsc::unbounded;
 use holler_client_web::message::{ToPage, ToWorker, Trial};
 use holler_client_web::page::{Choice, Engine, Sound, Tone};
+use holler_client_web::worker::Paths;
 use holler_core::engine::{Command, LinkState, Notice};
 use holler_core::model::{EventBody, Priority, UserRole};
 use holler_core::units::{Bitrate, BurstId, FrameMs};
@@ -184,10 +185,10 @@ fn shell_asks(shell: &Shell, engine: &Rc<Engine>) {
     ask.forget();
 }
 
-/// Runs the worker.
+/// Runs the worker. `paths` is how it opens voice paths.
 #[wasm_bindgen]
-pub fn worker() {
-    holler_client_web::worker::run();
+pub fn worker(paths: Paths) {
+    holler_client_web::worker::run(paths);
 }
 
 /// Goes by what is set.

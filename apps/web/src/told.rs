@@ -47,7 +47,7 @@ pub(crate) fn told(message: ToPage) -> Option<Told> {
             message::Trial::Playing => Trial::Playing,
             message::Trial::Over => Trial::Over,
         }),
-        ToPage::Quality { spoken, heard } => Told::Quality { spoken, heard },
+        ToPage::Quality { spoken, heard, path } => Told::Quality { spoken, heard, path },
         ToPage::Devices(devices) => Told::Devices(devices),
         ToPage::SignedOut { reason, waits } => {
             let reason = reason.as_ref().map(words::link);

@@ -287,6 +287,8 @@ pub enum ToPage {
         spoken: Option<SpokenFigures>,
         /// The burst that was heard last.
         heard: Option<Heard>,
+        /// The loss of voice datagrams on the way to the server and on the way here, in thousandths; absent: the socket carries.
+        path: Option<(u16, u16)>,
     },
     /// Something did not come.
     Missing(Missing, Why),

@@ -25,14 +25,19 @@ pub fn Quality() -> Element {
         let view = ui.view.read();
         (view.quality, view.link == Link::Up, view.round_trip_ms)
     });
-    let ((spoken, heard), up, round_trip) = *known.read();
+    let ((spoken, heard, path), up, round_trip) = *known.read();
     let ms = |ms: u64| t!("figure-ms", ms = ms);
-    let link = vec![
+    let route = if path.is_some() { t!("quality-route-datagrams") } else { t!("quality-route-socket") };
+    let mut link = vec![
         (t!("quality-link"), if up { t!("link-up") } else { t!("link-ended") }),
-        (t!("quality-route"), t!("quality-route-socket")),
+        (t!("quality-route"), route),
         (t!("quality-round-trip"), round_trip.map_or_else(|| t!("quality-none"), |trip| ms(trip.into()))),
         (t!("quality-codec"), "Opus 24 kbit/s, 20 ms".to_owned()),
     ];
+    if let Some((there, here)) = path {
+        link.push((t!("quality-loss-there"), share(there.into(), 1_000)));
+        link.push((t!("quality-loss-here"), share(here.into(), 1_000)));
+    }
     rsx! {
         main { class: "room settings", aria_label: t!("quality"),
             header { class: "room-head",

@@ -170,8 +170,8 @@ pub struct View {
     pub wanted: Option<RoomId>,
     /// Bursts that are to be played one after the other.
     pub queue: VecDeque<(RoomId, BurstId, FrameMs)>,
-    /// What was counted of the burst that was spoken last, and of the one that was heard last.
-    pub quality: (Option<SpokenFigures>, Option<Heard>),
+    /// What was counted of the burst that was spoken last, and of the one that was heard last, and the loss of datagrams both ways.
+    pub quality: (Option<SpokenFigures>, Option<Heard>, Option<(u16, u16)>),
     /// The figures are shown.
     pub quality_open: bool,
     /// What is not delivered yet, in its order.
@@ -548,7 +548,7 @@ impl View {
                 }
             }
             Told::Trial(trial) => self.trial = trial,
-            Told::Quality { spoken, heard } => self.quality = (spoken, heard),
+            Told::Quality { spoken, heard, path } => self.quality = (spoken, heard, path),
             Told::Queue(waits) => self.waits = waits,
             Told::Storage(storage) => self.storage = storage,
             Told::Outdated => self.outdated = true,

@@ -80,7 +80,8 @@ impl Sound {
     /// Tells the page how it goes, now and while it watches.
     pub(super) fn tell_quality(&self) {
         if let Some(shell) = self.shell.upgrade() {
-            shell.tell(&ToPage::Quality { spoken: self.gauge.spoken.get(), heard: shell.heard() });
+            let (spoken, path) = (self.gauge.spoken.get(), shell.path_loss());
+            shell.tell(&ToPage::Quality { spoken, heard: shell.heard(), path });
         }
         self.look.set(self.gauge.watched.get().then_some(TELL_EVERY));
     }

@@ -5,6 +5,7 @@ mod clock;
 mod codec;
 mod gauge;
 mod net;
+mod path;
 mod replay;
 mod rest;
 mod sound;
@@ -36,6 +37,8 @@ use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 use crate::message::{Missing, ToPage, ToWorker, Waiting};
 use clock::Timer;
 use net::Socket;
+use path::Path;
+pub use path::Paths;
 use replay::Replay;
 use rest::Rest;
 use sound::{Past, Sound};
@@ -51,8 +54,8 @@ fn global() -> DedicatedWorkerGlobalScope {
 }
 
 /// Runs the engine in this worker from now on, for the page that made it.
-pub fn run() {
-    let shell = Shell::new();
+pub fn run(paths: Paths) {
+    let shell = Shell::new(paths);
     let told = Rc::clone(&shell);
     let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| told.told(&event));
     global().set_onmessage(Some(listener.as_ref().unchecked_ref()));
@@ -70,6 +73,8 @@ struct Shell {
     busy: Cell<bool>,
     timer: Timer,
     socket: RefCell<Option<Rc<Socket>>>,
+    paths: Paths,
+    path: RefCell<Option<Path>>,
     rest: Rest,
     vault: Vault,
     store: Store,
@@ -84,7 +89,7 @@ struct Shell {
 }
 
 impl Shell {
-    fn new() -> Rc<Self> {
+    fn new(paths: Paths) -> Rc<Self> {
         Rc::new_cyclic(|this: &Weak<Self>| {
             let shell = this.clone();
             let timer = Timer::new(move || {
@@ -99,6 +104,8 @@ impl Shell {
                 busy: Cell::new(false),
                 timer,
                 socket: RefCell::default(),
+                paths,
+                path: RefCell::default(),
                 rest: Rest::default(),
                 vault: Vault::new(&store.database),
                 store,
@@ -238,6 +245,12 @@ impl Shell {
         self.engine.borrow().heard()
     }
 
+    /// What is lost of the datagrams, there and here, where they carry voice.
+    fn path_loss(&self) -> Option<(u16, u16)> {
+        let figures = self.engine.borrow().voice_path().filter(|figures| figures.up);
+        figures.map(|figures| (figures.loss_sent, figures.loss_received))
+    }
+
     fn pull(&self, burst: BurstId) -> Pull {
         let pull = self.engine.borrow_mut().pull(clock::now(), burst);
         self.work();
@@ -265,12 +278,14 @@ impl Shell {
                 if let Some(old) = self.socket.take() {
                     old.close();
                 }
+                self.path.take();
                 let opened = self.this.upgrade().and_then(|this| Socket::open(&this, link).ok());
                 *self.socket.borrow_mut() = opened;
             }
             Output::Disconnect { link } => {
                 if let Some(socket) = self.socket.borrow_mut().take_if(|socket| socket.is(link)) {
                     socket.close();
+                    self.path.take();
                 }
             }
             Output::Send { link, lane, text } => {
@@ -283,8 +298,20 @@ impl Shell {
                     socket.voice(lane, frame, captured_at);
                 }
             }
-            // Asked for by none of these: `Config::paths` is empty.
-            Output::OpenPath { .. } | Output::Datagram { .. } => {}
+            Output::OpenPath { link, offer } => {
+                // The one before ends before the next one begins.
+                self.path.take();
+                let path = Path::open(self, link, &offer);
+                *self.path.borrow_mut() = Some(path);
+            }
+            Output::Datagram { link, counter, inner, captured_at } => {
+                if let Some(path) = self.path.borrow().as_ref().filter(|path| path.is(link)) {
+                    path.send(counter, &inner);
+                    if captured_at.is_some() {
+                        self.sound.sent(Duration::ZERO);
+                    }
+                }
+            }
             Output::RefreshToken => self.spawn(Self::refresh),
             Output::FetchEvents { room, after } => self.spawn(|shell| async move {
                 let page = shell.rest.events(room, after, PAGE_EVENTS_MAX).await.map_err(FetchError::from);
@@ -413,5 +440,11 @@ fn engine() -> Engine {
     let mut seed = [0; 8];
     seed.copy_from_slice(&clock::random()[..8]);
     // No redundancy can be used: WebCodecs gives no access to it.
-    Engine::new(Config { seed: u64::from_le_bytes(seed), play_all: false, recovery_reach: 0, no_store: false, paths: &[] })
+    Engine::new(Config {
+        seed: u64::from_le_bytes(seed),
+        play_all: false,
+        recovery_reach: 0,
+        no_store: false,
+        paths: path::kinds(),
+    })
 }
