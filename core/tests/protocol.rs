@@ -169,6 +169,8 @@ fn the_limits_are_the_limits() {
         ("kinds in one `voice.path`", limits::PATH_KINDS_MAX.to_string()),
         ("a datagram, as UDP payload", bytes(limits::DATAGRAM_BYTES_MAX)),
         ("copies of earlier frames in one datagram", limits::DATAGRAM_COPIES_MAX.to_string()),
+        ("datagrams of one client a second, for long", limits::DATAGRAMS_PER_S_MAX.to_string()),
+        ("datagrams of one client at once", limits::DATAGRAMS_AT_ONCE_MAX.to_string()),
     ];
     let expected: Vec<_> = expected.into_iter().map(|(what, limit)| vec![what.to_owned(), limit]).collect();
     assert_eq!(table("| what | limit |"), expected);

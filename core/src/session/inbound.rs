@@ -133,11 +133,17 @@ impl Inbound {
             return Received::Close(CloseCode::AuthExpected);
         }
         match VoiceFrame::decode(bytes) {
-            Ok(frame) => Received::Voice(frame),
+            Ok(frame) => self.voice(now, frame),
             Err(error) => {
                 Received::Refuse { request: None, problem: Problem::new(ProblemKind::Malformed, error.to_string()) }
             }
         }
+    }
+
+    /// A voice frame came, by datagram beside the socket.
+    pub fn voice(&mut self, now: Mono, frame: VoiceFrame) -> Received {
+        self.heard = now;
+        if self.is_open() { Received::Voice(frame) } else { Received::Close(CloseCode::AuthExpected) }
     }
 
     /// Something else came, such as a WebSocket ping: a sign of life.

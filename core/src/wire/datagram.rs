@@ -22,6 +22,8 @@
 //!
 //! Numbers are big-endian. A reader ignores kinds that it does not know.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{Buf, BufMut, Bytes};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +57,15 @@ pub struct PathOffer {
     /// The SHA-256 of each certificate that the server may show, in base64url without padding. WebTransport only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<String>,
+}
+
+impl PathOffer {
+    /// The bytes of session and secret; `None`: they are not written as they should be.
+    pub fn opened(&self) -> Option<([u8; 8], [u8; 32])> {
+        let session = (self.session.len() == 16).then(|| u64::from_str_radix(&self.session, 16).ok())??;
+        let secret = URL_SAFE_NO_PAD.decode(&self.secret).ok()?;
+        Some((session.to_be_bytes(), secret.try_into().ok()?))
+    }
 }
 
 impl core::fmt::Debug for PathOffer {
@@ -363,6 +374,25 @@ mod tests {
         bytes.clear();
         Datagram::Probe { nonce: 0x0102_0304, report: Report { highest: 5, came: 6, map: 7 } }.put(&mut bytes);
         assert_eq!(bytes, [1, 1, 2, 3, 4, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7]);
+    }
+
+    #[test]
+    fn an_offer_is_opened_as_it_is_written_and_not_otherwise() {
+        let offer = |session: &str, secret: &str| PathOffer {
+            kind: PathKind::SealedUdp,
+            port: 1,
+            session: session.into(),
+            secret: secret.into(),
+            certificates: vec![],
+        };
+        let (session, secret) = ("5d0c1b7a90e2f346", "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA");
+        let (id, key) = offer(session, secret).opened().expect("as in the protocol's example");
+        assert_eq!((id, key[0]), ([0x5d, 0x0c, 0x1b, 0x7a, 0x90, 0xe2, 0xf3, 0x46], 0xab));
+        for (session, secret) in
+            [("5d0c1b7a90e2f34", secret), ("5d0c1b7a90e2f34g", secret), (session, &secret[1..]), (session, "+")]
+        {
+            assert_eq!(offer(session, secret).opened(), None, "{session} {secret}");
+        }
     }
 
     #[test]

@@ -156,5 +156,9 @@ pub const VOICE_STALE: Duration = Duration::from_millis(1_500);
 pub const PATH_KINDS_MAX: usize = 4;
 /// Largest datagram of a voice path, in bytes of UDP payload: it fits every path that carries QUIC (RFC 9000 section 14).
 pub const DATAGRAM_BYTES_MAX: usize = 1_200;
+/// Datagrams a second that a client may send on its path for long; live voice is 50/s.
+pub const DATAGRAMS_PER_S_MAX: u32 = 200;
+/// How many of them it may send at once: what was recorded while the floor was asked for comes faster.
+pub const DATAGRAMS_AT_ONCE_MAX: u32 = 400;
 /// Earlier frames that a datagram repeats at most.
 pub const DATAGRAM_COPIES_MAX: usize = 3;

@@ -16,5 +16,7 @@ pub mod policy;
 pub mod presence;
 pub mod problem;
 pub mod rest;
+#[cfg(feature = "sealed-udp")]
+pub mod sealed;
 pub mod socket;
 pub mod voice;
