@@ -21,6 +21,7 @@ use crate::presence::{Board, Limits};
 use crate::push::Push;
 use crate::receipts::Receipts;
 use crate::storage::Store;
+use crate::voice::Voice;
 
 /// The server's parts. A cheap clone.
 pub type App = Arc<AppState>;
@@ -48,6 +49,8 @@ pub struct AppState {
     pub request_limits: RequestLimits,
     /// Requests with an `Idempotency-Key` that run now.
     pub requests_running: Running,
+    /// Voice as datagrams.
+    pub voice: Arc<Voice>,
     push: OnceLock<Arc<Push>>,
     draining: AtomicBool,
 }
@@ -70,6 +73,7 @@ impl AppState {
             sockets: TaskTracker::new(),
             request_limits: RequestLimits::default(),
             requests_running: Running::default(),
+            voice: Arc::new(Voice::new(clock)),
             push: OnceLock::new(),
             draining: AtomicBool::new(false),
         })

@@ -26,3 +26,4 @@ pub mod serve;
 pub mod storage;
 pub mod traces;
 pub mod trust;
+pub mod voice;

@@ -98,7 +98,23 @@ fn describe() {
     describe_counter!("holler_push_failed_total", Count, "Tries that failed, by kind and cause");
     describe_counter!("holler_push_dropped_total", Count, "Notifications that nobody needed any more, by cause");
     describe_counter!("holler_voice_frames_total", Count, "Voice frames received, by what became of them");
-    describe_counter!("holler_voice_frames_sent_total", Count, "Voice frames put into listeners' queues");
+    describe_counter!("holler_voice_frames_sent_total", Count, "Voice frames sent to listeners, by route");
+    describe_gauge!("holler_voice_paths_open", Count, "Voice paths that clients were given, used or not");
+    describe_counter!(
+        "holler_voice_path_moves_total",
+        Count,
+        "Voice paths that moved to a new address of their client"
+    );
+    describe_counter!(
+        "holler_voice_path_stalled_total",
+        Count,
+        "Times that a listener said that datagrams had stopped"
+    );
+    describe_counter!(
+        "holler_voice_datagrams_total",
+        Count,
+        "Datagrams received on the UDP port, by what became of them"
+    );
 }
 
 /// What a client measured of a burst.

@@ -26,7 +26,7 @@ use crate::pki::{Identity, Made, PkiError};
 use crate::serve::ListenError;
 use crate::storage::{Hooks, OpenStoreError, ServeLock, Store};
 use crate::storage::{retention, space};
-use crate::{api, gateway, home, metrics, presence, private, push, receipts, serve};
+use crate::{api, gateway, home, metrics, presence, private, push, receipts, serve, voice};
 
 /// Why a server did not start. Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +117,9 @@ impl Running {
         warn_of(&identity, clock);
         let tls = Arc::new(ArcSwap::from_pointee(identity.server_config()?));
         let listeners = serve::listen(&config.listen)?;
-        config.listen = addresses(&listeners)?;
+        let listening = addresses(&listeners)?;
+        let udp = voice::bind(&config, &listening)?;
+        config.listen = listening;
         let private = config.private.map(serve::listen_private).transpose()?;
         config.private = private.as_ref().map(TcpListener::local_addr).transpose().map_err(StartError::Address)?;
         let measures = metrics::install()?;
@@ -145,6 +147,11 @@ impl Running {
         tasks.push(tokio::spawn(push::run(Arc::clone(&app), push, stop.clone())));
         tasks.push(tokio::spawn(receipts::run(Arc::clone(&app), stop.clone())));
         tasks.push(tokio::spawn(gateway::tell_roster_changes(Arc::clone(&app), stop.clone())));
+        app.voice.open(&udp);
+        tasks.push(tokio::spawn(voice::keep_time(Arc::clone(&app.voice), stop.clone())));
+        for socket in udp {
+            tasks.push(tokio::spawn(voice::receive(Arc::clone(&app.voice), socket, stop.clone())));
+        }
         let router = api::router(Arc::clone(&app)).merge(gateway::router(Arc::clone(&app)));
         let running = app.config();
         let serving =

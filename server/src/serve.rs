@@ -49,14 +49,21 @@ pub fn raise_open_files() {
 
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen on {address}: {source}")]
+#[error("can't listen on {over}{address}: {source}")]
 pub struct ListenError {
     address: SocketAddr,
     source: io::Error,
     flag: &'static str,
+    /// What stands before the address where it is not TCP.
+    over: &'static str,
 }
 
 impl ListenError {
+    /// The address of voice as datagrams can't be had.
+    pub(crate) fn udp(address: SocketAddr, source: io::Error) -> Self {
+        Self { address, source, flag: "`[voice] udp_port` (or switch datagrams off: `udp = false`)", over: "UDP " }
+    }
+
     /// Whether only a server can tell: this user may not take such a port, and the server's may.
     pub fn is_for_the_server(&self) -> bool {
         self.source.kind() == io::ErrorKind::PermissionDenied && self.address.port() < 1024
@@ -64,14 +71,15 @@ impl ListenError {
 
     /// What to do about it.
     pub fn remedy(&self) -> String {
-        remedy(self.address, &self.source, self.flag)
+        remedy(self.address, &self.source, self.flag, !self.over.is_empty())
     }
 }
 
-fn remedy(address: SocketAddr, error: &io::Error, flag: &str) -> String {
+fn remedy(address: SocketAddr, error: &io::Error, flag: &str, udp: bool) -> String {
     let kind = error.kind();
     if kind == io::ErrorKind::AddrInUse {
-        format!("Another program has it: `ss -ltnp` shows which. Stop that, or name another address with {flag}.")
+        let (shows, what) = if udp { ("ss -lunp", "port") } else { ("ss -ltnp", "address") };
+        format!("Another program has it: `{shows}` shows which. Stop that, or name another {what} with {flag}.")
     } else if kind == io::ErrorKind::PermissionDenied && address.port() < 1024 {
         format!(
             "Ports below 1024 need the capability CAP_NET_BIND_SERVICE: grant it, or name a higher one with {flag}."
@@ -96,7 +104,7 @@ pub fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError>
     let mut listeners = Vec::new();
     let mut missing = None;
     for address in addresses {
-        let error = |source| ListenError { address: *address, source, flag: "--listen" };
+        let error = |source| ListenError { address: *address, source, flag: "--listen", over: "" };
         match bind(*address) {
             Ok(listener) => listeners.push(listener),
             Err(source) if address.ip() == Ipv6Addr::LOCALHOST && no_such_address(&source) => {
@@ -117,7 +125,7 @@ pub fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError>
 
 /// Binds the address of the private listener.
 pub fn listen_private(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    bind(address).map_err(|source| ListenError { address, source, flag: "--private (or `off`)" })
+    bind(address).map_err(|source| ListenError { address, source, flag: "--private (or `off`)", over: "" })
 }
 
 fn no_such_address(error: &io::Error) -> bool {

@@ -77,6 +77,8 @@ pub(super) fn assemble(layers: &mut Layers, environment: &BTreeMap<String, Strin
         address: reader.number("limits", "address_requests").unwrap_or(usual.address),
     };
     let connections_max = reader.number("server", "connections_max").unwrap_or(16_000) as usize;
+    let udp = reader.switch("voice", "udp").unwrap_or(true);
+    let udp_port = reader.number("voice", "udp_port").and_then(|port| u16::try_from(port).ok());
     let free_min_mib = reader.number("storage", "free_min_mib").unwrap_or(64);
     let access_lifetime = reader.seconds("tokens", "access_s").unwrap_or(Duration::from_secs(600));
     let refresh_lifetime = reader.seconds("tokens", "refresh_s").unwrap_or(Duration::from_secs(30 * 86_400));
@@ -91,6 +93,8 @@ pub(super) fn assemble(layers: &mut Layers, environment: &BTreeMap<String, Strin
         data,
         keys: keys?,
         connections_max,
+        udp,
+        udp_port,
         free_min_mib,
         tls,
         private,
@@ -170,7 +174,7 @@ impl Reader<'_> {
         let (unit, range) = match setting.kind {
             Kind::Seconds(from, to) => (" of seconds", from..=to),
             Kind::Number(from, to) => ("", from..=to),
-            Kind::Text | Kind::List => ("", 0..=u32::MAX),
+            Kind::Text | Kind::List | Kind::Switch => ("", 0..=u32::MAX),
         };
         let number = value.as_integer().and_then(|number| u32::try_from(number).ok());
         let number = number.filter(|number| range.contains(number));
@@ -179,6 +183,15 @@ impl Reader<'_> {
             self.misfit(section, key, &expected, &value.to_string());
         }
         number
+    }
+
+    fn switch(&mut self, section: &str, key: &str) -> Option<bool> {
+        let (_, value) = self.found(section, key)?;
+        let switch = value.as_bool();
+        if switch.is_none() {
+            self.misfit(section, key, "true or false", &value.to_string());
+        }
+        switch
     }
 
     fn seconds(&mut self, section: &str, key: &str) -> Option<Duration> {

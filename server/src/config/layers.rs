@@ -190,6 +190,7 @@ fn plain(kind: Kind, text: &str) -> Value {
         Kind::Seconds(..) | Kind::Number(..) => {
             text.trim().parse::<i64>().map_or_else(|_| Value::String(text.to_owned()), Value::Integer)
         }
+        Kind::Switch => text.trim().parse::<bool>().map_or_else(|_| Value::String(text.to_owned()), Value::Boolean),
     }
 }
 

@@ -74,6 +74,10 @@ pub struct Config {
     pub keys: PathBuf,
     /// Connections at once, of all kinds; default 16,000.
     pub connections_max: usize,
+    /// Whether live voice also travels as datagrams; default true.
+    pub udp: bool,
+    /// Their UDP port; absent: the same number as that of the first of `listen`.
+    pub udp_port: Option<u16>,
     /// MiB that must be free on the data folder's disk for events and frames to be taken; default 64.
     pub free_min_mib: u32,
     /// Own certificate; absent: the local CA makes one.

@@ -18,6 +18,8 @@ pub(super) enum Kind {
     Seconds(u32, u32),
     /// A whole number between the two.
     Number(u32, u32),
+    /// `true` or `false`.
+    Switch,
 }
 
 /// One setting.
@@ -100,6 +102,23 @@ pub(super) static SETTINGS: &[Setting] = &[
         "16000",
         "Connections at once, of all kinds; further ones wait. Each takes a file descriptor.",
         |config| Some(integer(config.connections_max)),
+    ),
+    setting(
+        "voice",
+        "udp",
+        Kind::Switch,
+        "true",
+        "Whether live voice also travels as datagrams, which play through loss where the socket waits. The firewall must pass UDP.\n\
+         Where UDP does not get through, the socket carries the voice.",
+        |config| Some(config.udp.into()),
+    ),
+    setting(
+        "voice",
+        "udp_port",
+        Kind::Number(1, 65_535),
+        "8443",
+        "The UDP port, on every address of server.listen. When not set: the same number as the first of server.listen.",
+        |config| config.udp_port.map(integer),
     ),
     reloadable(setting(
         "storage",

@@ -64,6 +64,17 @@ fn the_default_file_is_read_if_it_is_there_and_no_other_is_named() {
 }
 
 #[test]
+fn datagrams_are_switched_with_true_or_false_wherever_it_stands() {
+    assert_eq!((good("", &[]).udp, good("", &[]).udp_port), (true, None));
+    assert!(!good("[voice]\nudp = false", &[]).udp);
+    let config = good("[voice]\nudp = true\nudp_port = 4000", &[("HOLLER_VOICE__UDP", "false")]);
+    assert_eq!((config.udp, config.udp_port), (false, Some(4_000)));
+    let found = faults("[voice]\nudp = \"yes\"\nudp_port = 0", &[]);
+    assert!(found[0].contains("voice.udp: expected true or false, found \"yes\""), "{found:#?}");
+    assert!(found[1].contains("voice.udp_port: expected a number from 1 to 65535, found 0"), "{found:#?}");
+}
+
+#[test]
 fn unknown_keys_are_refused_wherever_they_stand_with_what_was_probably_meant() {
     let file = "listen = 1\n\n[server]\nlissten = []\nfilter = \"x\"\n\n[sever]\n\n[telephony]\nnumber = 1\n";
     let found = faults(file, &[("HOLLER_SERVER__LISTTEN", "x"), ("HOLLER_TOKEN", "is the client's")]);
@@ -148,9 +159,12 @@ fn the_example_shows_every_setting_as_it_is_by_default() {
     assert_eq!(usual, good("", &[]), "nothing is set in it");
     let (mut changed, restart) = usual.differences(&config);
     changed.extend(restart);
-    let without = ["tls.certificate", "tls.key", "server.keys", "push.contact", "push.roots", "push.fcm_account"];
-    let apns = ["push.apns_key", "push.apns_key_id", "push.apns_team", "push.apns_topics"];
-    assert_eq!(changed, [&without[..], &apns].concat(), "settings without a default of their own");
+    changed.sort();
+    let mut without =
+        ["tls.certificate", "tls.key", "server.keys", "push.contact", "push.roots", "push.fcm_account"].to_vec();
+    without.extend(["push.apns_key", "push.apns_key_id", "push.apns_team", "push.apns_topics", "voice.udp_port"]);
+    without.sort_unstable();
+    assert_eq!(changed, without, "settings without a default of their own");
     for setting in settings::SETTINGS {
         assert!(uncommented.contains(&format!("\n{} = ", setting.key)), "{}", setting.name());
         assert!(settings::find(setting.section, setting.key).is_some_and(|found| std::ptr::eq(found, setting)));

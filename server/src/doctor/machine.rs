@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Level, Notes};
 use crate::config::Config;
 use crate::health::{DISK_LOW_BYTES, free_bytes};
-use crate::serve;
+use crate::{serve, voice};
 
 /// A clock that says less is wrong: this version was written later (2026-01-01).
 const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
@@ -123,7 +123,15 @@ pub(super) fn ports(notes: &mut Notes<'_>, config: &Config) {
     // A listener belongs to a runtime; nothing is awaited.
     let _inside = runtime.enter();
     match serve::listen(&config.listen) {
-        Ok(listeners) => notes.good(format!("{} of {} addresses can be had", listeners.len(), config.listen.len())),
+        Ok(listeners) => {
+            notes.good(format!("{} of {} addresses can be had", listeners.len(), config.listen.len()));
+            let listening: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+            match voice::bind(config, &listening) {
+                Ok(sockets) if sockets.is_empty() => notes.note("voice.udp is false: all voice goes over the socket"),
+                Ok(sockets) => notes.good(format!("UDP {} can be had for voice", sockets[0].local())),
+                Err(error) => notes.bad(error.to_string(), why, error.remedy()),
+            }
+        }
         Err(error) if error.is_for_the_server() => {
             let taken: Vec<_> = config.listen.iter().filter(|address| is_taken(**address)).collect();
             for address in &taken {

@@ -1,7 +1,7 @@
 //! A running server, as a client meets it: TCP, TLS, the certificate that is really served, and `/readyz`.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ pub(super) fn look(notes: &mut Notes<'_>, config: &Config, certificate: Option<&
             Err(fault) => told(notes, &format!("{address}"), fault),
         }
     }
+    datagrams(notes, config);
     let port = config.listen.first().map_or(8443, SocketAddr::port);
     for name in &config.public_names {
         let what = format!("{name}:{port}");
@@ -59,6 +60,26 @@ pub(super) fn look(notes: &mut Notes<'_>, config: &Config, certificate: Option<&
             }
             Err(fault) => told(notes, &what, fault),
         }
+    }
+}
+
+/// Whether somebody, who should be the server, has the UDP port. What firewalls do with it only a client can tell.
+fn datagrams(notes: &mut Notes<'_>, config: &Config) {
+    if !config.udp {
+        return notes.note("voice.udp is false: all voice goes over the socket");
+    }
+    let Some(first) = config.listen.first() else { return };
+    let address = SocketAddr::new(first.ip(), config.udp_port.unwrap_or(first.port()));
+    match UdpSocket::bind(address) {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            notes.good(format!("UDP {address} is in use, as it is by a server that takes voice there"));
+        }
+        Ok(_) => {
+            let why = "Voice then goes over the socket only, which waits where packets are lost.";
+            let remedy = "Look whether [voice] was changed after the start: then restart the server.";
+            notes.warning(format!("nobody has UDP {address}"), why, remedy);
+        }
+        Err(error) => notes.note(format!("who has UDP {address} can't be told: {error}")),
     }
 }
 

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
+use holler_core::path::Route;
 use holler_core::session::{Coalesce, Dropped, Next, Outbox};
 use holler_core::units::{Cursor, DeviceId, Incarnation, Mono, RoomId, Seq, UserId};
 use holler_core::wire::limits::SILENCE_MAX;
@@ -14,6 +16,7 @@ use holler_core::wire::socket::{CloseCode, ServerMessage};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
+use crate::voice::{Buffers, Session};
 
 /// What travels to one socket. Both are shared: a message to many is serialised once.
 #[derive(Clone, Debug)]
@@ -193,13 +196,46 @@ pub struct Connection {
     rtt_us: AtomicU32,
     heard: AtomicU64,
     lease_us: AtomicU64,
+    /// Its voice path.
+    path: ArcSwapOption<Session>,
+    closing: AtomicBool,
 }
 
 impl Connection {
     /// A socket that signed in.
     pub fn new(id: u64, user: UserId, device: DeviceId, out: Arc<Outgoing>, now: Mono) -> Self {
         let lease_us = AtomicU64::new(micros(SILENCE_MAX));
-        Self { id, user, device, out, rtt_us: AtomicU32::new(0), heard: AtomicU64::new(now.0), lease_us }
+        let (rtt_us, heard) = (AtomicU32::new(0), AtomicU64::new(now.0));
+        let (path, closing) = (ArcSwapOption::empty(), AtomicBool::new(false));
+        Self { id, user, device, out, rtt_us, heard, lease_us, path, closing }
+    }
+
+    /// A live voice frame, its age as of now: by datagram where there is a path that carries, else into the queue.
+    pub fn voice(&self, now: Mono, frame: &Bytes, buffers: &mut Buffers) -> Route {
+        if let Some(path) = &*self.path.load() {
+            return path.voice(now, frame, buffers);
+        }
+        self.out.voice(frame.clone());
+        Route::Socket
+    }
+
+    /// Its voice path, if it has one.
+    pub fn path(&self) -> Option<Arc<Session>> {
+        self.path.load_full()
+    }
+
+    /// From now on this is its voice path; gives the one before.
+    pub(crate) fn set_path(&self, path: Option<Arc<Session>>) -> Option<Arc<Session>> {
+        self.path.swap(path)
+    }
+
+    /// From now on it gets no new voice path.
+    pub(crate) fn set_closing(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
     }
 
     /// Half of the round trip that the client measured: the estimated way from there to here.
@@ -252,12 +288,11 @@ impl Connections {
         self.devices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A socket signed in. An older one of the same device is closed.
-    pub fn insert(&self, connection: Arc<Connection>) {
-        let replaced = self.devices().insert(connection.device, connection);
-        if let Some(older) = replaced {
-            older.out.close(CloseCode::Replaced);
-        }
+    /// A socket signed in. An older one of the same device is closed, and given back.
+    pub fn insert(&self, connection: Arc<Connection>) -> Option<Arc<Connection>> {
+        let older = self.devices().insert(connection.device, connection)?;
+        older.out.close(CloseCode::Replaced);
+        Some(older)
     }
 
     /// A socket ended; does nothing when a newer one has taken its place.

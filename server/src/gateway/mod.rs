@@ -7,6 +7,7 @@
 
 mod beginning;
 mod connection;
+mod path;
 mod people;
 mod reader;
 mod roster;

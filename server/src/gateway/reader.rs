@@ -82,6 +82,13 @@ pub(super) async fn run(
             }
             // What is not read waits in the socket: nothing is lost, and TCP slows the client down.
             () = out.room(), if full => {}
+            frame = by_datagram(session.as_ref()), if !closing && !full => {
+                let received = inbound.voice(app.clock.now(), frame);
+                if let Err(Stop::Close(code)) = act(&app, &mut inbound, &mut session, &mut sends, &out, received).await {
+                    out.close(code);
+                    closing = true;
+                }
+            }
             message = stream.next(), if !closing && !full && sends.len() < SENDS_IN_FLIGHT_MAX => {
                 let Some(message) = message else { break };
                 match received(&app, &mut inbound, &mut session, &mut sends, &out, message).await {
@@ -107,6 +114,14 @@ pub(super) async fn run(
         Box::pin(session.end(ending)).await;
     }
     writing.abort();
+}
+
+/// The next voice frame that came by datagram.
+async fn by_datagram(session: Option<&Session>) -> VoiceFrame {
+    match session.and_then(|session| session.connection.path()) {
+        Some(path) => path.next_frame().await,
+        None => std::future::pending().await,
+    }
 }
 
 pub(super) enum Stop {
@@ -138,8 +153,26 @@ async fn received(
         Ok(Message::Close(_)) => return Err(Stop::Gone),
         Err(error) => return Err(failed(error)),
     };
+    act(app, inbound, session, sends, out, received).await?;
+    // The client's next message stays in its socket meanwhile.
+    let brake = inbound.brake(now, voice, bytes);
+    if brake > Duration::ZERO {
+        tokio::time::sleep(brake).await;
+    }
+    Ok(())
+}
+
+/// Does what came of a message or datagram.
+async fn act(
+    app: &App,
+    inbound: &mut Inbound,
+    session: &mut Option<Session>,
+    sends: &mut Sends,
+    out: &Arc<Outgoing>,
+    received: Received,
+) -> Result<(), Stop> {
     if let Some(session) = session.as_ref() {
-        session.connection.set_heard(now);
+        session.connection.set_heard(app.clock.now());
         session.connection.set_lease(inbound.silence_max());
     }
     match received {
@@ -167,11 +200,6 @@ async fn received(
             out.answer(&ServerMessage::Error { request, problem });
         }
         Received::Close(code) => return Err(Stop::Close(code)),
-    }
-    // The client's next message stays in its socket meanwhile.
-    let brake = inbound.brake(now, voice, bytes);
-    if brake > Duration::ZERO {
-        tokio::time::sleep(brake).await;
     }
     Ok(())
 }
@@ -232,13 +260,17 @@ impl Session {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let id = NUMBER.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection::new(id, principal.user, principal.device, out, app.clock.now()));
-        app.connections.insert(Arc::clone(&connection));
+        if let Some(older) = app.connections.insert(Arc::clone(&connection)) {
+            // Its own reader may notice only when its link does.
+            app.voice.close(&older);
+        }
         app.presence.opened(&connection, presence);
         Self { app, principal, connection, rooms: sorted::Map::default(), bursts: VecDeque::new() }
     }
 
     /// The socket is gone: every home is told.
     async fn end(self, ending: Ending) {
+        self.app.voice.close(&self.connection);
         self.app.connections.remove(&self.connection);
         self.app.presence.closed(&self.connection, ending);
         for subscription in self.rooms.values() {
@@ -331,10 +363,8 @@ impl Session {
                     Err(problem) => self.refuse(room, About::Request(request), problem),
                 }
             }
-            ClientMessage::VoicePath { request, .. } => {
-                self.connection.out.answer(&ServerMessage::VoicePath { request, offer: None });
-            }
-            ClientMessage::VoicePathStalled {} => {}
+            ClientMessage::VoicePath { request, kinds } => self.voice_path(request, &kinds),
+            ClientMessage::VoicePathStalled {} => self.voice_path_stalled(),
             ClientMessage::PresenceSet { state } => self.set_presence(state),
             ClientMessage::PresenceWatch { request, room } => self.watch(request, room).await,
             ClientMessage::PresenceUnwatch { room } => self.app.presence.unwatch(&self.connection, room),

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
 use holler_core::floor::{self, Audience, Floor};
 use holler_core::log::LogHead;
 use holler_core::model::{Event, EventBody, Role};
+use holler_core::path::Route;
 use holler_core::session::Coalesce;
 use holler_core::units::{
     BurstId, BurstStep, ClientId, Cursor, DeviceId, Epoch, Incarnation, Mono, RequestId, RoomId, Seq, UnixMs, UserId,
@@ -23,6 +25,7 @@ use crate::clock::Clock;
 use crate::gateway::{Connection, encode};
 use crate::storage::receipts::Reach;
 use crate::storage::{Append, BurstRecord};
+use crate::voice::Buffers;
 
 /// How often frames are taken from memory into a chunk.
 const CHUNK: Duration = Duration::from_secs(1);
@@ -88,6 +91,7 @@ pub struct Room {
     epoch: Epoch,
     chunk_at: Option<Mono>,
     draining: bool,
+    buffers: Buffers,
 }
 
 impl Room {
@@ -108,6 +112,7 @@ impl Room {
             epoch: log.epoch,
             chunk_at: None,
             draining: false,
+            buffers: Buffers::default(),
         }
     }
 
@@ -334,15 +339,7 @@ impl Room {
         let kept = self.bursts.frame(now, device, &frame, &mut self.journal);
         let what = match &kept {
             Ok(true) if frame.kind == VoiceKind::Live => {
-                let bytes = frame.encode();
-                let mut sent = 0;
-                for (listener, member) in &self.members {
-                    if member.voice && *listener != device {
-                        member.connection.out.voice(bytes.clone());
-                        sent += 1;
-                    }
-                }
-                metrics::counter!("holler_voice_frames_sent_total").increment(sent);
+                self.fan_out(now, device, &frame.encode());
                 "live"
             }
             Ok(true) => "repair",
@@ -352,6 +349,25 @@ impl Room {
         metrics::counter!("holler_voice_frames_total", "what" => what).increment(1);
         if let Err(problem) = kept {
             connection.out.answer(&ServerMessage::Error { request: None, problem });
+        }
+    }
+
+    /// Sends a live frame of `talker` to everybody who listens.
+    fn fan_out(&mut self, now: Mono, talker: DeviceId, frame: &Bytes) {
+        let (mut by_datagram, mut by_socket, mut both) = (0, 0, 0);
+        for (listener, member) in &self.members {
+            if member.voice && *listener != talker {
+                match member.connection.voice(now, frame, &mut self.buffers) {
+                    Route::Datagram(_) => by_datagram += 1,
+                    Route::Socket => by_socket += 1,
+                    Route::Both(_) => both += 1,
+                }
+            }
+        }
+        for (route, sent) in [("datagram", by_datagram), ("socket", by_socket), ("both", both)] {
+            if sent > 0 {
+                metrics::counter!("holler_voice_frames_sent_total", "route" => route).increment(sent);
+            }
         }
     }
 

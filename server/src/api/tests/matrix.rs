@@ -169,6 +169,8 @@ const MESSAGES: &[Said] = &[
     ("presence.unwatch", None, Follow::No, Anyone, r#"{"type": "presence.unwatch", "room": "ROOM"}"#),
     ("receipt", Some(Scope::Messages), Follow::No, MemberOf, r#"{"type": "receipt", "request": 7, "room": "ROOM", "incarnation": "inc_ID"}"#),
     ("ping", None, Follow::No, Anyone, r#"{"type": "ping", "nonce": 1}"#),
+    ("voice.path", None, Follow::No, Anyone, r#"{"type": "voice.path", "request": 8, "kinds": ["sealed-udp"]}"#),
+    ("voice.path.stalled", None, Follow::No, Anyone, r#"{"type": "voice.path.stalled"}"#),
     ("report", None, Follow::No, Anyone, r#"{"type": "report", "room": "ROOM", "burst": "bst_ID"}"#),
 ];
 

@@ -1,0 +1,288 @@
+use std::net::UdpSocket;
+
+use holler_core::path::{End, Path, Route};
+use holler_core::units::{BurstTag, DeviceId, FloorToken, FrameNo, UserId};
+use holler_core::wire::limits::DATAGRAMS_AT_ONCE_MAX;
+use holler_core::wire::sealed::{Opener, SealedBy, Sealer};
+use holler_core::wire::voice::{FrameAge, VoiceFrame, VoiceKind};
+
+use super::*;
+use crate::config::{CommonFlags, Config, ServeFlags};
+use crate::gateway::Outgoing;
+use crate::storage::audit::chain::unhex;
+
+/// A server's side with a real socket.
+struct Bench {
+    voice: Voice,
+    socket: Arc<Socket>,
+    clock: Clock,
+    buffers: Buffers,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let clock = Clock::default();
+        let folder = std::env::temp_dir();
+        let common =
+            CommonFlags { data: Some(folder.join("data")), keys: Some(folder.join("keys")), ..CommonFlags::default() };
+        let mut config = Config::load(&common, &ServeFlags::default(), []).unwrap();
+        config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        let sockets = bind(&config, &config.listen.clone()).unwrap();
+        let voice = Voice::new(clock);
+        voice.open(&sockets);
+        Self { voice, socket: Arc::clone(&sockets[0]), clock, buffers: Buffers::default() }
+    }
+
+    fn connection(&self) -> Arc<Connection> {
+        let out = Arc::new(Outgoing::new(self.clock));
+        let (user, device) = (UserId::from_bytes([1; 16]), DeviceId::from_bytes([2; 16]));
+        Arc::new(Connection::new(1, user, device, out, self.clock.now()))
+    }
+
+    fn client(&self, connection: &Connection) -> Client {
+        let offer = self.voice.offer(connection, &[PathKind::Webtransport, PathKind::SealedUdp]).unwrap();
+        assert_eq!((offer.kind, Some(offer.port)), (PathKind::SealedUdp, self.voice.port()));
+        let session: SessionId = unhex(&offer.session).unwrap().try_into().unwrap();
+        let secret: [u8; 32] = URL_SAFE_NO_PAD.decode(&offer.secret).unwrap().try_into().unwrap();
+        Client {
+            session,
+            sealer: Sealer::new(session, &secret, SealedBy::Client).unwrap(),
+            opener: Opener::new(session, &secret, SealedBy::Server).unwrap(),
+            path: Path::new(self.clock.now(), End::Client),
+            io: socket(),
+            server: self.socket.local(),
+        }
+    }
+
+    /// What becomes of a packet from the client's address.
+    fn judge(&mut self, client: &Client, packet: &[u8]) -> &'static str {
+        let from = client.io.local_addr().unwrap();
+        self.voice.judge(&self.socket, from, &mut packet.to_vec(), &mut self.buffers)
+    }
+
+    /// Lets client and server say what they have to say until neither has more.
+    fn settle(&mut self, client: &mut Client) {
+        while let Some(packet) = client.says(self.clock.now()) {
+            assert_eq!(self.judge(client, &packet), "taken");
+            while let Some((counter, inner)) = client.hears() {
+                client.path.received(self.clock.now(), counter, &inner, &mut Vec::new()).unwrap();
+            }
+        }
+    }
+}
+
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket
+}
+
+struct Client {
+    session: SessionId,
+    sealer: Sealer,
+    opener: Opener,
+    path: Path,
+    io: UdpSocket,
+    server: SocketAddr,
+}
+
+impl Client {
+    fn seal(&self, counter: u32, inner: &[u8]) -> Vec<u8> {
+        let mut packet = Vec::new();
+        self.sealer.seal(counter, inner, &mut packet).unwrap();
+        packet
+    }
+
+    /// The next packet that its machine wants to be sent.
+    fn says(&mut self, now: Mono) -> Option<Vec<u8>> {
+        let mut inner = Vec::new();
+        let counter = self.path.next(now, &mut inner)?;
+        Some(self.seal(counter, &inner))
+    }
+
+    /// What came, opened. On loopback a packet is there when its sender has sent it.
+    fn hears(&self) -> Option<(u32, Bytes)> {
+        let mut buffer = [0; PACKET_BYTES_MAX];
+        let (length, from) = self.io.recv_from(&mut buffer).ok()?;
+        assert_eq!(from, self.server);
+        let (counter, inner) = self.opener.open(&mut buffer[..length]).unwrap();
+        Some((counter, Bytes::copy_from_slice(inner)))
+    }
+}
+
+fn frame(number: u16) -> VoiceFrame {
+    VoiceFrame {
+        kind: VoiceKind::Live,
+        age: FrameAge(0),
+        number: FrameNo(number),
+        tag: BurstTag([3; 8]),
+        token: FloorToken { term: 1, counter: 1 },
+        payload: Bytes::from_static(&[5; 60]),
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_proved_itself_carries_both_ways_and_only_once() {
+    let mut bench = Bench::new();
+    let connection = bench.connection();
+    let mut client = bench.client(&connection);
+    let now = bench.clock.now();
+    let (mut buffers, bytes) = (Buffers::default(), frame(1).encode());
+    assert_eq!(connection.voice(now, &bytes, &mut buffers), Route::Socket, "nothing is proved yet");
+    bench.settle(&mut client);
+    assert!(client.path.figures().up);
+    assert!(matches!(connection.voice(now, &bytes, &mut buffers), Route::Datagram(_)));
+    let (counter, inner) = client.hears().unwrap();
+    let mut frames = Vec::new();
+    client.path.received(now, counter, &inner, &mut frames).unwrap();
+    assert_eq!(frames, [frame(1)]);
+    // And up; a copy of the packet is not taken again.
+    let mut inner = Vec::new();
+    let Route::Datagram(counter) = client.path.voice(now, &frame(2).encode(), &mut inner) else { panic!("not up") };
+    let packet = client.seal(counter, &inner);
+    assert_eq!([bench.judge(&client, &packet), bench.judge(&client, &packet)], ["taken", "replayed"]);
+    assert_eq!(connection.path().unwrap().next_frame().await, frame(2));
+}
+
+#[tokio::test]
+async fn what_is_forged_truncated_or_of_no_session_is_dropped() {
+    let mut bench = Bench::new();
+    let connection = bench.connection();
+    let mut client = bench.client(&connection);
+    let good = client.says(bench.clock.now()).unwrap();
+    let mut forged = good.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    let mut other = good.clone();
+    other[1] ^= 1;
+    assert_eq!(bench.judge(&client, &forged), "forged");
+    assert_eq!(bench.judge(&client, &good[..good.len() - 1]), "forged");
+    assert_eq!(bench.judge(&client, &good[..20]), "not-ours");
+    assert_eq!(bench.judge(&client, &other), "unknown-session");
+    assert_eq!(bench.judge(&client, &[0x40; 100]), "not-ours");
+    assert_eq!(bench.judge(&client, &client.seal(9, &[77])), "malformed");
+    assert!(client.hears().is_none(), "nobody who has no key gets an answer");
+    assert_eq!(bench.judge(&client, &good), "taken");
+    assert!(client.hears().is_some());
+}
+
+#[tokio::test]
+async fn who_moves_gets_voice_where_they_are_once_they_proved_it() {
+    let mut bench = Bench::new();
+    let connection = bench.connection();
+    let mut client = bench.client(&connection);
+    bench.settle(&mut client);
+    let (now, mut buffers) = (bench.clock.now(), Buffers::default());
+    let old_packet = client.seal(1_000, &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let old = std::mem::replace(&mut client.io, socket());
+    // From the new address: it is challenged, and voice still goes to the old one.
+    assert_eq!(bench.judge(&client, &old_packet), "taken");
+    let (_, challenge) = client.hears().expect("a challenge");
+    assert_eq!(challenge[0], 3);
+    connection.voice(now, &frame(1).encode(), &mut buffers);
+    assert!(client.hears().is_none());
+    assert!(old.recv(&mut [0; 1_500]).is_ok());
+    // A wrong answer, and the right one from elsewhere, move nothing.
+    assert_eq!(bench.judge(&client, &client.seal(1_001, &[4, 0, 0, 0, 0, 0, 0, 0, 0])), "taken");
+    let mut response = challenge.to_vec();
+    response[0] = 4;
+    let stranger = std::mem::replace(&mut client.io, socket());
+    assert_eq!(bench.judge(&client, &client.seal(1_002, &response)), "taken");
+    connection.voice(now, &frame(2).encode(), &mut buffers);
+    assert!(stranger.recv(&mut [0; 1_500]).is_err() && client.hears().is_none());
+    client.io = stranger;
+    assert_eq!(bench.judge(&client, &client.seal(1_003, &response)), "taken");
+    connection.voice(now, &frame(3).encode(), &mut buffers);
+    assert!(client.hears().is_some(), "it has moved");
+    // What is older says nothing of where the client is.
+    let stays = std::mem::replace(&mut client.io, old);
+    while client.hears().is_some() {}
+    assert_eq!(bench.judge(&client, &client.seal(999, &response)), "taken");
+    assert!(client.hears().is_none());
+    client.io = stays;
+    connection.voice(now, &frame(4).encode(), &mut buffers);
+    assert!(client.hears().is_some());
+}
+
+#[tokio::test]
+async fn a_client_sends_so_much_and_no_more_and_nobody_else_uses_its_allowance_up() {
+    let mut bench = Bench::new();
+    let connection = bench.connection();
+    let client = bench.client(&connection);
+    for _ in 0..2 * DATAGRAMS_AT_ONCE_MAX {
+        let mut forged = client.seal(1, &[6; 17]);
+        forged[20] ^= 1;
+        assert_eq!(bench.judge(&client, &forged), "forged");
+    }
+    let judged: Vec<_> =
+        (1..=2 * DATAGRAMS_AT_ONCE_MAX).map(|counter| bench.judge(&client, &client.seal(counter, &[6; 17]))).collect();
+    let taken = judged.iter().filter(|what| **what == "taken").count();
+    let most = DATAGRAMS_AT_ONCE_MAX as usize;
+    // Some more are allowed while the test runs.
+    assert!(taken >= most && taken < judged.len(), "{taken}");
+    assert!(judged[..most].iter().all(|what| *what == "taken"));
+    assert!(judged.contains(&"surplus"));
+}
+
+#[tokio::test]
+async fn a_path_ends_at_once_with_its_socket_or_when_it_is_replaced() {
+    let mut bench = Bench::new();
+    let connection = bench.connection();
+    let mut first = bench.client(&connection);
+    bench.settle(&mut first);
+    let mut second = bench.client(&connection);
+    assert_eq!(bench.judge(&first, &first.seal(500, &[6; 17])), "unknown-session");
+    bench.settle(&mut second);
+    let path = connection.path().unwrap();
+    assert_eq!(path.id(), second.session);
+    bench.voice.close(&connection);
+    assert_eq!(bench.judge(&second, &second.seal(500, &[6; 17])), "unknown-session");
+    let mut buffers = Buffers::default();
+    assert_eq!(path.voice(bench.clock.now(), &frame(1).encode(), &mut buffers), Route::Socket);
+    assert!(second.hears().is_none() && bench.voice.sessions.read().unwrap().is_empty());
+    assert!(bench.voice.offer(&connection, &[PathKind::SealedUdp]).is_none(), "it is too late for another");
+    assert!(bench.voice.sessions.read().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn frames_wait_for_the_reader_in_order_and_not_without_bound() {
+    let mut bench = Bench::new();
+    let connection = bench.connection();
+    let mut client = bench.client(&connection);
+    bench.settle(&mut client);
+    for number in 1..=100 {
+        let mut inner = Vec::new();
+        let (Route::Datagram(counter) | Route::Both(counter)) =
+            client.path.voice(bench.clock.now(), &frame(number).encode(), &mut inner)
+        else {
+            panic!("not up")
+        };
+        assert_eq!(bench.judge(&client, &client.seal(counter, &inner)), "taken");
+    }
+    let path = connection.path().unwrap();
+    for number in 37..=100 {
+        assert_eq!(path.next_frame().await.number, FrameNo(number));
+    }
+}
+
+#[tokio::test]
+async fn a_talker_is_told_what_came_by_the_sweep() {
+    let mut bench = Bench::new();
+    let connection = bench.connection();
+    let mut client = bench.client(&connection);
+    bench.settle(&mut client);
+    let now = bench.clock.now();
+    for number in 1..=3 {
+        let mut inner = Vec::new();
+        let Route::Datagram(counter) = client.path.voice(now, &frame(number).encode(), &mut inner) else {
+            panic!("not up")
+        };
+        bench.judge(&client, &client.seal(counter, &inner));
+    }
+    // At once for the first, and later for the rest.
+    let told = |client: &Client| client.hears().map(|(_, inner)| inner[0]);
+    assert_eq!((told(&client), told(&client)), (Some(6), None));
+    assert!(bench.voice.sweep(now, &mut bench.buffers), "not yet");
+    assert_eq!(told(&client), None);
+    assert!(!bench.voice.sweep(now + Duration::from_millis(200), &mut bench.buffers), "all is said");
+    assert_eq!((told(&client), told(&client)), (Some(6), None));
+}
