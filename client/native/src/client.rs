@@ -6,6 +6,7 @@
 //! filling the memory.
 
 use core::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -13,7 +14,9 @@ use holler_core::engine::{
     Command, Config, Engine, FetchError, Input, LinkNo, Notice, Output, PersonSeen, Pull, Received,
 };
 use holler_core::model::{EventBody, PresenceState, Priority};
+use holler_core::path::PathFigures;
 use holler_core::units::{Bitrate, BurstId, ClientId, Cursor, FrameMs, FrameNo, Mono, RoomId, UserId};
+use holler_core::wire::datagram::PathOffer;
 use holler_core::wire::limits::PAGE_EVENTS_MAX;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -23,6 +26,7 @@ pub use crate::account::{ClientError, rest_of, sign_in};
 use crate::account::{TOKEN_LEFT_MIN, fresh, left};
 use crate::clock;
 use crate::net::{self, Lanes};
+use crate::path::{self, VoicePath};
 use crate::rest::{self, Rest};
 use crate::roster;
 use crate::sound::{Plays, Recorded, Sound, ToPlay};
@@ -75,6 +79,15 @@ impl Default for Talk {
     }
 }
 
+/// How a client is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Bursts of several rooms play at the same time.
+    pub play_all: bool,
+    /// Live voice goes over the socket only, never as datagrams.
+    pub socket_only: bool,
+}
+
 /// A client that is running. Dropped, it disconnects.
 pub struct Client {
     shared: Arc<Shared>,
@@ -94,18 +107,30 @@ impl Client {
         sound: impl Sound,
         play_all: bool,
     ) -> Result<(Self, mpsc::Receiver<Told>), ClientError> {
+        Self::start_with(store, sound, Options { play_all, ..Options::default() })
+    }
+
+    /// The same with all that can be chosen.
+    pub fn start_with(
+        store: &Store,
+        sound: impl Sound,
+        options: Options,
+    ) -> Result<(Self, mpsc::Receiver<Told>), ClientError> {
+        let Options { play_all, socket_only } = options;
         let profile = store.profile()?.ok_or(ClientError::SignedOut)?;
         let base = rest::address(&profile.server)?;
         let tls = trust::client_config(profile.ca.as_deref())?;
         let rest = Rest::new(base.clone(), &tls)?;
         rest.set_token(profile.access_token.clone());
         let seed = getrandom::u64()?;
-        let engine = Engine::new(Config { seed, play_all, recovery_reach: RECOVERY_REACH, no_store: false, paths: &[] });
+        let paths = if socket_only { &[] } else { path::KINDS };
+        let engine = Engine::new(Config { seed, play_all, recovery_reach: RECOVERY_REACH, no_store: false, paths });
         let shared = Arc::new(Shared {
             engine: Mutex::new(engine),
             wake: Notify::new(),
             drained: Notify::new(),
             sockets: TaskTracker::new(),
+            network_changed: AtomicBool::new(false),
         });
         if left(&profile) >= TOKEN_LEFT_MIN {
             let (access, expires_in) = (profile.access_token.clone(), left(&profile));
@@ -138,12 +163,13 @@ impl Client {
             tls,
             tell,
             connection: None,
+            path: None,
             user: profile.user,
             queue,
         };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
         let watched = Arc::clone(&shared);
-        let watch = tokio::spawn(watch::network(move || watched.input(Input::NetworkUp)));
+        let watch = tokio::spawn(watch::network(move || watched.network_up()));
         let watch = AbortOnDropHandle::new(watch);
         Ok((Self { shared, rest, store: store.clone(), profile, driver, _watch: watch }, told))
     }
@@ -251,12 +277,17 @@ impl Client {
 
     /// The network changed or came back: try now.
     pub fn network_up(&self) {
-        self.shared.input(Input::NetworkUp);
+        self.shared.network_up();
     }
 
     /// The round trip to the server.
     pub fn round_trip(&self) -> Option<Duration> {
         self.shared.engine().round_trip()
+    }
+
+    /// The voice path beside the socket, in figures; `None`: there is none.
+    pub fn voice_path(&self) -> Option<PathFigures> {
+        self.shared.engine().voice_path()
     }
 
     /// Disconnects; what is handed to the local store is on disk when this returns.
@@ -299,11 +330,18 @@ struct Shared {
     drained: Notify,
     /// The connections, also those that are being closed.
     sockets: TaskTracker,
+    /// The voice path is to have a new socket.
+    network_changed: AtomicBool,
 }
 
 impl Shared {
     fn engine(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn network_up(&self) {
+        self.network_changed.store(true, Ordering::Relaxed);
+        self.input(Input::NetworkUp);
     }
 
     fn input(&self, input: Input) {
@@ -382,6 +420,8 @@ struct Driver {
     tls: Arc<rustls::ClientConfig>,
     tell: mpsc::Sender<Told>,
     connection: Option<Connection>,
+    /// Beside it.
+    path: Option<VoicePath>,
     user: UserId,
     /// Held for as long as this process delivers what waits.
     queue: Option<std::fs::File>,
@@ -398,6 +438,12 @@ impl Drop for Driver {
 impl Driver {
     async fn run(mut self) {
         loop {
+            // Before what the engine sends because of it.
+            if self.shared.network_changed.swap(false, Ordering::Relaxed)
+                && let Some(path) = &mut self.path
+            {
+                path.rebind(&self.shared);
+            }
             let timeout = loop {
                 let (output, timeout) = {
                     let mut engine = self.shared.engine();
@@ -426,6 +472,7 @@ impl Driver {
         match output {
             Output::Connect { link } => {
                 let lanes = Lanes::default();
+                self.path = None;
                 if let Some(old) = self.connection.replace(Connection { link, lanes: lanes.clone() }) {
                     old.lanes.close();
                 }
@@ -434,6 +481,7 @@ impl Driver {
                 sockets.spawn(async move { net::run(&shared, link, &base, tls, lanes).await });
             }
             Output::Disconnect { link } => {
+                self.path.take_if(|path| path.link() == link);
                 if let Some(connection) = self.connection.take_if(|connection| connection.link == link) {
                     connection.lanes.close();
                 }
@@ -448,8 +496,12 @@ impl Driver {
                     connection.lanes.voice(lane, frame, captured_at);
                 }
             }
-            // Asked for by none of these: `Config::paths` is empty.
-            Output::OpenPath { .. } | Output::Datagram { .. } => {}
+            Output::OpenPath { link, offer } => self.open_path(link, &offer),
+            Output::Datagram { link, counter, inner, .. } => {
+                if let Some(path) = self.path.as_mut().filter(|path| path.link() == link) {
+                    path.send(counter, &inner);
+                }
+            }
             Output::RefreshToken => self.refresh(),
             Output::FetchEvents { room, after } => {
                 let (rest, shared) = (self.rest.clone(), Arc::clone(&self.shared));
@@ -513,6 +565,24 @@ impl Driver {
             Output::Notice(notice) => return self.tell.send(Told::Notice(notice)).await.is_ok(),
         }
         true
+    }
+
+    fn open_path(&mut self, link: LinkNo, offer: &PathOffer) {
+        let connection = self.connection.as_ref().filter(|connection| connection.link == link);
+        let opened = match connection.and_then(|connection| connection.lanes.peer()) {
+            Some(server) => VoicePath::open(&self.shared, link, server, offer),
+            None => Err("the connection has ended".to_owned()),
+        };
+        self.shared.input(match opened {
+            Ok(path) => {
+                self.path = Some(path);
+                Input::PathOpened { link }
+            }
+            Err(detail) => {
+                self.path = None;
+                Input::PathFailed { link, detail }
+            }
+        });
     }
 
     fn refresh(&self) {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`client`] | [`client::Client`]: runs the engine, does its outputs |
 //! | [`net`] | the socket: TLS, lanes, close codes |
+//! | `path` | the voice path beside the socket: sealed UDP |
 //! | [`rest`] | the REST interface, problem documents decoded |
 //! | [`trust`] | which certificates are trusted, and what to do where one is not |
 //! | [`store`] | the local store: profile, tokens, cursors, own bursts, unsent texts, sealed |
@@ -17,6 +18,7 @@ pub mod client;
 pub mod clock;
 pub mod join;
 pub mod net;
+mod path;
 mod receipts;
 pub mod rest;
 pub mod roster;

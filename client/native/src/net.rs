@@ -6,6 +6,7 @@
 
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -63,6 +64,8 @@ struct Queues {
     repair: VecDeque<Item>,
     bulk: VecDeque<Item>,
     closed: bool,
+    /// Where the connection leads.
+    peer: Option<IpAddr>,
 }
 
 /// What waits to be written on one connection.
@@ -110,6 +113,11 @@ impl Lanes {
     /// Closes the connection: what waits in the control lane still goes out where the server takes it at once, all else is dropped.
     pub fn close(&self) {
         self.change(|queues| queues.closed = true);
+    }
+
+    /// Where the connection leads, once it is open.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).peer
     }
 
     /// What still goes out on a connection that is being closed.
@@ -183,6 +191,8 @@ pub async fn run(events: &impl Events, link: LinkNo, base: &Url, tls: Arc<rustls
             return events.input(Input::ConnectFailed { link, failure, detail, retry_after }).await;
         }
     };
+    let peer = socket.get_ref().get_ref().0.peer_addr().ok();
+    lanes.change(|queues| queues.peer = peer.map(|address| address.ip()));
     events.input(Input::Connected { link }).await;
     let (mut write, mut read) = socket.split();
     let writing = async {
