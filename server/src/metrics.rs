@@ -115,6 +115,7 @@ fn describe() {
         Count,
         "Datagrams received on the UDP port, by what became of them"
     );
+    describe_counter!("holler_webtransport_total", Count, "Connections of browsers for voice, by what became of them");
 }
 
 /// What a client measured of a burst.

@@ -147,11 +147,7 @@ impl Running {
         tasks.push(tokio::spawn(push::run(Arc::clone(&app), push, stop.clone())));
         tasks.push(tokio::spawn(receipts::run(Arc::clone(&app), stop.clone())));
         tasks.push(tokio::spawn(gateway::tell_roster_changes(Arc::clone(&app), stop.clone())));
-        app.voice.open(&udp);
-        tasks.push(tokio::spawn(voice::keep_time(Arc::clone(&app.voice), stop.clone())));
-        for socket in udp {
-            tasks.push(tokio::spawn(voice::receive(Arc::clone(&app.voice), socket, stop.clone())));
-        }
+        tasks.extend(voice::start(&app, udp, &stop));
         let router = api::router(Arc::clone(&app)).merge(gateway::router(Arc::clone(&app)));
         let running = app.config();
         let serving =

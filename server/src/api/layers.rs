@@ -61,12 +61,30 @@ pub(super) async fn secure(State(app): State<App>, request: Request, next: Next)
     for (name, value) in HEADERS {
         response.headers_mut().entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
     }
+    let policy = response.headers().get(header::CONTENT_SECURITY_POLICY).and_then(|policy| policy.to_str().ok());
+    if let Some(policy) = policy.zip(app.voice.port()).and_then(|(policy, port)| allow_voice(policy, &host, port)) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     // Not for localhost: browsers would then refuse every other plain server on this machine.
     let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
     if app.config().public_names.iter().any(|public| public.eq_ignore_ascii_case(name) && public != "localhost") {
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     response
+}
+
+/// The policy of a page that talks to the server it came from, where the voice path has another port than the page: `'self'` does
+/// not cover that.
+fn allow_voice(policy: &str, host: &str, port: u16) -> Option<HeaderValue> {
+    const SELF: &str = "connect-src 'self'";
+    let (name, own) =
+        host.rsplit_once(':').and_then(|(name, own)| Some((name, own.parse().ok()?))).unwrap_or((host, 443));
+    // What the client says of the host goes into the policy: letters, digits and what addresses are written with, no more.
+    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-[]:".contains(&byte));
+    if own == port || !plain || !policy.contains(SELF) {
+        return None;
+    }
+    policy.replace(SELF, &format!("{SELF} https://{name}:{port}")).parse().ok()
 }
 
 /// Counts and times requests by route; never by path, which holds identifiers.
@@ -94,4 +112,30 @@ pub(super) async fn measure(request: Request, next: Next) -> Response {
         .increment(1);
     metrics::histogram!("holler_request_seconds", "method" => method, "route" => route).record(took.as_secs_f64());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_may_reach_its_voice_path_and_nothing_else() {
+        let policy = "default-src 'none'; connect-src 'self'; base-uri 'none'";
+        let allowed =
+            |host: &str, port| allow_voice(policy, host, port).map(|policy| policy.to_str().unwrap().to_owned());
+        for (host, port, more) in [
+            ("radio.example", 8443, "https://radio.example:8443"),
+            ("radio.example:443", 8443, "https://radio.example:8443"),
+            ("[::1]:8443", 8444, "https://[::1]:8444"),
+        ] {
+            let expected = format!("default-src 'none'; connect-src 'self' {more}; base-uri 'none'");
+            assert_eq!(allowed(host, port), Some(expected), "{host}");
+        }
+        assert_eq!(allowed("radio.example", 443), None, "covered by 'self'");
+        assert_eq!(allowed("radio.example:8443", 8443), None, "covered by 'self'");
+        for host in ["", "evil.example; script-src *", "a b", "a*"] {
+            assert_eq!(allowed(host, 8443), None, "{host:?}");
+        }
+        assert_eq!(allow_voice("default-src 'none'", "radio.example", 8443), None, "a page that connects to nothing");
+    }
 }

@@ -12,12 +12,14 @@
 //! | `socket` | the UDP sockets, and the task that reads each |
 //! | `session` | one path |
 //! | `sealed` | sealed UDP: keys, addresses, allowance |
+//! | `webtransport` | WebTransport, for browsers: QUIC, certificates, proofs |
 
 mod sealed;
 mod session;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod webtransport;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -25,6 +27,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -32,10 +35,12 @@ use holler_core::units::Mono;
 use holler_core::wire::datagram::{DatagramError, PathKind, PathOffer};
 use holler_core::wire::sealed::session_of;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::sealed::Sealed;
 use self::session::Carrier;
+use crate::app::App;
 use crate::clock::Clock;
 use crate::gateway::Connection;
 use crate::storage::audit::chain::hex;
@@ -58,6 +63,7 @@ pub struct Voice {
     /// Those that have something to say later.
     timed: Mutex<Vec<Arc<Session>>>,
     wake: Notify,
+    web: OnceLock<Arc<webtransport::Listener>>,
 }
 
 impl Voice {
@@ -69,6 +75,7 @@ impl Voice {
             sessions: RwLock::default(),
             timed: Mutex::default(),
             wake: Notify::new(),
+            web: OnceLock::new(),
         }
     }
 
@@ -86,17 +93,21 @@ impl Voice {
     /// of these.
     pub fn offer(&self, connection: &Connection, kinds: &[PathKind]) -> Option<PathOffer> {
         let port = self.port()?;
-        let kind = kinds.iter().copied().find(|kind| *kind == PathKind::SealedUdp)?;
+        let web = self.web.get();
+        let has = |kind: &PathKind| match kind {
+            PathKind::SealedUdp => true,
+            PathKind::Webtransport => web.is_some(),
+        };
+        let kind = kinds.iter().copied().find(has)?;
         let (mut id, mut secret) = ([0; 8], zeroize::Zeroizing::new([0; 32]));
         getrandom::fill(&mut id).and_then(|()| getrandom::fill(&mut secret[..])).ok()?;
-        let carrier = Carrier::Sealed(Sealed::new(id, &secret).ok()?);
-        let offer = PathOffer {
-            kind,
-            port,
-            session: hex(&id),
-            secret: URL_SAFE_NO_PAD.encode(&secret[..]),
-            certificates: Vec::new(),
+        let carrier = match kind {
+            PathKind::SealedUdp => Carrier::Sealed(Sealed::new(id, &secret).ok()?),
+            PathKind::Webtransport => Carrier::Opened(ArcSwapOption::empty()),
         };
+        let certificates = web.filter(|_| kind == PathKind::Webtransport).map(|web| web.hashes()).unwrap_or_default();
+        let offer =
+            PathOffer { kind, port, session: hex(&id), secret: URL_SAFE_NO_PAD.encode(&secret[..]), certificates };
         let session = Session::new(id, *secret, carrier, Arc::clone(&connection.out), self.clock.now());
         self.enter(connection, Arc::new(session)).then_some(offer)
     }
@@ -213,6 +224,28 @@ impl Voice {
             session.timeout(now, buffers);
         }
     }
+}
+
+/// Opens the datagrams of a server on these sockets, until `stop`. Gives its tasks.
+pub fn start(app: &App, sockets: Vec<Arc<Socket>>, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
+    let voice = &app.voice;
+    voice.open(&sockets);
+    let mut tasks = vec![tokio::spawn(keep_time(Arc::clone(voice), stop.clone()))];
+    if sockets.is_empty() {
+        return tasks;
+    }
+    match webtransport::listen(voice, &sockets) {
+        Ok(web) => {
+            let _first = voice.web.set(Arc::clone(&web));
+            tasks.push(tokio::spawn(web.run(Arc::new(webtransport::Door(Arc::clone(app))), stop.clone())));
+        }
+        Err(error) => {
+            tracing::error!(%error, "browsers' voice stays on their sockets");
+            let receive = |socket| tokio::spawn(receive(Arc::clone(voice), socket, stop.clone()));
+            tasks.extend(sockets.into_iter().map(receive));
+        }
+    }
+    tasks
 }
 
 /// Lets the paths say in time what they have to say, until `stop`: one task for all of them.

@@ -34,7 +34,6 @@ pub(super) enum Carrier {
     /// Sealed UDP.
     Sealed(Sealed),
     /// Something that the client must open first.
-    #[expect(dead_code, reason = "what WebTransport will use")]
     Opened(arc_swap::ArcSwapOption<Box<dyn Carry>>),
 }
 
