@@ -149,11 +149,13 @@ impl Session {
         // What the path may have lost: it was sent before this frame.
         let resend = machine.resend(now);
         drop(machine);
-        if let Route::Datagram(counter) | Route::Both(counter) = route {
-            self.send(counter, buffers);
-        }
+        let sent = match route {
+            Route::Datagram(counter) | Route::Both(counter) => self.send(counter, buffers),
+            Route::Socket => false,
+        };
         resend.into_iter().for_each(|frame| self.out.voice(frame));
-        if let Route::Both(_) | Route::Socket = route {
+        // What could not leave, as on a connection that has ended, need not wait until the machine learns of it.
+        if !sent || matches!(route, Route::Both(_)) {
             self.out.voice(frame.clone());
         }
         route

@@ -60,7 +60,8 @@ impl Sound {
     pub(super) fn sent(&self, queued: Duration) {
         let first = self.gauge.key_down.take().map(|down| clock::now().since(down));
         self.gauge.count(|spoken| {
-            spoken.sent = spoken.sent.saturating_add(1);
+            // Over a path in doubt a frame goes both ways; it counts once.
+            spoken.sent = spoken.sent.saturating_add(1).min(spoken.packets);
             spoken.queue = queued;
             spoken.first_sent = spoken.first_sent.or(first);
         });
