@@ -21,7 +21,8 @@ impl World<'_> {
         let seed = self.clients[client].chance.draw();
         let unix = self.true_unix();
         let one = &mut self.clients[client];
-        one.engine = Some(Engine::new(Config { seed, play_all: false, recovery_reach: 1, no_store: false, paths: &[] }));
+        one.engine =
+            Some(Engine::new(Config { seed, play_all: false, recovery_reach: 1, no_store: false, paths: &[] }));
         let token = one.token_left(unix);
         let unfinished = one.local.unfinished(self.now);
         let cursors: Vec<_> = self.rooms.iter().map(|room| (*room, one.local.cursor(*room))).collect();
