@@ -1,4 +1,5 @@
-//! What page and worker tell each other, as JSON in `postMessage`. Page and worker are of one build, so the form promises nothing.
+//! What page and worker tell each other, as JSON in `postMessage`; what the worker tells together, a line each. Page and worker
+//! are of one build, so the form promises nothing.
 
 use holler_core::engine::{Command, Heard, LinkReason, Notice, SpokenFigures};
 use holler_core::model::{Event, InvitesBy};

@@ -29,9 +29,8 @@ impl Engine {
         options.set_type(WorkerType::Module);
         let worker = Worker::new_with_options(&format!("{base}worker.js"), &options)?;
         let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            if let Some(Ok(message)) = event.data().as_string().map(|text| json::read(&text)) {
-                told(message);
-            }
+            let text = event.data().as_string().unwrap_or_default();
+            text.lines().filter_map(|line| json::read(line).ok()).for_each(&told);
         });
         worker.set_onmessage(Some(listener.as_ref().unchecked_ref()));
         worker.post_message(&wasm_bindgen::module())?;

@@ -71,6 +71,8 @@ struct Shell {
     engine: RefCell<Engine>,
     /// Outputs are being done: whoever has more news leaves the rest to that loop.
     busy: Cell<bool>,
+    /// What is to be told together, a text each: to this tab's page, and to the others'.
+    told: RefCell<[Vec<String>; 2]>,
     timer: Timer,
     socket: RefCell<Option<Rc<Socket>>>,
     paths: Paths,
@@ -102,11 +104,12 @@ impl Shell {
                 this: this.clone(),
                 engine: RefCell::new(engine()),
                 busy: Cell::new(false),
+                told: RefCell::default(),
                 timer,
                 socket: RefCell::default(),
                 paths,
                 path: RefCell::default(),
-                rest: Rest::default(),
+                rest: Rest::new(this),
                 vault: Vault::new(&store.database),
                 store,
                 tabs: Tabs::new(this),
@@ -127,28 +130,34 @@ impl Shell {
     }
 
     fn tell(&self, message: &ToPage) {
-        if let Ok(text) = serde_json::to_string(message) {
+        let Ok(text) = serde_json::to_string(message) else { return };
+        let spread = self.tabs.note(message, &text);
+        let mut told = self.told.borrow_mut();
+        told[0].push(text.clone());
+        if spread {
+            told[1].push(text);
+        }
+        drop(told);
+        if !self.busy.get() {
+            self.tell_all();
+        }
+    }
+
+    /// Tells what came together as one: hundreds of events that were missed are drawn once.
+    fn tell_all(&self) {
+        let [own, others] = self.told.take();
+        if !own.is_empty() {
             // It fails only for values that can't be copied, and a text can.
-            let _ = global().post_message(&text.as_str().into());
-            self.tabs.spread(message, &text);
+            let _ = global().post_message(&own.join("\n").into());
+        }
+        if !others.is_empty() {
+            self.tabs.spread(&others.join("\n"));
         }
     }
 
     fn spawn<F: Future<Output = ()> + 'static>(&self, work: impl FnOnce(Rc<Self>) -> F) {
         if let Some(this) = self.this.upgrade() {
-            let shell = Rc::clone(&this);
-            let work = work(this);
-            spawn_local(async move {
-                work.await;
-                shell.asked();
-            });
-        }
-    }
-
-    /// Something was asked of the server, perhaps: that it answered says that it can be reached.
-    fn asked(&self) {
-        if self.rest.take_answered() && self.tabs.leads() {
-            self.input(Input::NetworkSign);
+            spawn_local(work(this));
         }
     }
 
@@ -267,6 +276,7 @@ impl Shell {
             self.perform(output);
         }
         self.busy.set(false);
+        self.tell_all();
         let timeout = self.engine.borrow_mut().poll_timeout();
         self.timer.set(timeout.map(|at| at.since(clock::now())));
     }

@@ -1,10 +1,11 @@
 //! The REST interface by `fetch`, problem documents decoded.
 
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::time::Duration;
+use std::rc::Weak;
 
 use bytes::Bytes;
-use holler_core::engine::FetchError;
+use holler_core::engine::{FetchError, Input};
 use holler_core::model::InvitesBy;
 use holler_core::units::{BurstId, Cursor, DeviceId, FrameNo, RoomId, UserId};
 use holler_core::wire::frames;
@@ -21,7 +22,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, Headers, RequestCache, RequestCredentials, RequestInit, RequestRedirect, Response};
 
-use super::global;
+use super::{Shell, global};
 use crate::message::Why;
 
 /// A request that takes longer has failed: a burst of 5 MiB over a slow link still comes within it.
@@ -109,22 +110,19 @@ struct OfInvite {
 }
 
 /// The server's REST interface, with the access token in use.
-#[derive(Default)]
 pub(super) struct Rest {
     token: RefCell<Option<String>>,
-    /// The server answered since that was asked last.
-    answered: Cell<bool>,
+    shell: Weak<Shell>,
 }
 
 impl Rest {
+    pub(super) fn new(shell: &Weak<Shell>) -> Self {
+        Self { token: RefCell::default(), shell: shell.clone() }
+    }
+
     /// The access token for what follows.
     pub(super) fn set_token(&self, token: Option<String>) {
         *self.token.borrow_mut() = token;
-    }
-
-    /// Whether the server answered since this was asked last.
-    pub(super) fn take_answered(&self) -> bool {
-        self.answered.take()
     }
 
     /// Whether this is the access token in use.
@@ -257,7 +255,10 @@ impl Rest {
         if !answer.ok() {
             return Err(RestError::Foreign(format!("status {} without a problem document", answer.status())));
         }
-        self.answered.set(true);
+        if let Some(shell) = self.shell.upgrade().filter(|shell| shell.tabs.leads()) {
+            // It can be reached.
+            shell.input(Input::NetworkSign);
+        }
         Ok(body)
     }
 }

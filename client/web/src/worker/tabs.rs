@@ -359,7 +359,10 @@ impl Tabs {
             return None;
         }
         if for_the_leader {
-            if let Ok(text) = serde_json::to_string(&message) {
+            // A button that was never down here ends nobody's burst.
+            if !matches!(message, ToWorker::Command(Command::KeyUp))
+                && let Ok(text) = serde_json::to_string(&message)
+            {
                 self.post("ask", &self.id, &text);
             }
             return None;
@@ -398,10 +401,10 @@ impl Tabs {
         }
     }
 
-    /// Tells the other tabs what this tab's page is told, where it is about all of them.
-    pub(super) fn spread(&self, message: &ToPage, text: &str) {
+    /// Notes what this tab's page is told. Whether the other tabs are to be told as well.
+    pub(super) fn note(&self, message: &ToPage, text: &str) -> bool {
         if !self.leads() {
-            return;
+            return false;
         }
         let shared = matches!(
             message,
@@ -416,7 +419,7 @@ impl Tabs {
                 | ToPage::Storage(_)
         );
         if !shared {
-            return;
+            return false;
         }
         if matches!(message, ToPage::SignedIn { .. } | ToPage::SignedOut { .. }) {
             self.memo.borrow_mut().clear();
@@ -433,9 +436,12 @@ impl Tabs {
                 memo.insert(key, text.to_owned());
             }
         }
-        if self.others.get() {
-            self.post("told", "", text);
-        }
+        self.others.get()
+    }
+
+    /// Tells the other tabs.
+    pub(super) fn spread(&self, text: &str) {
+        self.post("told", "", text);
     }
 
     pub(super) fn spread_token(&self) {
