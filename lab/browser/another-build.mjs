@@ -19,6 +19,8 @@ export async function anotherBuild(target, tls) {
   const build = {
     next: false,
     version: OTHER,
+    // The end of the name of a file that comes as something else than was built.
+    spoilt: null,
     answers(on) {
       answering = on;
       if (!on) sockets.forEach((socket) => socket.destroy());
@@ -27,6 +29,7 @@ export async function anotherBuild(target, tls) {
 
   const server = createServer(tls, async (asked, answer) => {
     if (!answering && asked.url.startsWith("/api/")) return answer.destroy();
+    if (build.spoilt && asked.url.endsWith(build.spoilt)) return answer.writeHead(200, { "content-type": "text/plain" }).end("spoilt");
     const changed = build.next && (asked.url === "/" || asked.url === "/service-worker.js");
     const headers = { ...asked.headers, ...(changed && { "accept-encoding": "identity", "if-none-match": "" }) };
     const path = build.next ? asked.url.replace(OTHER, version) : asked.url;

@@ -55,10 +55,11 @@ export const eavesdrop = () => {
       globalThis.worker = this;
       this.addEventListener("message", ({ data, isTrusted }) => {
         if (!isTrusted || typeof data !== "string") return;
-        const message = JSON.parse(data);
-        if (message.Directory) globalThis.said.directory = message.Directory;
-        if (message.Notice?.Event) globalThis.said.event = message.Notice.Event;
-        if (message.Notice?.PresenceRoom) globalThis.said.people = message.Notice.PresenceRoom;
+        for (const message of data.split("\n").map((line) => JSON.parse(line))) {
+          if (message.Directory) globalThis.said.directory = message.Directory;
+          if (message.Notice?.Event) globalThis.said.event = message.Notice.Event;
+          if (message.Notice?.PresenceRoom) globalThis.said.people = message.Notice.PresenceRoom;
+        }
       });
     }
   };

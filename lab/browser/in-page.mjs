@@ -38,10 +38,12 @@ export const takeNotes = () => {
       globalThis.worker = this;
       this.addEventListener("message", ({ data }) => {
         if (typeof data !== "string") return;
-        if (data.startsWith('{"Notice":{"Link":')) {
-          const state = JSON.parse(data).Notice.Link;
-          note(typeof state === "string" ? state : Object.keys(state)[0]);
-        } else if (data.startsWith('{"Leading":')) note(data.includes("true") ? "leads" : "follows");
+        for (const line of data.split("\n")) {
+          if (line.startsWith('{"Notice":{"Link":')) {
+            const state = JSON.parse(line).Notice.Link;
+            note(typeof state === "string" ? state : Object.keys(state)[0]);
+          } else if (line.startsWith('{"Leading":')) note(line.includes("true") ? "leads" : "follows");
+        }
       });
     }
   };

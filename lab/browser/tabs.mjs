@@ -263,6 +263,24 @@ const deeds = {
     await page.locator(".room-row").first().waitFor(WAIT);
     return { served: await page.evaluate(() => navigator.serviceWorker.controller !== null) };
   },
+  // From here on such a file comes as something else than was built.
+  async spoil({ file }) {
+    build.spoilt = file;
+    return {};
+  },
+  // What becomes of the service worker, and which files it keeps.
+  async installed(at) {
+    return tab(at).evaluate(async () => {
+      const made = await navigator.serviceWorker.register("/service-worker.js", { updateViaCache: "none" });
+      const worker = made.installing ?? made.waiting ?? made.active;
+      const settled = () => worker.state === "activated" || worker.state === "redundant";
+      await new Promise((done) => {
+        worker.addEventListener("statechange", () => settled() && done());
+        if (settled()) done();
+      });
+      return { state: worker.state, kept: (await caches.keys()).filter((name) => name.startsWith("holler-")) };
+    });
+  },
   // Whether the server answers what the page asks it; the page's own files come all the same.
   async api({ on }) {
     build.answers(on);

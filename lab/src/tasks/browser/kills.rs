@@ -168,7 +168,9 @@ impl Place {
             microphone: Some(speech.as_path()),
             sound: sound_at.as_deref(),
         })?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
+        // A thread of its own notices when the server closes a connection that was not used for a while.
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().context("a runtime")?;
         let rest = Rest::new(address(server.url())?, &*trust::client_config(Some(server.root()))?)?;
         runtime.block_on(sign_in(&rest))?;
         let rooms = runtime.block_on(rest.rooms())?;

@@ -55,7 +55,11 @@ fn records(place: &mut Place) -> Result<()> {
 /// says when it is back.
 fn back(place: &mut Place, round: &mut u16, away: Duration, seen: bool) -> Result<()> {
     // A loss of a connection that had held, as most are.
-    place.ask(&json!({"do": "hold", "ms": 11_000}))?;
+    for _ in 0..2 {
+        place.ask(&json!({"do": "hold", "ms": 5_500}))?;
+        // Servers close a connection that nobody uses, and so does this one that of whoever reads the log.
+        place.log()?;
+    }
     let lost = Instant::now();
     if seen {
         place.ask(&json!({"do": "network", "on": false}))?;

@@ -56,13 +56,32 @@ fn last(notes: &Value, what: &str) -> Option<u64> {
     notes.as_array()?.iter().rev().find(|note| note[0] == what)?[1].as_u64()
 }
 
-/// Two tabs with their service worker, signed in and in the room.
-fn served(options: &Options) -> Result<Place> {
+/// The service worker keeps all files of its build as they were built, or none.
+pub(super) fn spoilt(options: &Options) -> Result<()> {
+    let mut place = with_service_worker(options)?;
+    place.ask(&json!({"do": "spoil", "file": "ar.ftl"}))?;
+    place.ask(&json!({"do": "open"}))?;
+    let installed = place.ask(&json!({"do": "installed"}))?;
+    ensure!(installed["state"] == "redundant" && installed["kept"] == json!([]), "it is kept: {installed}");
+    place.ask(&json!({"do": "spoil", "file": null}))?;
+    let installed = place.ask(&json!({"do": "installed"}))?;
+    ensure!(installed["state"] == "activated", "it is not kept: {installed}");
+    place.end()
+}
+
+/// A browser whose pages come with their service worker.
+fn with_service_worker(options: &Options) -> Result<Place> {
     let mut place = Place::new(options)?;
     let keys = place.server.root().parent().context("the keys folder")?.to_owned();
     let through =
         json!({"do": "with-service-worker", "certificate": keys.join("server.pem"), "key": keys.join("server.key")});
     place.ask(&through)?;
+    Ok(place)
+}
+
+/// Two tabs with their service worker, signed in and in the room.
+fn served(options: &Options) -> Result<Place> {
+    let mut place = with_service_worker(options)?;
     place.ask(&json!({"do": "open"}))?;
     place.sign_in(0)?;
     let served = place.ask(&json!({"do": "served"}))?;
