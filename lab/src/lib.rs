@@ -12,6 +12,7 @@ pub mod link;
 pub mod programs;
 pub mod proxy;
 mod python;
+pub mod relay;
 pub mod sim;
 pub mod similarity;
 pub mod tasks;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,18 @@ use crate::proxy::Proxy;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Every user's password; the server is gone with its scratch folder.
 pub const PASSWORD: &str = "only for this server";
+
+/// Where links to a server stand, each on an address of its own: a client takes the socket's host for its datagrams.
+const LINKS: [Ipv4Addr; 8] = [
+    Ipv4Addr::new(127, 0, 0, 2),
+    Ipv4Addr::new(127, 0, 0, 3),
+    Ipv4Addr::new(127, 0, 0, 4),
+    Ipv4Addr::new(127, 0, 0, 5),
+    Ipv4Addr::new(127, 0, 0, 6),
+    Ipv4Addr::new(127, 0, 0, 7),
+    Ipv4Addr::new(127, 0, 0, 8),
+    Ipv4Addr::new(127, 0, 0, 9),
+];
 
 /// What opens the clients' local stores: these machines have no key store.
 pub fn unlock() -> Unlock {
@@ -206,6 +219,8 @@ pub struct Server {
     scratch: PathBuf,
     url: String,
     root: PathBuf,
+    /// How many of [`LINKS`] are taken.
+    links: AtomicUsize,
 }
 
 impl Server {
@@ -217,6 +232,9 @@ impl Server {
     /// The same with settings, as variables of its environment.
     pub fn start_with(programs: &Path, scratch: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         let mut command = hollerd(programs, scratch);
+        let names: Vec<String> = LINKS.iter().map(ToString::to_string).collect();
+        // The first name is the one that the server calls itself.
+        command.env("HOLLER_SERVER__PUBLIC_NAMES", format!("localhost,{}", names.join(",")));
         command.envs(settings.iter().copied());
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         let process = Process::start("hollerd", &mut command, b"")?;
@@ -231,7 +249,8 @@ impl Server {
             let url = rest.split(' ').next().unwrap_or_default().to_owned();
             let root = rest.split("--ca '").nth(1).and_then(|rest| rest.strip_suffix('\''));
             let root = root.context("hollerd named no root certificate")?.into();
-            return Ok(Self { process, programs: programs.to_owned(), scratch: scratch.to_owned(), url, root });
+            let (programs, scratch) = (programs.to_owned(), scratch.to_owned());
+            return Ok(Self { process, programs, scratch, url, root, links: AtomicUsize::new(0) });
         }
     }
 
@@ -257,23 +276,24 @@ impl Server {
 
     /// Adds a user whose clients reach the server through a link that can be cut.
     pub fn add_user_behind(&self, name: &str, room: &str) -> Result<Proxy> {
-        let proxy = Proxy::start(self.address()?).context("a proxy")?;
-        self.add_user_at(name, room, &proxy)?;
-        Ok(proxy)
+        self.add_user_linked(name, room, None, 0)
     }
 
     /// Adds a user whose clients reach the server through a link that behaves so.
     pub fn add_user_over(&self, name: &str, room: &str, profile: Profile, seed: u64) -> Result<Proxy> {
-        let proxy = Proxy::start_over(self.address()?, profile, seed).context("a proxy")?;
-        self.add_user_at(name, room, &proxy)?;
-        Ok(proxy)
+        self.add_user_linked(name, room, Some(profile), seed)
     }
 
-    fn add_user_at(&self, name: &str, room: &str, proxy: &Proxy) -> Result<()> {
+    fn add_user_linked(&self, name: &str, room: &str, profile: Option<Profile>, seed: u64) -> Result<Proxy> {
         let mut add = hollerd(&self.programs, &self.scratch);
         add.args(["user", "add", name, "--room", room, "--password-stdin"]);
         self.done("hollerd user add", &mut add)?;
-        self.sign_in_at(name, &self.url.replace(&format!(":{}", self.address()?.port()), &format!(":{}", proxy.port())))
+        let to = self.address()?;
+        let taken = self.links.fetch_add(1, Ordering::Relaxed);
+        let ip = LINKS.get(taken).with_context(|| format!("a server has {} links at most", LINKS.len()))?;
+        let proxy = Proxy::start_over((*ip).into(), to, to.port(), profile, seed).context("a link")?;
+        self.sign_in_at(name, &format!("https://{}", proxy.address()))?;
+        Ok(proxy)
     }
 
     /// Adds a room.

@@ -1,11 +1,11 @@
-//! A link that can be cut: a TCP proxy in front of a real server, for real programs.
+//! A link that can be cut: a TCP proxy in front of a real server, for real programs, and with [`Relay`] the same for datagrams.
 //!
 //! Cut, it resets every connection through it and refuses new ones, as a network that is gone does once the system has noticed.
 //! It can also be slow, uneven and lossy, in real time, by the same model of a TCP connection as in virtual time
 //! ([`crate::link::Pipe`]): what a network loses comes later, and everything behind it waits.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use holler_core::units::Mono;
 
 use crate::chance::Chance;
 use crate::link::{Pipe, Profile};
+use crate::relay::Relay;
 
 /// Bytes passed on at once.
 const CHUNK: usize = 16 * 1024;
@@ -30,8 +31,9 @@ struct State {
 
 /// A running proxy; dropped, it ends.
 pub struct Proxy {
-    port: u16,
+    address: SocketAddr,
     state: Arc<Mutex<State>>,
+    relay: Option<Relay>,
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -41,17 +43,30 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 impl Proxy {
     /// A proxy to the server at `to`, on a port of the loopback that the system chooses.
     pub fn start(to: SocketAddr) -> io::Result<Self> {
-        Self::start_as(to, None)
+        Self::start_as(Ipv4Addr::LOCALHOST.into(), to, None)
     }
 
-    /// The same over a link that behaves so in both directions; its chances follow from `seed`.
-    pub fn start_over(to: SocketAddr, profile: Profile, seed: u64) -> io::Result<Self> {
-        Self::start_as(to, Some((profile, Chance::new(seed))))
+    /// A link for TCP and UDP on an address of its own, over which both behave so in both directions; its chances follow from
+    /// `seed`. UDP has the server's port, for that is the one that a client is told: `udp_port`.
+    pub fn start_over(
+        ip: IpAddr,
+        to: SocketAddr,
+        udp_port: u16,
+        profile: Option<Profile>,
+        seed: u64,
+    ) -> io::Result<Self> {
+        let mut chance = Chance::new(seed);
+        let way = profile.unwrap_or(Profile::plain(Duration::ZERO));
+        let relay = Relay::start((ip, udp_port).into(), (to.ip(), udp_port).into(), way, chance.draw())?;
+        let link = profile.map(|profile| (profile, chance));
+        let mut proxy = Self::start_as(ip, to, link)?;
+        proxy.relay = Some(relay);
+        Ok(proxy)
     }
 
-    fn start_as(to: SocketAddr, mut link: Option<(Profile, Chance)>) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let port = listener.local_addr()?.port();
+    fn start_as(ip: IpAddr, to: SocketAddr, mut link: Option<(Profile, Chance)>) -> io::Result<Self> {
+        let listener = TcpListener::bind((ip, 0))?;
+        let address = listener.local_addr()?;
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
@@ -66,16 +81,27 @@ impl Proxy {
                 let _ = pass(client, to, &shared, pipes);
             }
         });
-        Ok(Self { port, state })
+        Ok(Self { address, state, relay: None })
     }
 
-    /// Where it listens.
+    /// Its port for TCP.
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
+    }
+
+    /// Where it listens for TCP.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What carries the datagrams.
+    pub fn relay(&self) -> Option<&Relay> {
+        self.relay.as_ref()
     }
 
     /// Cuts every connection; new ones end at once.
     pub fn cut(&self) {
+        self.relay.iter().for_each(Relay::cut);
         let mut state = lock(&self.state);
         state.cut = true;
         for stream in state.open.drain(..) {
@@ -86,6 +112,7 @@ impl Proxy {
 
     /// The link holds again.
     pub fn mend(&self) {
+        self.relay.iter().for_each(Relay::mend);
         lock(&self.state).cut = false;
     }
 }
@@ -95,7 +122,7 @@ impl Drop for Proxy {
         lock(&self.state).ended = true;
         self.cut();
         // Wakes the thread that accepts.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = TcpStream::connect(self.address);
     }
 }
 
