@@ -10,6 +10,7 @@ mod firefox;
 mod flows;
 pub(super) mod kills;
 mod page;
+mod paths;
 mod pulse;
 
 use std::path::{Path, PathBuf};
@@ -144,6 +145,7 @@ pub(super) fn run(options: &Options) -> Result<bool> {
         text.contains("TypeError") || text.contains("Content Security")
     });
     page.end()?;
+    faults.extend(paths::run(options, &programs, &microphone).context("voice beside the socket")?);
     if let Some(firefox) = &options.firefox {
         faults.extend(firefox::smoke(options, &programs, firefox).context("in Firefox")?);
     }
