@@ -77,7 +77,7 @@ fn server() -> Server {
         packet[0] = 0;
         let _ = sender.send((from, packet.to_vec()));
     };
-    let socket = Shared::new(socket, ours).unwrap();
+    let socket = Shared::open(socket, ours).unwrap();
     let today = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let time = Arc::new(AtomicU64::new(today.as_secs()));
     let now = Arc::clone(&time);

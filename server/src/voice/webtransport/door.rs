@@ -18,7 +18,7 @@ pub(in crate::voice) fn listen(voice: &Arc<Voice>, sockets: &[Arc<Socket>]) -> R
         // Weakly: what is served here belongs to it.
         let (voice, socket) = (Arc::downgrade(voice), Arc::clone(socket));
         let buffers = Mutex::new(Buffers::default());
-        Shared::new(quic.into(), move |from, packet| {
+        Shared::open(quic.into(), move |from, packet| {
             if let Some(voice) = voice.upgrade() {
                 let mut buffers = buffers.lock().unwrap_or_else(PoisonError::into_inner);
                 voice.received(&socket, from, packet, &mut buffers);

@@ -13,15 +13,18 @@ use wtransport::quinn::{AsyncUdpSocket, Runtime as _, TokioRuntime, UdpPoller};
 /// First byte of the packets that are not QUIC's.
 pub(super) const OURS: u8 = 0x08;
 
+/// What takes the packets that are ours.
+type Ours = Box<dyn Fn(SocketAddr, &mut [u8]) + Send + Sync>;
+
 /// A socket that QUIC reads, less the packets that are not its own.
 pub(super) struct Shared {
     quic: Arc<dyn AsyncUdpSocket>,
-    ours: Box<dyn Fn(SocketAddr, &mut [u8]) + Send + Sync>,
+    ours: Ours,
 }
 
 impl Shared {
     /// QUIC has `socket` from now on; `ours` is given each packet that begins with [`OURS`], where it lies.
-    pub(super) fn new(
+    pub(super) fn open(
         socket: std::net::UdpSocket,
         ours: impl Fn(SocketAddr, &mut [u8]) + Send + Sync + 'static,
     ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
