@@ -13,9 +13,9 @@ use bytes::Bytes;
 use holler_core::engine::{
     Command, Config, Engine, FetchError, Input, LinkNo, Notice, Output, PersonSeen, Pull, Received,
 };
-use holler_core::model::{EventBody, PresenceState, Priority};
+use holler_core::model::{EventBody, PresenceState};
 use holler_core::path::PathFigures;
-use holler_core::units::{Bitrate, BurstId, ClientId, Cursor, FrameMs, FrameNo, Mono, RoomId, UserId};
+use holler_core::units::{BurstId, ClientId, Cursor, FrameNo, Mono, RoomId, UserId};
 use holler_core::wire::datagram::PathOffer;
 use holler_core::wire::limits::PAGE_EVENTS_MAX;
 use tokio::sync::{Notify, mpsc};
@@ -24,6 +24,7 @@ use url::Url;
 
 pub use crate::account::{ClientError, rest_of, sign_in};
 use crate::account::{TOKEN_LEFT_MIN, fresh, left};
+pub use crate::choice::{Options, Talk};
 use crate::clock;
 use crate::net::{self, Lanes};
 use crate::path::{self, VoicePath};
@@ -50,42 +51,6 @@ pub enum Told {
     Notice(Notice),
     /// A burst, as far as it is here; it may come again when more of it came.
     Received(Received),
-}
-
-/// How to talk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Talk {
-    /// With which weight to ask for the floor.
-    pub priority: Priority,
-    /// Whether to wait where the floor is taken.
-    pub queue: bool,
-    /// Where it is denied: whether the burst is delivered all the same, for listeners to play when they like.
-    pub when_free: bool,
-    /// The length of a frame.
-    pub frame_ms: FrameMs,
-    /// The encoder's target.
-    pub bitrate: Bitrate,
-}
-
-impl Default for Talk {
-    fn default() -> Self {
-        Self {
-            priority: Priority::Normal,
-            queue: false,
-            when_free: false,
-            frame_ms: FrameMs::Ms20,
-            bitrate: Bitrate(24_000),
-        }
-    }
-}
-
-/// How a client is to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Bursts of several rooms play at the same time.
-    pub play_all: bool,
-    /// Live voice goes over the socket only, never as datagrams.
-    pub socket_only: bool,
 }
 
 /// A client that is running. Dropped, it disconnects.

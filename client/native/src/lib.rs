@@ -14,6 +14,7 @@
 
 mod account;
 pub mod audio;
+mod choice;
 pub mod client;
 pub mod clock;
 pub mod join;
