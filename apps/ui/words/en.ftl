@@ -76,6 +76,14 @@ microphone-ready = The microphone is ready.
 microphone-why = To talk, this page needs the microphone. It stays open for a while after you talked, so that the next word is not clipped; the settings say how long. Nothing is sent unless you press the button.
 microphone-asking = Choose “Allow” above
 microphone-allow = Allow the microphone now
+no-microphone-refused = The browser does not let this page use the microphone. Allow it in the browser’s settings for this page (the symbol beside the address), then press again.
+no-microphone-there = There is no microphone. Connect one, then press again.
+no-microphone-starts = The microphone does not start: another program may hold it. Close that, then press again.
+no-microphone-lost = The microphone was unplugged or taken away. Plug it in, then press again.
+no-microphone-late = The microphone did not start within 20 s. Press again.
+no-microphone-early = The button came up before the microphone was there: hold it a little longer.
+no-microphone-elsewhere = You are talking in another tab of this browser: one talks at a time.
+no-microphone = Nothing can be recorded ({ $detail }). Reload the page, then press again.
 
 ## The talk button
 talk = Talk
@@ -315,6 +323,7 @@ fault = Something went wrong: { $detail }
 fault-keep = This device could not keep something: { $detail }
 fault-too-many = Too many messages wait to be sent: this one was not taken. Send it later.
 fault-cut = The microphone stopped in the middle: { $why } What you said until then is delivered.
+fault-damaged = Damaged records of what was said or written here: { $count }. They are set aside, and what is in them is not sent. Everything else is there.
 outdated = The server has a newer version of this page. Reload it when nobody is talking.
 reload = Reload
 clock-off =

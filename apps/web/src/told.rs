@@ -87,6 +87,7 @@ pub(crate) fn told(message: ToPage) -> Option<Told> {
             message::Storage::Missing { detail } => Storage::Missing(detail),
             message::Storage::Newer => Storage::Newer,
         }),
+        ToPage::Damaged(count) => Told::Fault(words::damaged(count)),
         ToPage::Fault { detail } => Told::Fault(detail),
     })
 }
@@ -114,7 +115,7 @@ pub(crate) fn microphone(microphone: page::Microphone) -> Microphone {
         page::Microphone::Off => Microphone::Off,
         page::Microphone::Asking => Microphone::Asking,
         page::Microphone::On => Microphone::On,
-        page::Microphone::Failed(detail) => Microphone::Failed(detail),
+        page::Microphone::Failed(why) => Microphone::Failed(words::recording(&why)),
     }
 }
 

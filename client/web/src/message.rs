@@ -172,8 +172,8 @@ pub enum ToWorker {
     },
     /// The microphone is not to be had; a burst that waits for it has failed.
     NoMicrophone {
-        /// Why, and what to do.
-        detail: String,
+        /// Why, by a name that the screens have words for.
+        why: String,
     },
     /// The ports that the sound thread sits at come with this message: first the capture's, then the playback's.
     Sound,
@@ -299,6 +299,8 @@ pub enum ToPage {
     Queue(Vec<Queued>),
     /// How things are kept, where that changed. At first they are.
     Storage(Storage),
+    /// So many of the records that are kept of what was said and written here do not open: they are set aside.
+    Damaged(usize),
     /// Something did not work that has no other place.
     Fault {
         /// What happened, and what to do.

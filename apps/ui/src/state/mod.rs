@@ -18,7 +18,7 @@ use holler_core::units::{BurstId, DeviceId, FrameMs, RoomId, UserId};
 use holler_core::wire::rest::Device;
 
 use crate::port::{Ask, Entry, Identity, Microphone, Storage, Telling, Told, Tone, Trial, Waits};
-use crate::t;
+use crate::{t, words};
 pub use chosen::{Compose, InviteView, Speed};
 pub use entry::{EntryView, is_login, login_of};
 pub use people::{Reach, Seen, Taken, ago_since, presence_class, presence_words};
@@ -578,8 +578,8 @@ impl View {
     fn failed(&mut self, detail: &str) {
         match (detail.strip_prefix("recording: "), self.press.as_mut()) {
             // What was said until then goes its way.
-            (Some(why), Some(press)) if press.recording => self.fault(t!("fault-cut", why = why)),
-            (Some(why), Some(press)) => press.fault = Some(why.to_owned()),
+            (Some(why), Some(press)) if press.recording => self.fault(t!("fault-cut", why = words::recording(why))),
+            (Some(why), Some(press)) => press.fault = Some(words::recording(why)),
             _ => self.fault(t!("fault", detail = detail)),
         }
     }

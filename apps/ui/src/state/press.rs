@@ -160,7 +160,7 @@ impl Press {
             }
             TalkState::PutOff { problem } => {
                 self.held = false;
-                PressState::PutOff { words: problem.detail }
+                PressState::PutOff { words: words::problem(&problem.kind, &problem.detail) }
             }
             TalkState::Kept => {
                 self.held = false;
@@ -171,7 +171,7 @@ impl Press {
                     asks.push(Ask::Tone(Tone::Denied));
                 }
                 self.held = false;
-                PressState::Failed { words: self.fault.take().unwrap_or(detail) }
+                PressState::Failed { words: self.fault.take().unwrap_or_else(|| words::recording(&detail)) }
             }
         };
         asks

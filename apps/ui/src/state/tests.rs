@@ -113,10 +113,13 @@ fn a_recording_that_failed_says_why_at_the_button() {
     let mut view = view();
     view.press(false);
     talk(&mut view, TalkState::Starting);
-    view.apply(NOW, Told::Notice(Notice::Fault { detail: "recording: no microphone".into() }));
+    view.apply(NOW, Told::Notice(Notice::Fault { detail: "recording: NotFoundError".into() }));
     talk(&mut view, TalkState::Failed { detail: "nothing was recorded".into() });
     let press = view.press.as_ref().unwrap();
-    assert_eq!(press.state, PressState::Failed { words: "no microphone".into() });
+    assert_eq!(
+        press.state,
+        PressState::Failed { words: "There is no microphone. Connect one, then press again.".into() }
+    );
     assert!(!press.held && view.faults.is_empty());
 }
 
@@ -651,12 +654,12 @@ fn a_microphone_that_goes_in_the_middle_is_told_and_what_was_said_goes_its_way()
     let talk = |state| Told::Notice(Notice::Talk { room: ROOM, burst: BURST, state });
     view.apply(NOW, talk(TalkState::Starting));
     view.apply(NOW, talk(TalkState::SpeakNow));
-    view.apply(NOW, Told::Notice(Notice::Fault { detail: "recording: It was unplugged.".into() }));
+    view.apply(NOW, Told::Notice(Notice::Fault { detail: "recording: lost".into() }));
     view.apply(NOW, talk(TalkState::Ending));
     view.apply(NOW, talk(TalkState::Delivered));
     assert_eq!(view.press.as_ref().map(|press| press.state.clone()), Some(PressState::Delivered));
     assert!(
-        view.faults.iter().any(|fault| fault.contains("It was unplugged. What you said until then")),
+        view.faults.iter().any(|fault| fault.contains("then press again. What you said until then")),
         "{:?}",
         view.faults
     );

@@ -14,7 +14,7 @@ mod table;
 use std::cell::RefCell;
 
 pub use language::Language;
-pub use problem::{Missing, link, missing, problem, waits_here};
+pub use problem::{Missing, damaged, link, missing, problem, recording, waits_here};
 use table::Table;
 
 /// The file of the language that is built in.

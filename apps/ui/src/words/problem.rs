@@ -55,6 +55,25 @@ pub fn missing(what: Missing, why: String) -> String {
     }
 }
 
+/// Why nothing, or no more, is recorded, and what to do: by the name that a host gives the reason, or by what the browser says.
+pub fn recording(why: &str) -> String {
+    match why {
+        "NotAllowedError" => t!("no-microphone-refused"),
+        "NotFoundError" => t!("no-microphone-there"),
+        "NotReadableError" => t!("no-microphone-starts"),
+        "lost" => t!("no-microphone-lost"),
+        "late" => t!("no-microphone-late"),
+        "early" => t!("no-microphone-early"),
+        "elsewhere" => t!("no-microphone-elsewhere"),
+        detail => t!("no-microphone", detail = detail),
+    }
+}
+
+/// That so many records of what was said and written here are damaged.
+pub fn damaged(count: usize) -> String {
+    t!("fault-damaged", count = count)
+}
+
 /// Why nobody is signed in, where something still waits for who was.
 pub fn waits_here(reason: Option<String>, count: usize) -> String {
     let waits = t!("signed-out-waits", count = count);

@@ -35,7 +35,7 @@ pub enum Microphone {
     Asking,
     /// Open.
     On,
-    /// Not to be had: why, and what to do.
+    /// Not to be had: why, by a name that the screens have words for.
     Failed(String),
 }
 
@@ -214,10 +214,9 @@ impl Sound {
         self.wake();
         self.held.set(true);
         self.keep();
-        if self.stream.borrow().is_some() || self.asking.replace(true) {
-            return;
+        if self.stream.borrow().is_none() {
+            self.begin_to_open(false);
         }
-        self.begin_to_open();
     }
 
     /// A room is open: the microphone is opened ahead of the first press, where the person wants it so and has allowed it before.
@@ -231,15 +230,17 @@ impl Sound {
         }
         let this = Rc::clone(self);
         spawn_local(async move {
-            let free = || this.stream.borrow().is_none() && !this.asking.get();
-            if free() && is_allowed().await && free() {
-                this.asking.set(true);
-                this.begin_to_open();
+            if is_allowed().await && this.stream.borrow().is_none() {
+                this.begin_to_open(false);
             }
         });
     }
 
-    fn begin_to_open(self: &Rc<Self>) {
+    /// Opens it where nothing else does; `lost`: in place of one that went while the button was held.
+    fn begin_to_open(self: &Rc<Self>, lost: bool) {
+        if self.asking.replace(true) {
+            return;
+        }
         (self.told)(Microphone::Asking);
         let this = Rc::clone(self);
         spawn_local(async move {
@@ -247,7 +248,8 @@ impl Sound {
             this.asking.set(false);
             match opened {
                 Ok(()) => (this.told)(Microphone::On),
-                Err(error) => this.failed(advice(&error)),
+                Err(_) if lost => this.failed("lost"),
+                Err(error) => this.failed(&why(&error)),
             }
         });
     }
@@ -309,26 +311,12 @@ impl Sound {
         if !self.held.get() {
             return (self.told)(Microphone::Off);
         }
-        if self.asking.replace(true) {
-            return;
-        }
-        (self.told)(Microphone::Asking);
-        let this = Rc::clone(self);
-        spawn_local(async move {
-            let opened = this.open().await;
-            this.asking.set(false);
-            match opened {
-                Ok(()) => (this.told)(Microphone::On),
-                Err(_) => {
-                    this.failed("The microphone was unplugged or taken away. Plug it in, then press again.".to_owned());
-                }
-            }
-        });
+        self.begin_to_open(true);
     }
 
-    fn failed(&self, detail: String) {
-        self.engine.tell(&ToWorker::NoMicrophone { detail: detail.clone() });
-        (self.told)(Microphone::Failed(detail));
+    fn failed(&self, why: &str) {
+        self.engine.tell(&ToWorker::NoMicrophone { why: why.to_owned() });
+        (self.told)(Microphone::Failed(why.to_owned()));
     }
 
     /// The talk button comes up: the microphone stays open for a while.
@@ -434,19 +422,7 @@ fn micros(seconds: f64) -> u32 {
     (seconds * 1e6) as u32
 }
 
-/// Why there is no microphone, and what to do (Media Capture and Streams, section 10.2).
-fn advice(error: &JsValue) -> String {
-    let name = Reflect::get(error, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default();
-    match name.as_str() {
-        "NotAllowedError" => {
-            "The browser does not let this page use the microphone. Allow it in the browser's settings \
-                              for this page (the symbol beside the address), then press again."
-                .to_owned()
-        }
-        "NotFoundError" => "There is no microphone. Connect one, then press again.".to_owned(),
-        "NotReadableError" => {
-            "The microphone does not start: another program may hold it. Close that, then press again.".to_owned()
-        }
-        other => format!("The microphone does not start ({other}). Reload the page, then press again."),
-    }
+/// Why there is no microphone: the error's name (Media Capture and Streams, section 10.2), which the screens have words for.
+fn why(error: &JsValue) -> String {
+    Reflect::get(error, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default()
 }

@@ -219,7 +219,7 @@ impl Shell {
             ToWorker::Push { number, method, path, body } => {
                 self.spawn(move |shell| shell.push(number, method, path, body));
             }
-            ToWorker::NoMicrophone { detail } => self.sound.no_microphone(&detail),
+            ToWorker::NoMicrophone { why } => self.sound.no_microphone(&why),
             ToWorker::Microphone { latency_us } => self.sound.set_input_latency(micros(latency_us)),
             ToWorker::Volumes { rooms, people } => {
                 self.sound.set_volumes(rooms.into_iter().collect(), people.into_iter().collect());

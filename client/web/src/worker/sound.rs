@@ -152,7 +152,7 @@ impl Sound {
             gauge: Gauge::default(),
             look: timer(Self::tell_quality),
             volumes: RefCell::default(),
-            too_late: timer(|sound| sound.no_microphone("the microphone did not start within 20 s: try again")),
+            too_late: timer(|sound| sound.no_microphone("late")),
             playback: RefCell::default(),
             wanted: Cell::new(None),
             again: timer(Self::feed),
@@ -301,11 +301,12 @@ impl Sound {
             self.tell(true, &"stop".into());
         } else {
             // The microphone never came.
-            self.capture_failed(burst, "the button came up before the microphone was there: hold it a little longer");
+            self.capture_failed(burst, "early");
         }
     }
 
-    /// The page can't have the microphone.
+    /// The page can't have the microphone. What is wrong with a recording is a name that the screens have words for, or, where
+    /// nobody could do anything about it, what the browser says.
     pub(super) fn no_microphone(&self, detail: &str) {
         let burst = self.capture.borrow().as_ref().map(|capturing| capturing.burst);
         if let Some(burst) = burst {

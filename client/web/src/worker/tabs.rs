@@ -306,7 +306,7 @@ impl Tabs {
                 self.steal.set(None);
                 for message in self.wanted.take() {
                     if let ToWorker::Command(Command::KeyDown { room, burst, .. }) = message {
-                        let detail = "you are talking in another tab of this browser: one talks at a time".to_owned();
+                        let detail = "elsewhere".to_owned();
                         let state = TalkState::Failed { detail };
                         shell.tell(&ToPage::Notice(Notice::Talk { room, burst, state }));
                     }

@@ -178,12 +178,7 @@ impl Store {
             self.database.write(&writes).await?;
         }
         if count > 0 {
-            self.tell(&ToPage::Fault {
-                detail: format!(
-                    "{count} of the records that this browser keeps for what was said or written here are damaged: they are \
-                     set aside, and what is in them is not sent. Everything else is there."
-                ),
-            });
+            self.tell(&ToPage::Damaged(count));
         }
         self.known(user).await
     }

@@ -225,7 +225,7 @@ fn damaged(options: &Options) -> Result<()> {
     let damaged = place.ask(&json!({"do": "damage", "prefix": "t/"}))?;
     ensure!(damaged["count"] == 1, "one text was kept: {damaged}");
     place.ask(&json!({"do": "open", "until": ".room-row"}))?;
-    place.wait(0, ".banner", "1 of the records")?;
+    place.wait(0, ".banner", "Damaged records of what was said or written here: 1")?;
     let log = place.delivered(1)?;
     is_like(only(&log)?, 800, 100, 1_000..60_000)?;
     ensure!(log.len() == 1, "{log:?}");
