@@ -18,6 +18,31 @@ use crate::{Ui, t};
 
 /// How far beyond what is looked at is drawn, in pixels: a second of fast scrolling.
 const BEYOND: f64 = 900.0;
+/// What is looked at of a list.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Place {
+    /// How far one has scrolled from the bottom, in pixels.
+    up: f64,
+    /// How much one sees, in pixels.
+    seen: f64,
+    /// The list was flung past everything that was drawn. Until it is slower, nothing is drawn beyond what is seen: at the next
+    /// step it would be gone again.
+    flung: bool,
+}
+
+impl Place {
+    fn beyond(self) -> f64 {
+        if self.flung { 0.0 } else { BEYOND }
+    }
+
+    /// The place after a step; `None`: what is drawn reaches far enough.
+    fn step(self, up: f64, seen: f64) -> Option<Self> {
+        let far = (up - self.up).abs();
+        let moved = far > self.beyond() / 4.0 || up == 0.0 || (seen - self.seen).abs() > 1.0;
+        moved.then_some(Self { up, seen, flung: far > seen + BEYOND })
+    }
+}
+
 /// How high an item is taken to be before it was drawn, in pixels.
 const ITEM_HEIGHT: f64 = 58.0;
 /// How high what is looked at is taken to be before it was scrolled, in pixels.
@@ -74,8 +99,7 @@ struct Known {
 }
 
 impl Known {
-    /// `up` is how far one has scrolled from the bottom, `seen` how much is seen.
-    fn of(view: &View, wanted: &str, up: f64, seen: f64, heights: &Heights) -> Self {
+    fn of(view: &View, wanted: &str, place: Place, heights: &Heights) -> Self {
         let Some(room) = view.room() else { return Self::default() };
         let replay = |(burst, frame_ms)| view.replay(room.id, burst, frame_ms, 0);
         let mut known = Self {
@@ -104,14 +128,15 @@ impl Known {
             found.reverse();
             known.chunks.push((0, found));
         } else {
-            known.near(view, room, up, seen, heights);
+            known.near(view, room, place, heights);
             let waiting = room.timeline.waiting().iter();
             known.waiting = waiting.map(|item| Row::of(view, room, item.clone())).collect();
         }
         known
     }
 
-    fn near(&mut self, view: &View, room: &RoomView, up: f64, seen: f64, heights: &Heights) {
+    fn near(&mut self, view: &View, room: &RoomView, place: Place, heights: &Heights) {
+        let (low, high) = (place.up - place.beyond(), place.up + place.seen + place.beyond());
         let (first, end) = room.timeline.chunks();
         let mut bottom = 0.0;
         for chunk in (first..end).rev() {
@@ -120,9 +145,9 @@ impl Known {
             let whole = i64::from(items) == CHUNK;
             let px = heights.of(chunk).filter(|_| whole);
             let top = bottom + px.unwrap_or(f64::from(items) * ITEM_HEIGHT);
-            if top < up - BEYOND {
+            if top < low {
                 self.below = top;
-            } else if bottom > up + seen + BEYOND {
+            } else if bottom > high {
                 self.above += top - bottom;
                 self.at_top = false;
             } else {
@@ -142,8 +167,7 @@ pub fn Timeline() -> Element {
     let host = use_context::<Host>();
     let mut search = use_signal(String::new);
     let mut measured = use_signal(|| 0_u32);
-    // How far one has scrolled from the bottom, and how much one sees.
-    let mut place = use_signal(|| (0.0, VIEW_HEIGHT));
+    let mut place = use_signal(|| Place { up: 0.0, seen: VIEW_HEIGHT, flung: false });
     let kept = use_hook(|| Rc::new((RefCell::new(Heights::default()), Cell::new(None::<Cursor>))));
     let heights = Rc::clone(&kept);
     let known = use_memo(move || {
@@ -153,8 +177,7 @@ pub fn Timeline() -> Element {
         if heights.room != view.open {
             *heights = Heights { room: view.open, px: Vec::new() };
         }
-        let (up, seen) = *place.read();
-        Known::of(&view, &search.read().trim().to_lowercase(), up, seen, &heights)
+        Known::of(&view, &search.read().trim().to_lowercase(), *place.read(), &heights)
     });
     let Known { room, last, missed, any, earlier, full, searching, more, chunks, above, below, at_top, waiting } =
         known.read().clone();
@@ -200,10 +223,8 @@ pub fn Timeline() -> Element {
             class: "timeline", tabindex: "0", aria_label: t!("timeline"),
             onscroll: move |event| {
                 // Upwards is negative in a list that is anchored at its bottom.
-                let now = ((-event.scroll_top()).max(0.0), f64::from(event.client_height()));
-                let before = *place.peek();
-                // What is drawn reaches far enough for less.
-                if (now.0 - before.0).abs() > BEYOND / 4.0 || now.0 == 0.0 || (now.1 - before.1).abs() > 1.0 {
+                let step = place.peek().step((-event.scroll_top()).max(0.0), f64::from(event.client_height()));
+                if let Some(now) = step {
                     place.set(now);
                 }
             },
@@ -283,5 +304,22 @@ fn is_found(view: &View, item: &Item, wanted: &str) -> bool {
         Item::Burst(burst) => has(&view.name(burst.user)),
         Item::Emergency { user, .. } | Item::Seen { user, .. } => has(&view.name(*user)),
         Item::Gap { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_flung_draws_what_is_seen_and_more_once_it_is_slower() {
+        let still = Place { up: 0.0, seen: 600.0, flung: false };
+        assert_eq!(still.step(100.0, 600.0), None, "what is drawn reaches far enough");
+        let slow = still.step(300.0, 600.0).unwrap();
+        assert_eq!((slow.flung, slow.beyond()), (false, BEYOND));
+        let flung = slow.step(20_000.0, 600.0).unwrap();
+        assert_eq!((flung.flung, flung.beyond()), (true, 0.0));
+        let slower = flung.step(20_001.0, 600.0).unwrap();
+        assert_eq!((slower.flung, slower.beyond()), (false, BEYOND), "a step of a pixel draws the rest");
     }
 }
