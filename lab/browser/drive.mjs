@@ -44,6 +44,21 @@ const complaints = [];
 page.on("pageerror", (error) => complaints.push(String(error)));
 page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
 
+// How the start went, each in ms after the navigation began.
+const stages = () => {
+  const mark = (name) => performance.getEntriesByName(name)[0]?.startTime;
+  const module = performance.getEntriesByType("resource").find(({ name }) => name.endsWith(".wasm"));
+  const words = {
+    "the page came": performance.getEntriesByType("navigation")[0].responseEnd,
+    "the module was asked for": module?.requestStart,
+    "it came": module?.responseEnd,
+    "it was compiled": mark("compiled"),
+    "the page ran": mark("started"),
+    "first paint": mark("first-paint"),
+    "the worker spoke": globalThis.spoke,
+  };
+  return Object.entries(words).map(([what, at]) => `${what} ${at === undefined ? "?" : Math.round(at)}`).join(", ");
+};
 const state = () => page.locator(".talk-state").innerText(WAIT);
 const deeds = {
   // Opens the page; how long until the first screen can be used, ms.
@@ -53,7 +68,7 @@ const deeds = {
     if (link) await page.goto("about:blank", WAIT);
     await page.goto(link ?? url, WAIT);
     await page.locator("form, .card, nav.rooms").first().waitFor(WAIT);
-    return { usable_ms: Date.now() - began };
+    return { usable_ms: Date.now() - began, stages: await page.evaluate(stages) };
   },
   async "sign-in"({ login, password, wait }) {
     await page.getByLabel("Sign-in name").fill(login);
@@ -76,14 +91,18 @@ const deeds = {
     return {};
   },
   // Goes to it with the tab key alone.
-  async tab({ name, presses }) {
+  async tab({ name, presses, selector }) {
     for (let press = 0; press < presses; press++) {
       await page.keyboard.press("Tab");
-      const words = await page.evaluate(() => {
-        const at = document.activeElement;
-        return at === document.body ? "" : (at?.ariaLabel ?? at?.innerText ?? "");
-      });
-      if (words.includes(name)) return { presses: press + 1 };
+      const there = await page.evaluate(
+        ({ name, selector }) => {
+          const at = document.activeElement;
+          const words = at === document.body ? "" : (at?.ariaLabel ?? at?.innerText ?? "");
+          return words.includes(name) && (!selector || at.matches(selector));
+        },
+        { name, selector },
+      );
+      if (there) return { presses: press + 1 };
     }
     throw new Error(`${presses} tabs did not lead to ${name}`);
   },
@@ -122,32 +141,45 @@ const deeds = {
     await page.locator(".item:not(.waiting)", { hasText: text }).last().waitFor(WAIT);
     return {};
   },
+  // Writes a text and leaves it to its way.
+  async write({ text }) {
+    await page.getByLabel("Message").fill(text);
+    await page.getByLabel("Message").press("Enter");
+    return {};
+  },
+  // The page hears something of its worker that only a broken disk would make it say.
+  async "worker-says"({ message }) {
+    await page.evaluate((data) => globalThis.worker.dispatchEvent(new MessageEvent("message", { data })), JSON.stringify(message));
+    return {};
+  },
   async listen() {
-    await page.evaluate(() => ((globalThis.heard = []), (globalThis.captured = []), (globalThis.listening = true), (globalThis.tasks = [])));
+    await page.evaluate(() => ((globalThis.heard = []), (globalThis.captured = []), (globalThis.told = []), (globalThis.listening = true), (globalThis.tasks = [])));
     return {};
   },
   // Waits until the loudspeaker is silent, and writes what was heard as samples of 32 bits.
   async heard({ out }) {
     // Silence after something: what is played again begins when it was fetched.
-    const silent = () => globalThis.heard.some((block) => block.some((sample) => sample !== 0)) && globalThis.heard.slice(-5).every((block) => block.every((sample) => sample === 0));
+    const silent = () => globalThis.heard.length > 5 && globalThis.heard.slice(-5).every((block) => block.every((sample) => sample === 0));
     for (const late = Date.now() + WAIT.timeout; !(await page.evaluate(silent)); ) {
       if (Date.now() > late) throw new Error("the loudspeaker did not fall silent");
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     const { blocks, tasks } = await page.evaluate(() => {
       globalThis.listening = false;
-      return { blocks: globalThis.heard, tasks: globalThis.tasks };
+      return { blocks: globalThis.packed(globalThis.heard), tasks: globalThis.tasks };
     });
-    const samples = Float32Array.from(blocks.flat());
-    writeFileSync(out, Buffer.from(samples.buffer));
-    return { samples: samples.length, long_tasks_ms: tasks };
+    writeFileSync(out, Buffer.from(blocks, "base64"));
+    return { long_tasks_ms: tasks };
+  },
+  // Waits until the microphone gave so much since it was listened to: blocks of it, to the one that is full.
+  async "captured-for"({ ms }) {
+    await page.waitForFunction((blocks) => globalThis.captured.length >= blocks, Math.ceil((ms * 48) / 16_384), WAIT);
+    return {};
   },
   // What the microphone gave since it was listened to, as samples of 32 bits.
   async captured({ out }) {
-    const blocks = await page.evaluate(() => globalThis.captured);
-    const samples = Float32Array.from(blocks.flat());
-    writeFileSync(out, Buffer.from(samples.buffer));
-    return { samples: samples.length };
+    writeFileSync(out, Buffer.from(await page.evaluate(() => globalThis.packed(globalThis.captured)), "base64"));
+    return {};
   },
   // The figures of connection and sound, as they are shown.
   async quality() {
@@ -199,6 +231,23 @@ const deeds = {
     await page.screenshot({ path: out });
     return {};
   },
+  // A browser whose workers have no WebCodecs, from the next load on, or one that has them again.
+  async "without-webcodecs"({ on }) {
+    await page.evaluate((on) => (on ? sessionStorage.setItem("without-webcodecs", "on") : sessionStorage.clear()), on);
+    page.removeAllListeners("worker");
+    if (!on) return {};
+    page.on("worker", async (worker) => {
+      const names = ["AudioEncoder", "AudioDecoder", "AudioData", "EncodedAudioChunk"];
+      await worker.evaluate((names) => names.forEach((name) => delete globalThis[name]), names);
+      await page.evaluate(() => globalThis.worker.letGo());
+    });
+    return {};
+  },
+  // Whether the codec of its own was loaded.
+  async "own-codec"() {
+    const loaded = page.workers().map((worker) => worker.evaluate(() => globalThis.AudioEncoder?.toString().includes("[native code]") === false));
+    return { own: (await Promise.all(loaded)).some(Boolean) };
+  },
   // Whether the microphone is opened ahead of a press, from the next load on.
   async ready({ on }) {
     await page.evaluate((on) => localStorage.setItem("holler-settings", `ready=${on}`), on);
@@ -206,7 +255,7 @@ const deeds = {
   },
   // How often a microphone was opened.
   async microphones() {
-    return { opened: await page.evaluate(() => globalThis.microphones.length) };
+    return page.evaluate(() => ({ opened: globalThis.microphones.length, opening_ms: globalThis.opening_ms ?? 0 }));
   },
   async "until-opened"({ after }) {
     await page.waitForFunction((after) => globalThis.microphones.length > after, after, WAIT);
@@ -296,6 +345,41 @@ const deeds = {
       },
       { members, every_s, seconds, past },
     );
+  },
+  // What the worker told of the burst that was heard last is told so often more, each time of another burst: what the page holds
+  // after the first part of them, and after all.
+  async day({ bursts, first }) {
+    const session = await context.newCDPSession(page);
+    const hear = (from, to) =>
+      page.evaluate(
+        async ({ from, to }) => {
+          globalThis.listening = false;
+          const events = globalThis.told.map((text) => JSON.parse(text).Notice?.Event).filter(Boolean);
+          const burst = events.find(({ body }) => body.kind === "burst.started").body.burst;
+          globalThis.seq ??= Math.max(...events.map(({ seq }) => seq));
+          for (let n = from; n < to; n++) {
+            const own = burst.slice(0, -6) + String(n).padStart(6, "0");
+            for (const text of globalThis.told) {
+              const message = JSON.parse(text.replaceAll(burst, own));
+              if (message.Notice?.Event) message.Notice.Event.seq = ++globalThis.seq;
+              globalThis.worker.dispatchEvent(new MessageEvent("message", { data: JSON.stringify(message) }));
+            }
+            await new Promise((resolve) => requestAnimationFrame(resolve));
+          }
+          return globalThis.told.length;
+        },
+        { from, to },
+      );
+    const held = async () => {
+      await session.send("HeapProfiler.collectGarbage");
+      const { usedSize, backingStorageSize } = await session.send("Runtime.getHeapUsage");
+      const { nodes, jsEventListeners: listeners } = await session.send("Memory.getDOMCounters");
+      return { script_kib: Math.round(usedSize / 1024), buffers_kib: Math.round((backingStorageSize ?? 0) / 1024), nodes, listeners };
+    };
+    await hear(0, first);
+    const before = await held();
+    const messages = await hear(first, bursts);
+    return { messages, before, after: await held(), items: await page.locator(".item.burst").count() };
   },
   // The page is left.
   async away() {

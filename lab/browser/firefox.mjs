@@ -15,10 +15,6 @@ const complaints = [];
 page.on("pageerror", (error) => complaints.push(String(error)));
 page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
 await page.evaluateOnNewDocument(eavesdrop);
-// The microphone is opened by a press, as on a first visit.
-await page.evaluateOnNewDocument(() => {
-  if (location.protocol === "https:" && !localStorage.getItem("holler-settings")) localStorage.setItem("holler-settings", "ready=false");
-});
 
 const find = (selector) => page.waitForSelector(selector, { visible: true, timeout: WAIT_MS });
 const deeds = {
@@ -60,13 +56,15 @@ const deeds = {
   },
   // Waits until the loudspeaker was heard and is silent, and writes what was heard as samples of 32 bits.
   async heard({ out }) {
-    const silent = () => globalThis.heard.some((block) => block.some((sample) => sample !== 0)) && globalThis.heard.slice(-5).every((block) => block.every((sample) => sample === 0));
+    const silent = () => globalThis.heard.length > 5 && globalThis.heard.slice(-5).every((block) => block.every((sample) => sample === 0));
     await page.waitForFunction(silent, { timeout: WAIT_MS, polling: 100 });
-    return write(out, await page.evaluate(() => ((globalThis.listening = false), globalThis.heard.flat())));
+    writeFileSync(out, Buffer.from(await page.evaluate(() => ((globalThis.listening = false), globalThis.packed(globalThis.heard))), "base64"));
+    return {};
   },
   // What the microphone gave since it was listened to.
   async captured({ out }) {
-    return write(out, await page.evaluate(() => globalThis.captured.flat()));
+    writeFileSync(out, Buffer.from(await page.evaluate(() => globalThis.packed(globalThis.captured)), "base64"));
+    return {};
   },
   // How long a press took until its first frame was sent, in the page's own words.
   async first() {
@@ -82,12 +80,6 @@ const deeds = {
     await browser.close();
     return {};
   },
-};
-
-const write = (out, list) => {
-  const samples = Float32Array.from(list);
-  writeFileSync(out, Buffer.from(samples.buffer));
-  return { samples: samples.length };
 };
 
 for await (const line of createInterface({ input: process.stdin })) {

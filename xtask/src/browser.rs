@@ -1,8 +1,9 @@
 //! The web client in a real browser: `./x test browser`, `./x screenshots`.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::setup::{self, Purpose};
 use crate::sh::{self, Outcome};
@@ -28,15 +29,22 @@ pub(crate) fn firefox() -> Option<PathBuf> {
 
 /// A page and native clients talk with each other; what arrives is compared with what was said.
 pub(crate) fn check() -> Result<Outcome> {
-    drive(None, false)?;
+    drive(None)?;
     Ok(Outcome::Passed)
 }
 
-/// The same, and a part of it in Firefox. It is no step of `./x test`: Firefox does not open its microphone every time there.
-pub(crate) fn with_firefox(_arguments: &[String]) -> Result<()> {
-    setup::ensure(&[Purpose::Build, Purpose::Trust, Purpose::Web, Purpose::Firefox])?;
+/// The part in Firefox alone, as often as is wished.
+pub(crate) fn in_firefox(arguments: &[String]) -> Result<()> {
+    let times = match arguments {
+        [] => "1",
+        [times] if times.parse::<u32>().is_ok_and(|times| times > 0) => times,
+        _ => bail!("firefox takes how often, from 1 on"),
+    };
+    setup::ensure(&[Purpose::Build, Purpose::Trust, Purpose::Web])?;
     web::build()?;
-    drive(None, true)
+    let mut lab = lab("browser")?;
+    lab.arg("--firefox").arg(firefox().context("no Firefox")?).args(["--firefox-alone", times]);
+    sh::run(&mut lab)
 }
 
 /// Every main screen, light and dark, for desk and phone, into `target/screenshots`.
@@ -44,26 +52,27 @@ pub(crate) fn screenshots(_arguments: &[String]) -> Result<()> {
     setup::ensure(&[Purpose::Build, Purpose::Trust, Purpose::Web])?;
     web::build()?;
     let folder = sh::target_dir().join("screenshots");
-    drive(Some(&folder), false)?;
+    drive(Some(&folder))?;
     println!("the screens are in {}", folder.display());
     Ok(())
 }
 
-fn drive(screenshots: Option<&Path>, in_firefox: bool) -> Result<()> {
+fn drive(screenshots: Option<&Path>) -> Result<()> {
+    let mut drive = lab("browser")?;
+    if let Some(folder) = screenshots {
+        drive.arg("--screenshots").arg(folder);
+        return sh::run(&mut drive);
+    }
+    sh::run(drive.arg("--firefox").arg(firefox().context("no Firefox")?))?;
+    // What a browser keeps, with real kills: each case once.
+    sh::run(lab("browser-kills")?.args(["0", "--short"]))
+}
+
+/// A task of the lab that drives browsers.
+fn lab(task: &str) -> Result<Command> {
     setup::ensure(&[Purpose::Browser, Purpose::Trust])?;
     sh::run(sh::cargo().args(["build", "--workspace", "--bins", "--locked", "--quiet"]))?;
     let mut lab = sh::program(sh::target_dir().join("debug").join("holler-lab"));
-    lab.arg("browser").arg("--modules").arg(npm::modules()?).arg("--chromium").arg(chromium().context("no Chromium")?);
-    if in_firefox {
-        lab.arg("--firefox").arg(firefox().context("no Firefox")?);
-    }
-    if let Some(folder) = screenshots {
-        lab.arg("--screenshots").arg(folder);
-        return sh::run(&mut lab);
-    }
-    sh::run(&mut lab)?;
-    // What a browser keeps, with real kills: each case once.
-    let mut kills = sh::program(sh::target_dir().join("debug").join("holler-lab"));
-    kills.args(["browser-kills", "0", "--short", "--modules"]).arg(npm::modules()?);
-    sh::run(kills.arg("--chromium").arg(chromium().context("no Chromium")?))
+    lab.arg(task).arg("--modules").arg(npm::modules()?).arg("--chromium").arg(chromium().context("no Chromium")?);
+    Ok(lab)
 }

@@ -87,9 +87,9 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "firefox",
-        arguments: "",
-        about: "the browser test, and a part of it in Firefox, whose microphone does not open every time",
-        run: browser::with_firefox,
+        arguments: "[TIMES]",
+        about: "the part of the browser test that is in Firefox, as often as is said",
+        run: browser::in_firefox,
     },
     Task { name: "check", arguments: "[NAME…]", about: "single checks: layout, docs, deny, pure", run: check::run },
     Task {

@@ -6,7 +6,8 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
@@ -26,6 +27,7 @@ const STATIC: &[&str] = &[
     "apps/web/static/icon-192.png",
     "apps/web/static/icon-512.png",
     "apps/web/static/icon-maskable-512.png",
+    "client/web/js/opus.js",
     "client/web/js/path.js",
     "client/web/js/sound.js",
     "apps/ui/words/ar.ftl",
@@ -60,14 +62,16 @@ pub(crate) fn site() -> PathBuf {
 /// Builds what has changed.
 pub(crate) fn build() -> Result<()> {
     let target = sh::target_dir().join("web");
-    sh::run(
-        pure::cargo()?
-            .args(["--profile", "web", "-p", "holler-web", "--lib"])
-            .env("CARGO_TARGET_DIR", &target)
-            .env_remove("HOLLER_WEB_DIR"),
-    )?;
-    let module = target.join(pure::TARGET).join("web").join("holler_web.wasm");
-    let stamp = stamp(&module)?;
+    let of_target = |mut command: Command| {
+        command.args(["--profile", "web", "--lib"]).env("CARGO_TARGET_DIR", &target).env_remove("HOLLER_WEB_DIR");
+        command
+    };
+    sh::run(of_target(pure::cargo()?).args(["-p", "holler-web"]))?;
+    // What browsers without WebCodecs load besides.
+    sh::run(of_target(pure::cargo()?).args(["-p", "holler-opus"]))?;
+    let built = target.join(pure::TARGET).join("web");
+    let modules = [(built.join("holler_web.wasm"), "holler"), (built.join("holler_opus.wasm"), "opus_module")];
+    let stamp = stamp(&modules)?;
     let stamp_file = target.join("stamp");
     if site().join("manifest").exists() && std::fs::read_to_string(&stamp_file).is_ok_and(|before| before == stamp) {
         println!("the web client in {} is up to date", site().display());
@@ -78,7 +82,12 @@ pub(crate) fn build() -> Result<()> {
     sh::run(&mut pack)?;
     let pack = sh::target_dir().join("tool").join("pack");
     let out = target.join("bindgen");
-    sh::run(sh::program(&pack).arg("bindgen").arg(&module).arg(&out))?;
+    if out.exists() {
+        std::fs::remove_dir_all(&out)?;
+    }
+    for (module, name) in &modules {
+        sh::run(sh::program(&pack).arg("bindgen").arg(module).arg(&out).arg(name))?;
+    }
     let style = target.join("style.css");
     let sheets: Result<Vec<String>, _> = STYLE.iter().map(std::fs::read_to_string).collect();
     std::fs::write(&style, sheets.context("the style sheets")?.concat())?;
@@ -90,11 +99,11 @@ pub(crate) fn build() -> Result<()> {
 }
 
 /// Changes with everything that the site is made of.
-fn stamp(module: &Path) -> Result<String> {
+fn stamp(modules: &[(PathBuf, &str)]) -> Result<String> {
     let mut hasher = DefaultHasher::new();
     let files = STATIC.iter().chain(STYLE).map(PathBuf::from);
     let tool = ["xtask/pack/src/main.rs", "Cargo.lock"].map(PathBuf::from);
-    for file in files.chain(tool).chain([module.to_owned()]) {
+    for file in files.chain(tool).chain(modules.iter().map(|(module, _)| module.clone())) {
         std::fs::read(&file).with_context(|| format!("{}", file.display()))?.hash(&mut hasher);
     }
     Ok(format!("{:016x}", hasher.finish()))

@@ -37,9 +37,10 @@ use words::Words;
 /// The encoder's target: clear speech, and 60 packets of it fit a second of the weakest link.
 const BITRATE: Bitrate = Bitrate(24_000);
 
-/// Runs the page. `base` is the folder that everything else is in, `shell` what the page has of the browser around it.
+/// Runs the page. `base` is the folder that everything else is in, `shell` what the page has of the browser around it, `worker`
+/// the worker, which has this module.
 #[wasm_bindgen]
-pub fn page(base: &str, shell: Shell) -> Result<(), JsValue> {
+pub fn page(base: &str, shell: Shell, worker: web_sys::Worker) -> Result<(), JsValue> {
     let shell = Rc::new(shell);
     let (tell, inbox) = unbounded();
     let send = move |told: Told| {
@@ -55,7 +56,7 @@ pub fn page(base: &str, shell: Shell) -> Result<(), JsValue> {
     // What was spoken last, until all of it is on the disk or at the server.
     let spoken: Rc<Cell<Option<BurstId>>> = Rc::default();
     let trial_sound: Rc<RefCell<Option<Rc<Sound>>>> = Rc::default();
-    let engine = Engine::start(base, {
+    let engine = Engine::start(worker, {
         let send = send.clone();
         let look = Server::new(base, send.clone());
         let sound = Rc::clone(&trial_sound);
@@ -92,7 +93,7 @@ pub fn page(base: &str, shell: Shell) -> Result<(), JsValue> {
                 send(told);
             }
         }
-    })?;
+    });
     shell_asks(&shell, &engine);
     let sound = Sound::new(
         Rc::clone(&engine),
@@ -200,10 +201,7 @@ fn go_by(settings: &Settings, sound: &Sound, engine: &Engine, awake: &Awake, key
     engine.tell(&ToWorker::Volumes { rooms, people });
     settings.key.clone_into(&mut key.borrow_mut());
     let Settings { microphone, echo, noise, ready, .. } = settings;
-    // Firefox was seen to hang where the microphone was opened while its sound context still started.
-    let agent = web_sys::window().and_then(|window| window.navigator().user_agent().ok()).unwrap_or_default();
-    let ready = *ready && !agent.contains("Firefox/");
-    sound.choose(&Choice { microphone: microphone.clone(), echo: *echo, noise: *noise, ready });
+    sound.choose(&Choice { microphone: microphone.clone(), echo: *echo, noise: *noise, ready: *ready });
 }
 
 fn tell_microphones(send: impl Fn(Told) + 'static) {

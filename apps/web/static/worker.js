@@ -7,6 +7,7 @@ addEventListener("message", async ({ data }) => {
   const waiting = [];
   const keep = (event) => waiting.push(event);
   addEventListener("message", keep);
+  if (!("AudioEncoder" in globalThis && "AudioDecoder" in globalThis)) await import("./opus.js");
   await init({ module_or_path: data });
   worker({ open });
   removeEventListener("message", keep);

@@ -66,6 +66,9 @@ pub struct Options {
     /// Firefox, to do a part of it as well
     #[arg(long, value_name = "FILE")]
     firefox: Option<PathBuf>,
+    /// Do only the part in Firefox, this often
+    #[arg(long, value_name = "TIMES", requires = "firefox")]
+    firefox_alone: Option<u32>,
     /// Where hollerd and holler are [default: beside this program]
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
@@ -77,6 +80,9 @@ pub struct Options {
 /// Runs it. `false`: something was not as it must be.
 pub(super) fn run(options: &Options) -> Result<bool> {
     let programs = programs::folder(options.programs.as_deref())?;
+    if let (Some(firefox), Some(times)) = (&options.firefox, options.firefox_alone) {
+        return firefox::often(options, &programs, firefox, times);
+    }
     let scratch = tempfile::tempdir().context("a scratch folder")?;
     let server = Server::start(&programs, scratch.path())?;
     server.add_user(NATIVE, ROOM)?;
@@ -118,11 +124,13 @@ pub(super) fn run(options: &Options) -> Result<bool> {
     round.warm()?;
     round.direct_room()?;
     round.page_listens()?;
+    round.day()?;
     round.text_is_text()?;
     round.space_bar_and_blur()?;
     round.hands_free()?;
     round.look_over("hands-free")?;
     round.thumb()?;
+    round.without_webcodecs()?;
     round.silence()?;
     round.the_past()?;
     round.headset()?;
@@ -139,6 +147,7 @@ pub(super) fn run(options: &Options) -> Result<bool> {
     page.ask(&json!({"do": "wait-for", "words": "Offline"})).context("the page when the server is gone")?;
     shoot(&mut page, shots, "offline")?;
     app::opens_alone(&mut page)?;
+    app::queues(&mut page, shots, &mut faults)?;
     let complaints = page.ask(&json!({"do": "complaints"}))?["complaints"].to_string();
     // A socket that can't be opened is complained of by the browser itself.
     ensure_none(&mut faults, "the browser complained", &complaints.replace("[]", ""), |text| {
@@ -186,7 +195,11 @@ impl Round<'_> {
 
     fn sign_in(&mut self) -> Result<()> {
         let opened = self.ask(&json!({"do": "open"})).context("was the web client built? `./x web` does it")?;
-        say(&format!("first screen usable {} ms after navigation (this build, this machine)", opened["usable_ms"]));
+        say(&format!(
+            "first screen usable {} ms after navigation (this build, this machine); of that, ms: {}",
+            opened["usable_ms"],
+            opened["stages"].as_str().unwrap_or_default()
+        ));
         self.look_over("sign-in")?;
         self.shoot("sign-in")?;
         let wrong = json!({"do": "sign-in", "login": WEB, "password": "not the password", "wait": ".banner"});
@@ -337,6 +350,7 @@ impl Round<'_> {
         self.ask(&json!({"do": "key", "key": "Space"}))?;
         self.ask(&json!({"do": "wait-for", "words": "the space bar"}))?;
         self.ask(&json!({"do": "choose", "label": "Colours", "value": "system"}))?;
+        self.high_contrast()?;
         self.another_language()?;
         self.ask(&json!({"do": "button", "name": "Sign out here"}))?;
         self.ask(&json!({"do": "sign-in", "login": WEB, "password": PASSWORD}))?;

@@ -1,6 +1,6 @@
 //! Turns the web client's WebAssembly into the folder that the server embeds.
 //!
-//! `pack bindgen MODULE.wasm OUT` writes the JavaScript around the module, as `wasm-bindgen --target web` does.
+//! `pack bindgen MODULE.wasm OUT NAME` writes the JavaScript around the module, as `wasm-bindgen --target web` does.
 //! `pack finish OUT SITE FILE…` puts that and the files given beside it into SITE under a name made of all their contents,
 //! compresses each with brotli, and prints how large a first load is. The service worker is told them all with their SHA-256: it
 //! keeps these and no others.
@@ -16,6 +16,9 @@ use wasm_bindgen_cli_support::Bindgen;
 const INDEX: &str = "index.html";
 /// The service worker, which has the version and its files in it.
 const SERVICE: &str = "service.js";
+/// What wasm-bindgen writes around the module, and the style sheet: both have more comments than the rest.
+const SCRIPT: &str = "holler.js";
+const STYLE: &str = "style.css";
 /// brotli's best: it is done once and downloaded often.
 const QUALITY: i32 = 11;
 /// Its largest window that every browser takes.
@@ -24,21 +27,18 @@ const WINDOW_BITS: i32 = 22;
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["bindgen", module, out] => bindgen(Path::new(module), Path::new(out)),
+        ["bindgen", module, out, name] => bindgen(Path::new(module), Path::new(out), name),
         ["finish", out, site, files @ ..] => {
             finish(Path::new(out), Path::new(site), &files.iter().map(PathBuf::from).collect::<Vec<_>>())
         }
-        _ => bail!("usage: pack bindgen MODULE.wasm OUT | pack finish OUT SITE FILE…"),
+        _ => bail!("usage: pack bindgen MODULE.wasm OUT NAME | pack finish OUT SITE FILE…"),
     }
 }
 
-fn bindgen(module: &Path, out: &Path) -> Result<()> {
-    if out.exists() {
-        fs::remove_dir_all(out)?;
-    }
+fn bindgen(module: &Path, out: &Path, name: &str) -> Result<()> {
     Bindgen::new()
         .input_path(module)
-        .out_name("holler")
+        .out_name(name)
         .web(true)?
         .typescript(false)
         .remove_name_section(true)
@@ -53,6 +53,11 @@ fn finish(out: &Path, site: &Path, files: &[PathBuf]) -> Result<()> {
     for file in files {
         let name = file.file_name().and_then(|name| name.to_str()).context("a file without a name")?;
         contents.push((name.to_owned(), fs::read(file).with_context(|| format!("{}", file.display()))?));
+    }
+    for (name, bytes) in &mut contents {
+        if matches!(name.as_str(), SCRIPT | STYLE) {
+            *bytes = tightened(std::str::from_utf8(bytes)?).into_bytes();
+        }
     }
     contents.sort();
     let mut hash = Sha256::new();
@@ -80,11 +85,12 @@ fn finish(out: &Path, site: &Path, files: &[PathBuf]) -> Result<()> {
         fs::create_dir_all(path.parent().context("no folder")?)?;
         fs::write(&path, &bytes)?;
         fs::write(site.join(format!("{name}.br")), &packed)?;
-        // What a first screen needs: a language other than English is loaded by those who chose it, icons and the service worker later.
-        if !name.ends_with(".ftl") && !name.ends_with(".png") && name != SERVICE {
+        // What a first screen needs: a language other than English is loaded by those who chose it, Opus where there is none, icons and the service worker later.
+        let is_later = name.ends_with(".ftl") || name.ends_with(".png") || name == SERVICE || is_for_few(&name);
+        if !is_later {
             first += packed.len();
         }
-        if name.ends_with(".wasm") {
+        if name.ends_with(".wasm") && !is_later {
             module += packed.len();
         }
         index.push_str(&format!("{name}\n"));
@@ -100,10 +106,15 @@ fn finish(out: &Path, site: &Path, files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
+/// The Opus of browsers that have none is no part of what everybody loads, or keeps.
+fn is_for_few(name: &str) -> bool {
+    name.starts_with("opus")
+}
+
 /// Every address of the client with the SHA-256 of what is there, as JSON: what the service worker keeps.
 fn kept(contents: &[(String, Vec<u8>)], base: &str) -> Result<String> {
     let mut kept = Vec::new();
-    for (name, bytes) in contents.iter().filter(|(name, _)| name != SERVICE) {
+    for (name, bytes) in contents.iter().filter(|(name, _)| name != SERVICE && !is_for_few(name)) {
         // Names are those of files here; one that JSON or a template would have to escape is a mistake.
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte)) {
             bail!("{name}: a file of the client has a plain name");
@@ -141,9 +152,25 @@ fn gather(root: &Path, folder: &Path, found: &mut Vec<(String, Vec<u8>)>) -> Res
     Ok(())
 }
 
+/// Without comments that have lines of their own, and without what sets lines in: 2 KB of a first load, compressed. Neither file has
+/// a text that goes over several lines.
+fn tightened(text: &str) -> String {
+    let (mut tight, mut in_comment) = (String::with_capacity(text.len()), false);
+    for line in text.lines().map(str::trim) {
+        in_comment |= line.starts_with("/*");
+        if !in_comment && !line.is_empty() && !line.starts_with("//") {
+            tight.push_str(line);
+            tight.push('\n');
+        }
+        in_comment &= !line.ends_with("*/");
+    }
+    tight
+}
+
 fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut packed = Vec::new();
-    let params = brotli::enc::BrotliEncoderParams { quality: QUALITY, lgwin: WINDOW_BITS, ..Default::default() };
+    let (quality, lgwin, size_hint) = (QUALITY, WINDOW_BITS, bytes.len());
+    let params = brotli::enc::BrotliEncoderParams { quality, lgwin, size_hint, ..Default::default() };
     brotli::BrotliCompress(&mut &*bytes, &mut packed, &params)?;
     Ok(packed)
 }
@@ -161,8 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn the_service_worker_is_told_every_file_but_itself() {
-        let contents = ["a.js", INDEX, SERVICE].map(|name| (name.to_owned(), b"".to_vec()));
+    fn what_is_tightened_says_the_same() {
+        let text = "/* one\n two */\nconst a = 1; // kept\n  /**\n   * of b\n   */\n\n  b(/* also */);\n// gone\n.c { d: e; } /* kept */\n";
+        assert_eq!(tightened(text), "const a = 1; // kept\nb(/* also */);\n.c { d: e; } /* kept */\n");
+    }
+
+    #[test]
+    fn the_service_worker_is_told_every_file_but_itself_and_the_codec() {
+        let contents = ["a.js", INDEX, "opus.js", SERVICE].map(|name| (name.to_owned(), b"".to_vec()));
         let empty = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
         let expected = format!("[[\"/app/7/a.js\",\"{empty}\"],[\"/\",\"{empty}\"]]");
         assert_eq!(kept(&contents, "/app/7/").unwrap(), expected);

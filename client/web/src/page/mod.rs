@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use holler_core::engine::Command;
 use holler_core::wire::json;
+use wasm_bindgen::JsCast as _;
 use wasm_bindgen::closure::Closure;
-use wasm_bindgen::{JsCast as _, JsValue};
-use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
+use web_sys::{MessageEvent, Worker};
 
 use crate::message::{ToPage, ToWorker};
 pub use sound::{Choice, Microphone, Sound, Tone};
@@ -23,18 +23,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the worker of the folder `base` with this page's own module, so that it is fetched and compiled once.
-    pub fn start(base: &str, told: impl Fn(ToPage) + 'static) -> Result<Rc<Self>, JsValue> {
-        let options = WorkerOptions::new();
-        options.set_type(WorkerType::Module);
-        let worker = Worker::new_with_options(&format!("{base}worker.js"), &options)?;
+    /// Listens to the worker, which has this page's own module.
+    pub fn start(worker: Worker, told: impl Fn(ToPage) + 'static) -> Rc<Self> {
         let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
             let text = event.data().as_string().unwrap_or_default();
             text.lines().filter_map(|line| json::read(line).ok()).for_each(&told);
         });
         worker.set_onmessage(Some(listener.as_ref().unchecked_ref()));
-        worker.post_message(&wasm_bindgen::module())?;
-        Ok(Rc::new(Self { worker, asked: Cell::new(false), _listener: listener }))
+        Rc::new(Self { worker, asked: Cell::new(false), _listener: listener })
     }
 
     /// Tells the worker something.

@@ -1,11 +1,13 @@
 //! The app in the browser's hands: its files are kept, it opens without the server, a new version waits and takes over, and a
 //! push message becomes a notification.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::page::Page;
-use super::{ROOM, Server, WEB, say};
+use super::{ROOM, Server, WEB, look_over, say, shoot};
 
 /// Starts without a server that are measured; the median is told.
 const STARTS: usize = 5;
@@ -104,5 +106,47 @@ pub(super) fn opens_alone(page: &mut Page) -> Result<()> {
         "without the server the first screen is usable {} ms after navigation (median of {STARTS}: {times:?}; goal 700)",
         times[STARTS / 2]
     ));
+    Ok(())
+}
+
+/// Without the server: what is said and written waits, is shown, heard and dropped; the keyboard alone is enough for it.
+pub(super) fn queues(page: &mut Page, shots: Option<&Path>, faults: &mut Vec<String>) -> Result<()> {
+    page.ask(&json!({"do": "click", "selector": format!(".room-row:has-text('{ROOM}')")}))?;
+    page.ask(&json!({"do": "wait-for", "words": "Offline", "at": ".talk-state"}))?;
+    page.ask(&json!({"do": "write", "text": "the gate is open"}))?;
+    page.ask(&json!({"do": "press"}))?;
+    page.ask(&json!({"do": "wait-for", "words": "It is recorded"})).context("recorded without a connection")?;
+    shoot(page, shots, "talking-offline")?;
+    look_over(page, faults, "talking offline")?;
+    page.ask(&json!({"do": "release"}))?;
+    page.ask(&json!({"do": "wait-for", "words": "2 wait to be delivered"})).context("both wait")?;
+    shoot(page, shots, "queue-banner")?;
+    look_over(page, faults, "room with what waits")?;
+    // From the top of the page, as somebody who has no pointer comes to it.
+    page.ask(&json!({"do": "click", "selector": ".room-head h1"}))?;
+    page.ask(&json!({"do": "tab", "name": "Show it", "presses": 40}))?;
+    page.ask(&json!({"do": "key", "key": "Enter"}))?;
+    page.ask(&json!({"do": "wait-for", "words": "the gate is open", "at": ".waits"}))
+        .context("the text in the queue")?;
+    page.ask(&json!({"do": "wait-for", "words": "Speech", "at": ".waits"})).context("the burst in the queue")?;
+    shoot(page, shots, "queue")?;
+    look_over(page, faults, "queue")?;
+    page.ask(&json!({"do": "phone", "on": true}))?;
+    let targets = page.ask(&json!({"do": "targets"}))?;
+    page.ask(&json!({"do": "phone", "on": false}))?;
+    if targets["small"].as_array().is_none_or(|small| !small.is_empty()) || targets["wider"] == true {
+        faults.push(format!("queue on a phone: {targets}"));
+    }
+    for _ in 0..2 {
+        page.ask(&json!({"do": "tab", "name": "Drop", "presses": 40}))?;
+        page.ask(&json!({"do": "key", "key": "Enter"}))?;
+        page.ask(&json!({"do": "wait-for", "words": "Drop it for good?", "at": ".waits button"}))
+            .context("dropping is asked twice")?;
+        page.ask(&json!({"do": "key", "key": "Enter"}))?;
+        page.ask(&json!({"do": "gone", "selector": ".waits button:has-text('for good')"}))?;
+    }
+    page.ask(&json!({"do": "wait-for", "words": "Nothing waits", "at": ".settings-body"}))
+        .context("both are dropped")?;
+    shoot(page, shots, "queue-empty")?;
     Ok(())
 }

@@ -16,6 +16,20 @@ use crate::programs::{self, PASSWORD, Server, text};
 use crate::similarity::compare;
 use crate::tasks::say;
 
+/// So often, each time from the beginning. `false`: once it was not as it must be.
+pub(super) fn often(options: &Options, programs: &Path, firefox: &Path, times: u32) -> Result<bool> {
+    let mut good = 0;
+    for time in 1..=times {
+        match smoke(options, programs, firefox) {
+            Ok(faults) if faults.is_empty() => good += 1,
+            Ok(faults) => say(&format!("FAULT the {time}. time: {faults:?}")),
+            Err(error) => say(&format!("FAULT the {time}. time: {error:#}")),
+        }
+    }
+    say(&format!("Firefox: {good} of {times} times as it must be"));
+    Ok(good == times)
+}
+
 /// What was not as it must be.
 pub(super) fn smoke(options: &Options, programs: &Path, firefox: &Path) -> Result<Vec<String>> {
     let scratch = tempfile::tempdir().context("a scratch folder")?;

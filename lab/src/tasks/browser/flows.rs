@@ -1,11 +1,17 @@
 //! What goes wrong, and what is done more rarely: each has an answer on the screen.
 
-use anyhow::{Context, Result};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use holler_client::audio::wav;
 use serde_json::json;
 
 use super::page::Page;
-use super::{LIKENESS_MIN, NATIVE, NEW_PASSWORD, OTHER_LOGIN, ROOM, Round, WEB, heard_at, look_over, samples, shoot};
-use crate::programs::PASSWORD;
+use super::{
+    LIKENESS_MIN, NATIVE, NEW_PASSWORD, OTHER_LOGIN, PATIENCE, ROOM, Round, WEB, heard_at, look_over, samples, shoot,
+    spoken_part,
+};
+use crate::programs::{self, PASSWORD, text};
 use crate::tasks::say;
 
 /// Who joins by an invite that was made on the page.
@@ -135,7 +141,10 @@ impl Round<'_> {
         let figures = self.ask(&json!({"do": "quality"}))?["figures"].clone();
         self.ask(&json!({"do": "button", "name": "Back"}))?;
         let first = figures["Button to first frame sent"].as_str().unwrap_or("?").to_owned();
-        say(&format!("button to first frame sent, microphone {which}: {first}"));
+        let opening = self.ask(&json!({"do": "microphones"}))?["opening_ms"].clone();
+        say(&format!(
+            "button to first frame sent, microphone {which}: {first}; the browser took {opening} ms to open it"
+        ));
         Ok(())
     }
 
@@ -158,7 +167,7 @@ impl Round<'_> {
         }
         let out = self.scratch.join("faster.f32");
         heard_at(&mut self.page, &out)?;
-        let lasted = super::spoken_part(&samples(&out)?).len() as f64 / 48_000.0;
+        let lasted = spoken_part(&samples(&out)?).len() as f64 / 48_000.0;
         say(&format!("6.1 s at double speed: {lasted:.1} s"));
         if !(2.0..4.5).contains(&lasted) {
             self.faults.push(format!("6.1 s at double speed lasted {lasted:.1} s"));
@@ -166,14 +175,16 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// From the button to the first frame sent, with the microphone open before: printed.
+    /// From the button to the first frame sent, with a microphone that this page has not opened yet, and with an open one: printed.
     pub(super) fn warm(&mut self) -> Result<()> {
-        for attempt in ["second", "third"] {
+        let opened = self.ask(&json!({"do": "microphones"}))?["opened"] != 0;
+        ensure!(!opened, "the page was loaded anew, and opened its microphone by itself");
+        for attempt in ["not open, first press", "open, second press", "open, third press"] {
             self.ask(&json!({"do": "press"}))?;
             self.ask(&json!({"do": "wait-for", "words": "Speak now"}))?;
             self.ask(&json!({"do": "release"}))?;
             self.ask(&json!({"do": "wait-for", "pattern": "Delivered|Heard"}))?;
-            self.first_frame(&format!("open, {attempt} press"))?;
+            self.first_frame(attempt)?;
         }
         Ok(())
     }
@@ -197,6 +208,58 @@ impl Round<'_> {
                 found["height"]
             ));
         }
+        self.ask(&json!({"do": "reload"}))?;
+        self.ask(&json!({"do": "room", "name": ROOM}))?;
+        Ok(())
+    }
+
+    /// Eight hours of listening, a burst a minute, as the worker tells them: what the page holds after the first hour is what it
+    /// holds at the end, but for the lines of its timeline.
+    pub(super) fn day(&mut self) -> Result<()> {
+        let found = self.ask(&json!({"do": "day", "bursts": 480, "first": 60})).context("a day of listening")?;
+        say(&format!(
+            "480 bursts heard, {} messages of the worker each: after 60 of them the page holds {}, after all {}",
+            found["messages"], found["before"], found["after"]
+        ));
+        for (what, most) in [("script_kib", 1_024), ("buffers_kib", 2_048), ("nodes", 1_000), ("listeners", 100)] {
+            let [before, after] = ["before", "after"].map(|when| found[when][what].as_u64().unwrap_or(0));
+            if after == 0 || after > before + most {
+                self.faults.push(format!("over a day of listening {what} grew from {before} to {after}"));
+            }
+        }
+        self.ask(&json!({"do": "reload"}))?;
+        self.ask(&json!({"do": "room", "name": ROOM}))?;
+        Ok(())
+    }
+
+    /// A browser without WebCodecs loads a codec of ours, and talks and hears as any.
+    pub(super) fn without_webcodecs(&mut self) -> Result<()> {
+        self.ask(&json!({"do": "without-webcodecs", "on": true}))?;
+        self.ask(&json!({"do": "reload"}))?;
+        self.ask(&json!({"do": "room", "name": ROOM}))?;
+        ensure!(self.ask(&json!({"do": "own-codec"}))?["own"] == true, "the browser has WebCodecs all the same");
+        let out = self.scratch.join("own-codec");
+        std::fs::create_dir_all(&out).context("a folder for what is heard")?;
+        let arguments = ["listen", ROOM, "--out", text(&out)?, "--bursts", "1", "--timeout", "60"];
+        let mut listener = self.server.client(NATIVE, &arguments)?;
+        listener.wait_for(PATIENCE, |line| line["type"] == "listening").context("the native listener")?;
+        self.ask(&json!({"do": "listen"}))?;
+        self.ask(&json!({"do": "press"}))?;
+        self.ask(&json!({"do": "wait-for", "words": "Speak now"})).context("it talks")?;
+        self.ask(&json!({"do": "captured-for", "ms": 6_000}))?;
+        self.ask(&json!({"do": "release"}))?;
+        let lines = listener.finish(PATIENCE).context("the native listener")?;
+        let complete = lines.iter().find(|line| line["type"] == "complete").context("the burst came complete")?;
+        let heard = wav::read(Path::new(complete["file"].as_str().context("its file")?))?;
+        let file = self.scratch.join("own-codec.f32");
+        self.ask(&json!({"do": "captured", "out": text(&file)?}))?;
+        self.compare("page with our codec to native", LIKENESS_MIN, &spoken_part(&samples(&file)?), &heard, "");
+        let file = programs::fixture("speech-a.wav");
+        self.ask(&json!({"do": "listen"}))?;
+        self.server.client(NATIVE, &["talk", ROOM, text(&file)?])?.finish(PATIENCE).context("the native talker")?;
+        let (heard, _) = heard_at(&mut self.page, &self.scratch.join("own-codec.f32"))?;
+        self.compare("native to page with our codec", LIKENESS_MIN, &wav::read(&file)?, &heard, "");
+        self.ask(&json!({"do": "without-webcodecs", "on": false}))?;
         self.ask(&json!({"do": "reload"}))?;
         self.ask(&json!({"do": "room", "name": ROOM}))?;
         Ok(())
@@ -236,6 +299,29 @@ impl Round<'_> {
         Ok(())
     }
 
+    /// Black on white, or white on black, and nothing in between.
+    pub(super) fn high_contrast(&mut self) -> Result<()> {
+        self.ask(&json!({"do": "click", "selector": "label:has-text('High contrast') input"}))?;
+        self.look_over("settings in high contrast")?;
+        self.shoot("settings-contrast")?;
+        self.ask(&json!({"do": "click", "selector": ".room-row"}))?;
+        self.ask(&json!({"do": "wait-for", "words": "Hold to talk"}))?;
+        self.look_over("room in high contrast")?;
+        self.shoot("room-contrast")?;
+        // What a broken disk would make the worker say; that it does say it is tested with a store that is really damaged.
+        for message in [json!({"Damaged": 2}), json!({"Storage": "Full"})] {
+            self.ask(&json!({"do": "worker-says", "message": message}))?;
+        }
+        self.ask(&json!({"do": "wait-for", "words": "Damaged records"}))?;
+        self.look_over("what is kept is damaged")?;
+        self.shoot("store-damaged")?;
+        self.ask(&json!({"do": "worker-says", "message": {"Storage": "Kept"}}))?;
+        self.ask(&json!({"do": "click", "selector": ".banner.fault .icon-button"}))?;
+        self.ask(&json!({"do": "button", "name": "Settings"}))?;
+        self.ask(&json!({"do": "click", "selector": "label:has-text('High contrast') input"}))?;
+        Ok(())
+    }
+
     /// A room is left, found, opened and talked in without a pointer.
     pub(super) fn keyboard_alone(&mut self) -> Result<()> {
         self.ask(&json!({"do": "reload"}))?;
@@ -263,13 +349,21 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Silence is asked for and shown.
+    /// Silence is asked for and shown; what was missed is counted, and being told of such is offered, once.
     pub(super) fn silence(&mut self) -> Result<()> {
         self.ask(&json!({"do": "click", "selector": ".mute"}))?;
         let pressed = self.ask(&json!({"do": "attribute", "selector": ".mute", "name": "aria-pressed"}))?;
         if pressed["value"] != "true" {
             self.faults.push(format!("a room that was silenced shows {}", pressed["value"]));
         }
+        let file = programs::fixture("speech-a.wav");
+        self.server.client(NATIVE, &["talk", ROOM, text(&file)?])?.finish(PATIENCE).context("the native talker")?;
+        self.ask(&json!({"do": "wait-for", "words": "Be told of what you miss"}))
+            .context("notifications are offered")?;
+        self.look_over("missed")?;
+        self.shoot("missed")?;
+        self.ask(&json!({"do": "button", "name": "Not now"}))?;
+        self.ask(&json!({"do": "gone", "selector": ".banner:has-text('Be told')"})).context("asked once")?;
         self.ask(&json!({"do": "click", "selector": ".mute"}))?;
         Ok(())
     }

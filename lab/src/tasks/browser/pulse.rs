@@ -22,11 +22,12 @@ impl Pulse {
     pub(super) fn start(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).context("the sound server's folder")?;
         let (socket, script) = (folder.join("native"), folder.join("script.pa"));
-        // Browsers hide what is only the monitor of a loudspeaker: so it is given on as a microphone.
+        // Browsers hide what is only the monitor of a loudspeaker: so it is given on as a microphone. A null sink that may rewind
+        // runs in blocks of two seconds until somebody wants less, and gives its first sound at the end of one: no sound card does.
         let lines = format!(
             "load-module module-native-protocol-unix auth-anonymous=1 socket={}\n\
-             load-module module-null-sink sink_name=ear rate=48000\n\
-             load-module module-null-sink sink_name=mouth rate=48000 channels=1\n\
+             load-module module-null-sink sink_name=ear rate=48000 norewinds=1\n\
+             load-module module-null-sink sink_name=mouth rate=48000 channels=1 norewinds=1\n\
              load-module module-remap-source source_name=microphone master=mouth.monitor\n\
              set-default-sink ear\n\
              set-default-source microphone\n",
