@@ -355,7 +355,7 @@ const deeds = {
         async ({ from, to }) => {
           globalThis.listening = false;
           const events = globalThis.told.map((text) => JSON.parse(text).Notice?.Event).filter(Boolean);
-          const burst = events.find(({ body }) => body.kind === "burst.started").body.burst;
+          const burst = events.find(({ body }) => body.kind === "burst.started").body.header.burst;
           globalThis.seq ??= Math.max(...events.map(({ seq }) => seq));
           for (let n = from; n < to; n++) {
             const own = burst.slice(0, -6) + String(n).padStart(6, "0");

@@ -59,7 +59,19 @@ fn clippy() -> Result<Outcome> {
     ]))?;
     // What only browsers run is empty on any other target. Its dependencies are checked once, into the web build's own folder.
     let mut web = pure::cargo_does("clippy")?;
-    web.args(["-p", "holler-core", "-p", "holler-ui", "-p", "holler-client-web", "-p", "holler-web", "--lib"]);
+    web.args([
+        "-p",
+        "holler-core",
+        "-p",
+        "holler-ui",
+        "-p",
+        "holler-client-web",
+        "-p",
+        "holler-opus",
+        "-p",
+        "holler-web",
+        "--lib",
+    ]);
     web.args(["--", "-D", "warnings"]).env("CARGO_TARGET_DIR", sh::target_dir().join("web"));
     sh::run(web.env_remove("HOLLER_WEB_DIR"))?;
     Ok(Outcome::Passed)

@@ -35,6 +35,11 @@ pub(crate) fn note_signed_in(signed_in: bool) -> bool {
     before && !signed_in
 }
 
+/// Whether somebody was signed in here when a page was open last, as far as the browser keeps that.
+pub(crate) fn was_signed_in() -> bool {
+    storage().is_some_and(|storage| matches!(storage.get_item(SIGNED_IN), Ok(Some(_))))
+}
+
 /// Makes the page look as it was set; the style sheet does the rest.
 pub(crate) fn look(settings: &Settings) {
     let root = web_sys::window().and_then(|window| window.document()).and_then(|document| document.document_element());

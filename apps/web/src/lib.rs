@@ -50,6 +50,11 @@ pub fn page(base: &str, shell: Shell, worker: web_sys::Worker) -> Result<(), JsV
     if let Some(entry) = entry() {
         send(Told::Opened(entry));
     }
+    // Where nobody was signed in the form need not wait for the worker to find nobody.
+    let fresh = !keep::was_signed_in();
+    if fresh {
+        send(Told::SignedOut { reason: None });
+    }
     shell_tells(&shell, send.clone());
     // Of one person's tabs one sounds.
     let leading = Rc::new(Cell::new(false));
@@ -66,13 +71,15 @@ pub fn page(base: &str, shell: Shell, worker: web_sys::Worker) -> Result<(), JsV
             if let ToPage::Leading(leads) = message {
                 leading.set(leads);
             }
+            let mut is_known = false;
             let signed_in = matches!(message, ToPage::SignedIn { .. });
             if signed_in || matches!(message, ToPage::SignedOut { .. }) {
                 let gone = keep::note_signed_in(signed_in);
                 if gone && !begun.get() {
                     return send(Told::Evicted);
                 }
-                begun.set(true);
+                let first = !begun.replace(true);
+                is_known = fresh && first && matches!(message, ToPage::SignedOut { reason: None, waits: 0 });
             }
             look.heard(&message);
             if spoken.get().is_some_and(|burst| told::is_safe(&message, burst)) {
@@ -89,7 +96,7 @@ pub fn page(base: &str, shell: Shell, worker: web_sys::Worker) -> Result<(), JsV
             {
                 sound.release();
             }
-            if let Some(told) = told::told(message) {
+            if let Some(told) = told::told(message).filter(|_| !is_known) {
                 send(told);
             }
         }
