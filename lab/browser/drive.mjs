@@ -152,6 +152,16 @@ const deeds = {
     await page.evaluate((data) => globalThis.worker.dispatchEvent(new MessageEvent("message", { data })), JSON.stringify(message));
     return {};
   },
+  // What was heard since it was listened to gave way to another room, as the worker would say it.
+  async "gave-way"() {
+    await page.evaluate(() => {
+      globalThis.listening = false;
+      const heard = globalThis.told.map((text) => JSON.parse(text)).findLast(({ Notice }) => Notice?.Heard);
+      heard.Notice.Heard.state = "Missed";
+      globalThis.worker.dispatchEvent(new MessageEvent("message", { data: JSON.stringify(heard) }));
+    });
+    return {};
+  },
   async listen() {
     await page.evaluate(() => ((globalThis.heard = []), (globalThis.captured = []), (globalThis.told = []), (globalThis.listening = true), (globalThis.tasks = [])));
     return {};

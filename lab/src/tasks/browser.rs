@@ -421,8 +421,6 @@ impl Round<'_> {
         self.ask(&json!({"do": "listen"}))?;
         self.ask(&json!({"do": "press"}))?;
         self.ask(&json!({"do": "wait-for", "words": "Speak now"})).context("the page got the floor")?;
-        self.shoot("talking")?;
-        self.look_over("talking")?;
         let frames = u64::try_from((LEAD_MS + said.len() * 1_000 / RATE_HZ) / 20).unwrap_or(u64::MAX);
         let spoken = |line: &Value| line["type"] == "heard" && line["number"].as_u64() >= Some(frames);
         listener.wait_for(PATIENCE, spoken).context("the native listener hears all that the page says")?;
@@ -517,6 +515,8 @@ impl Round<'_> {
         self.ask(&json!({"do": "click", "selector": ".room-head h1"}))?;
         self.ask(&json!({"do": "press", "key": "Space"}))?;
         self.ask(&json!({"do": "wait-for", "words": "Speak now"})).context("the space bar talks")?;
+        self.look_over("talking")?;
+        self.shoot("talking")?;
         // A window that loses the focus hears of no key that comes up.
         self.ask(&json!({"do": "blur"}))?;
         self.ask(&json!({"do": "wait-for", "pattern": "Delivered|Heard"})).context("a lost key-up ends the burst")?;

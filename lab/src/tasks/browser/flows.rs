@@ -356,15 +356,18 @@ impl Round<'_> {
         if pressed["value"] != "true" {
             self.faults.push(format!("a room that was silenced shows {}", pressed["value"]));
         }
+        self.ask(&json!({"do": "click", "selector": ".mute"}))?;
         let file = programs::fixture("speech-a.wav");
+        self.ask(&json!({"do": "listen"}))?;
         self.server.client(NATIVE, &["talk", ROOM, text(&file)?])?.finish(PATIENCE).context("the native talker")?;
+        self.ask(&json!({"do": "wait-for", "words": "Hold to talk"}))?;
+        self.ask(&json!({"do": "gave-way"}))?;
         self.ask(&json!({"do": "wait-for", "words": "Be told of what you miss"}))
             .context("notifications are offered")?;
         self.look_over("missed")?;
         self.shoot("missed")?;
         self.ask(&json!({"do": "button", "name": "Not now"}))?;
         self.ask(&json!({"do": "gone", "selector": ".banner:has-text('Be told')"})).context("asked once")?;
-        self.ask(&json!({"do": "click", "selector": ".mute"}))?;
         Ok(())
     }
 }
