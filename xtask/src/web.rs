@@ -68,7 +68,10 @@ pub(crate) fn build() -> Result<()> {
     let of_target = |mut command: Command| {
         command.args(["--profile", "web", "--lib"]).env("CARGO_TARGET_DIR", &target).env_remove("HOLLER_WEB_DIR");
         // Where in its source a panic came from is told by none of it: lines and columns do not compress. The flag is not stable.
-        command.env("RUSTC_BOOTSTRAP", "1").arg("--config").arg(format!("target.{}.rustflags=[\"{SMALL}\"]", pure::TARGET));
+        command
+            .env("RUSTC_BOOTSTRAP", "1")
+            .arg("--config")
+            .arg(format!("target.{}.rustflags=[\"{SMALL}\"]", pure::TARGET));
         command
     };
     sh::run(of_target(pure::cargo()?).args(["-p", "holler-web"]))?;
