@@ -33,6 +33,9 @@ pub(crate) struct Common {
     /// Where profiles are kept [default: $XDG_DATA_HOME/holler, that is ~/.local/share/holler]
     #[arg(long, global = true, env = "HOLLER_HOME", value_name = "DIR", hide_env_values = true)]
     pub(crate) home: Option<PathBuf>,
+    /// Live voice goes over the socket only, never as UDP datagrams
+    #[arg(long, global = true, env = "HOLLER_NO_UDP", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) no_udp: bool,
     /// Say on standard error what goes on inside (-v, -vv)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr, stdin};
 use std::path::PathBuf;
 
-use holler_client::client::{Client, ClientError, Told, rest_of};
+use holler_client::client::{Client, ClientError, Options, Told, rest_of};
 use holler_client::rest::{Rest, RestError};
 use holler_client::roster;
-use holler_client::sound::Sound;
+use holler_client::sound::{Silent, Sound};
 use holler_client::store::{KeyError, Store, StoreError, Unlock};
 use holler_core::engine::{LinkReason, LinkState, Notice};
 use holler_core::units::{RoomId, UserId};
@@ -18,6 +18,7 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::args::Common;
 use crate::exit::{Code, Failure};
+use crate::output;
 
 /// Opens the profile's store.
 pub(crate) fn store(common: &Common) -> Result<Store, Failure> {
@@ -190,9 +191,25 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn start(store: &Store, sound: impl Sound, play_all: bool) -> Result<Self, Failure> {
-        let (client, told) = Client::start(store, sound, play_all).map_err(failure)?;
+    pub(crate) fn start(store: &Store, sound: impl Sound, options: Options) -> Result<Self, Failure> {
+        let (client, told) = Client::start_with(store, sound, options).map_err(failure)?;
         Ok(Self { client, told })
+    }
+
+    /// For what has no live voice in it.
+    pub(crate) fn silent(store: &Store) -> Result<Self, Failure> {
+        Self::start(store, Silent, Options { socket_only: true, ..Options::default() })
+    }
+
+    /// How live voice travels: `path` is of the voice path beside the socket, absent where there is none.
+    pub(crate) fn route(&self) -> serde_json::Value {
+        let path = self.client.voice_path().map(|path| {
+            serde_json::json!({
+                "up": path.up, "round_trip_us": path.rtt.map(output::micros), "loss_sent_per_mille": path.loss_sent,
+                "loss_received_per_mille": path.loss_received, "copies": path.copies,
+            })
+        });
+        serde_json::json!(path)
     }
 
     /// The next thing told.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use holler_client::audio::sink::SinkKind;
 use holler_client::audio::{render, wav};
-use holler_client::client::Told;
+use holler_client::client::{Options, Told};
 use holler_client::sound::Audio;
 use holler_core::engine::{HeardState, LinkState, Notice, Received};
 use holler_core::units::{BurstId, RoomId, UserId};
@@ -47,7 +47,8 @@ pub(crate) async fn run(common: &Common, args: Listen, out: Out) -> Result<(), F
     // There is no microphone here: this client never presses a button.
     let source = holler_client::audio::source::SourceKind::Stdin;
     let (sound, mut traces) = Traced::new(Audio::new(source, sink));
-    let mut session = Session::start(&store, sound, args.speaker.is_none())?;
+    let options = Options { play_all: args.speaker.is_none(), socket_only: common.no_udp };
+    let mut session = Session::start(&store, sound, options)?;
     let deadline = args.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let ids: Vec<RoomId> = rooms.keys().copied().collect();
     for room in &ids {
@@ -85,6 +86,7 @@ pub(crate) async fn run(common: &Common, args: Listen, out: Out) -> Result<(), F
             _ = tokio::signal::ctrl_c() => break,
         }
     }
+    out.trace("route", json!({ "path": session.route() }));
     session.client.stop().await;
     let wanted = args.bursts.filter(|wanted| late && listening.done < *wanted);
     if let Some(wanted) = wanted {
@@ -140,6 +142,7 @@ impl Listening {
             Told::Notice(Notice::Fault { detail }) => {
                 self.out.note("fault", json!({ "detail": detail }), || detail.clone());
             }
+            Told::Notice(Notice::VoicePath { up }) => self.out.trace("voice-path", json!({ "up": up })),
             Told::Notice(_) => {}
         }
         Ok(())

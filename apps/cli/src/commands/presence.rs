@@ -4,7 +4,6 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use holler_client::client::Told;
-use holler_client::sound::Silent;
 use holler_core::engine::{LinkState, Notice, PresenceFeed};
 use holler_core::model::PresenceState;
 use holler_core::units::{RoomId, UserId};
@@ -52,7 +51,7 @@ pub(crate) async fn run(common: &Common, args: &Presence, out: Out) -> Result<()
 }
 
 async fn watch(store: &holler_client::store::Store, args: &Presence, show: &mut Show) -> Result<(), Failure> {
-    let mut session = Session::start(store, Silent, false)?;
+    let mut session = Session::silent(store)?;
     session.client.keep_roster();
     for room in show.rooms.keys() {
         session.client.watch_presence(*room);

@@ -4,7 +4,6 @@ use core::time::Duration;
 
 use holler_client::audio::{render, wav};
 use holler_client::client::Told;
-use holler_client::sound::Silent;
 use holler_client::store::{Queued, QueuedItem, Store};
 use holler_core::engine::{LinkState, Notice, SendState, Spoken, TalkState};
 use holler_core::model::EventBody;
@@ -83,7 +82,7 @@ async fn send(store: &Store, id: Option<&str>, patience: Duration, out: Out) -> 
     let one = one.map_err(|_| Failure::new(Code::Usage, "expected the id of a burst, as holler queue shows it"))?;
     store.release(one).map_err(fault)?;
     let mut left = store.unfinished().map_err(fault)?.len();
-    let mut session = Session::start(store, Silent, false)?;
+    let mut session = Session::silent(store)?;
     let mut refused = 0_u32;
     let mut why = None;
     let delivering = async {

@@ -4,7 +4,6 @@ use core::time::Duration;
 use std::io::Read;
 
 use holler_client::client::Told;
-use holler_client::sound::Silent;
 use holler_core::engine::{LinkState, Notice, SendState};
 use holler_core::model::EventBody;
 use holler_core::units::Seq;
@@ -21,7 +20,7 @@ pub(crate) async fn run(common: &Common, args: Send, out: Out) -> Result<(), Fai
     let body = body(&args)?;
     let store = profile::store(common)?;
     let room = profile::known_room(&store, &args.room).await?.id;
-    let mut session = Session::start(&store, Silent, false)?;
+    let mut session = Session::silent(&store)?;
     let client_id = session.client.send(room, body).map_err(profile::failure)?;
     let mut queued = false;
     let mut put_off = None;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use holler_client::client::Told;
-use holler_client::sound::Silent;
 use holler_core::engine::{LinkState, Notice};
 use holler_core::model::{Event, EventBody};
 use holler_core::units::{Cursor, Seq, UserId};
@@ -32,7 +31,7 @@ pub(crate) async fn run(common: &Common, args: &Tail, out: Out) -> Result<(), Fa
     if !args.follow {
         return Ok(());
     }
-    let mut session = Session::start(&store, Silent, false)?;
+    let mut session = Session::silent(&store)?;
     session.client.follow(room.id, Some(at), false);
     // What was shown above was seen; what comes is shown as it comes.
     session.client.read(room.id, at);

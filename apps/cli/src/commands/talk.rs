@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use holler_client::audio::sink::SinkKind;
 use holler_client::audio::source::SourceKind;
-use holler_client::client::{Talk as How, Told};
+use holler_client::client::{Options, Talk as How, Told};
 use holler_client::clock;
 use holler_client::sound::Audio;
 use holler_client::store::Store;
@@ -36,7 +36,8 @@ pub(crate) async fn run(common: &Common, args: Talk, out: Out) -> Result<(), Fai
     let store = profile::store(common)?;
     let room = profile::known_room(&store, &args.room).await?;
     let (sound, mut traces) = Traced::new(Audio::new(source, |_| SinkKind::Null));
-    let mut session = Session::start(&store, sound, false)?;
+    let options = Options { play_all: false, socket_only: common.no_udp };
+    let mut session = Session::start(&store, sound, options)?;
     session.client.follow(room.id, None, false);
     let online = session.ready(room.id, CONNECT_PATIENCE).await?;
     let how = How {
@@ -98,6 +99,7 @@ pub(crate) async fn run(common: &Common, args: Talk, out: Out) -> Result<(), Fai
             () = late => break Err(talking.late()),
         }
     };
+    out.trace("route", json!({ "burst": burst, "path": session.route() }));
     if done.as_ref().is_err_and(|failure| failure.code != Code::Incomplete) {
         session.client.cancel();
     }
@@ -241,6 +243,10 @@ impl Talking {
                     });
                 }
                 if self.waits && !self.was_up { Err(self.queued()) } else { Ok(false) }
+            }
+            Told::Notice(Notice::VoicePath { up }) => {
+                self.out.trace("voice-path", json!({ "up": up }));
+                Ok(false)
             }
             // What is heard live is heard all the same.
             Told::Notice(Notice::StoreFailed { detail }) => {
