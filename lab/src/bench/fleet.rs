@@ -180,11 +180,20 @@ impl Client {
 
     /// Sends these, then waits until the login is done.
     pub(super) async fn hello(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hello_and(bytes, wire::NO_KIND).await.map(drop)
+    }
+
+    /// The same; gives the last message of a kind that came before.
+    pub(super) async fn hello_and(&mut self, bytes: &[u8], kind: u8) -> Result<Option<Vec<u8>>> {
         self.send(bytes).await?;
+        let mut found = None;
         loop {
             let message = self.next().await?;
             if self.wire.is_ready(message.kind, &message.content) {
-                return Ok(());
+                return Ok(found);
+            }
+            if message.kind == kind {
+                found = Some(message.content);
             }
         }
     }
@@ -286,7 +295,13 @@ impl Tally {
         Ok(())
     }
 
-    fn add(&self, count: u64) {
+    /// Whoever waits is told that a connection failed.
+    pub(super) fn fail(&self, fault: anyhow::Error) {
+        *self.fault.borrow_mut() = Some(fault);
+        self.reached.notify_one();
+    }
+
+    pub(super) fn add(&self, count: u64) {
         self.delivered.set(self.delivered.get() + count);
         if self.delivered.get() >= self.wanted.get() {
             self.reached.notify_one();
@@ -313,9 +328,7 @@ pub(super) async fn subscribe(mut client: Client, tally: Rc<Tally>, which: Deliv
             Ok(0) => {}
             Ok(count) => tally.add(count),
             Err(fault) => {
-                *tally.fault.borrow_mut() = Some(fault);
-                tally.reached.notify_one();
-                return;
+                return tally.fail(fault);
             }
         }
     }

@@ -35,6 +35,7 @@ mod report;
 mod rounds;
 mod speech;
 mod sync;
+mod udp;
 mod voice;
 mod wire;
 mod world;

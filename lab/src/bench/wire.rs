@@ -38,6 +38,10 @@ pub(super) const CLOSE: u8 = 8;
 /// MQTT's CONNACK and SUBACK.
 const CONNACK: u8 = 2;
 const SUBACK: u8 = 9;
+/// No message has this kind.
+pub(super) const NO_KIND: u8 = u8::MAX;
+/// Mumble's key for its voice by UDP.
+pub(super) const CRYPT_SETUP: u8 = 15;
 /// Mumble's voice in the control channel, and the end of a login.
 const UDP_TUNNEL: u8 = 1;
 const SERVER_SYNC: u8 = 5;
