@@ -238,6 +238,13 @@ pub fn random_nonce() -> Result<Nonce, getrandom::Error> {
     Ok(nonce)
 }
 
+/// So many of them, asked for at once.
+pub fn random_nonces(count: usize) -> Result<Vec<Nonce>, getrandom::Error> {
+    let mut nonces = vec![[0; NONCE_BYTES]; count];
+    getrandom::fill(nonces.as_flattened_mut())?;
+    Ok(nonces)
+}
+
 /// What is wrong is said without quoting the text: it holds secrets.
 fn parse(text: &str, folder: Option<&Path>) -> Result<KeyRing, String> {
     let file = parse_file(text)?;

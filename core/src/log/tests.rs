@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::check::check;
 use super::*;
@@ -545,4 +546,25 @@ fn refusals_become_problems_that_name_the_field() {
     assert!(problem.is(ProblemKind::StaleEpoch), "{problem}");
     let problem = Problem::from(Refusal::NotYours(Seq(4)));
     assert!(problem.is(ProblemKind::Forbidden) && problem.detail.contains("event 4"), "{problem}");
+}
+
+/// Digests over it lie in databases: it must stay as it was first written, from one tree of values.
+#[test]
+fn an_identity_is_the_same_bytes_as_ever() {
+    let words = "Gate \"four\" \\ \u{1F600} \u{7}\n";
+    let says = [
+        (EventBody::MessagePosted { text: words.into(), reply_to: None }, json!([words, null])),
+        (EventBody::MessagePosted { text: words.into(), reply_to: Some(Seq(7)) }, json!([words, 7])),
+        (EventBody::MessageEdited { target: Seq(7), text: words.into() }, json!([7, words])),
+        (EventBody::MessageDeleted { target: Seq(7) }, json!([7])),
+        (EventBody::EmergencyRaised {}, json!([])),
+        (EventBody::EmergencyCleared { raised_by: user(2) }, json!([user(2)])),
+        (started(1, 5), json!([header(1)])),
+        (committed(1, 9, 3, vec![range(1, 2)]), json!([burst(1), 9, BurstDigest([3; 32])])),
+        (completed(1, 9, 3), json!([burst(1), 9, BurstDigest([3; 32])])),
+        (interrupted(1, 9), json!([burst(1)])),
+    ];
+    for (body, says) in says {
+        assert_eq!(identity(user(1), &body), json!([user(1), body.kind(), says]).to_string().into_bytes(), "{body:?}");
+    }
 }

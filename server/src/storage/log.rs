@@ -1,17 +1,17 @@
 //! Room logs in SQLite: the shell around [`holler_core::log`].
 
+mod batch;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use holler_core::log::{
-    Answer as Told, Facts, LogHead, Outcome, Prior, Proposal, Refusal, Resume, RoomLog, Target, Write, identity, wanted,
-};
+use holler_core::log::{Facts, LogHead, Prior, Proposal, Refusal, Resume, Target, identity, wanted};
 use holler_core::model::{Event, EventBody, Role};
 use holler_core::seal::Place;
 use holler_core::units::{ClientId, Cursor, DeviceId, Epoch, Incarnation, RoomId, Seq, UnixMs, UserId};
 use holler_core::wire::limits::PAGE_EVENTS_MAX;
 use holler_core::wire::problem::{Problem, ProblemKind};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Statement, params};
 use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
@@ -19,9 +19,10 @@ use super::columns::{epoch, int, seq, time};
 use super::error::StoreError;
 use super::hooks::{Hooks, Point};
 use super::vault::{Sealer, Vault};
-use super::writer::{Answer, Job};
-use super::{Store, bursts, push};
+use super::{Store, bursts};
 use crate::traces;
+
+pub(super) use batch::RoomBatch;
 
 /// Most bytes of sealed bodies in one page, so that long texts make a short page instead of a huge one.
 const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -387,110 +388,18 @@ impl PendingAppend {
     }
 }
 
-/// Sends to one room that are written together.
-pub(super) struct RoomBatch {
-    pub(super) context: Arc<Context>,
-    pub(super) room: RoomId,
-    pub(super) sends: Vec<PendingAppend>,
-}
-
-type Senders = Vec<oneshot::Sender<Result<Appended, AppendError>>>;
-
-impl Job for RoomBatch {
-    fn run(self: Box<Self>, db: &Connection) -> (bool, Answer) {
-        let Self { context, room, sends } = *self;
-        let (batch, senders): (Vec<Append>, Senders) = sends.into_iter().map(|send| (send.append, send.answer)).unzip();
-        match write_batch(db, &context, room, batch) {
-            Ok(prepared) => {
-                let tell = move |outcome: &Result<(), StoreError>| tell(&context, room, prepared, senders, outcome);
-                (true, Box::new(tell))
-            }
-            Err(error) => {
-                // Nothing was kept, whatever becomes of the others' transaction.
-                let tell = move |_: &Result<(), StoreError>| {
-                    for sender in senders {
-                        let _ = sender.send(Err(error.clone()));
-                    }
-                };
-                (false, Box::new(tell))
-            }
-        }
-    }
-
-    fn refuse(self: Box<Self>, error: StoreError) {
-        for send in self.sends {
-            send.refuse(error.clone());
-        }
-    }
-}
-
-fn write_batch(
+fn propose(
     db: &Connection,
-    context: &Context,
-    room: RoomId,
-    batch: Vec<Append>,
-) -> Result<holler_core::log::Prepared, AppendError> {
-    let head = head(db, room)?.ok_or(AppendError::NoSuchRoom(room))?;
-    let sealer = context.vault.room(db, room)?;
-    let proposals =
-        batch.into_iter().map(|append| propose(db, &sealer, &head, append)).collect::<Result<Vec<_>, StoreError>>()?;
-    let prepared = RoomLog::new(room, head).prepare(proposals);
-    for write in prepared.writes() {
-        insert(db, &sealer, write)?;
-        context.hooks.at(Point::Written);
-    }
-    push::cause(db, room, prepared.writes().iter().map(|write| &*write.event))?;
-    if !prepared.writes().is_empty() {
-        db.prepare_cached("UPDATE room_heads SET head = ?2 WHERE room_id = ?1")
-            .and_then(|mut update| update.execute(params![room.bytes(), int(prepared.head().head.0)]))
-            .map_err(StoreError::from)?;
-    }
-    Ok(prepared)
-}
-
-fn tell(
-    context: &Context,
-    room: RoomId,
-    prepared: holler_core::log::Prepared,
-    senders: Senders,
-    outcome: &Result<(), StoreError>,
-) {
-    let became = match outcome {
-        Ok(()) => Outcome::Committed,
-        Err(StoreError::Unknown(_)) => Outcome::Unclear,
-        Err(_) => Outcome::Failed,
-    };
-    let failure = || outcome.clone().err().unwrap_or(StoreError::Abandoned);
-    let incarnation = prepared.head().incarnation;
-    let finished = prepared.finish(became);
-    for (answer, sender) in finished.answers.into_iter().zip(senders) {
-        if became == Outcome::Committed {
-            context.hooks.at(Point::Synced);
-        }
-        // A sender that no longer waits finds its answer when it sends again.
-        let _ = sender.send(match answer {
-            Told::Stored(event) => Ok(Appended { event, incarnation, replayed: false }),
-            Told::Replayed(event) => Ok(Appended { event, incarnation, replayed: true }),
-            Told::Refused(refusal) => Err(refusal.into()),
-            Told::Failed | Told::Unknown => Err(failure().into()),
-        });
-    }
-    if !finished.fanout.is_empty() {
-        context.stored.notify_one();
-    }
-    if let Some(fanout) = context.fanout.load().as_deref()
-        && !finished.fanout.is_empty()
-    {
-        fanout(room, finished.fanout.into());
-    }
-}
-
-fn propose(db: &Connection, sealer: &Sealer, head: &LogHead, append: Append) -> Result<Proposal, StoreError> {
+    priors: &mut Statement<'_>,
+    sealer: &Sealer,
+    head: &LogHead,
+    append: Append,
+) -> Result<Proposal, StoreError> {
     let Append { room, user, device, role, client_id, epoch, body, received_at } = append;
     let digest = sealer.lookup("sends.digest", &identity(user, &body));
     let (target, burst) = wanted(&body);
     let facts = Facts {
-        prior: prior(db, sealer, head, room, device, client_id)?,
+        prior: prior(db, priors, sealer, head, room, device, client_id)?,
         target: match target {
             Some(seq) => find_target(db, room, seq)?,
             None => None,
@@ -503,18 +412,20 @@ fn propose(db: &Connection, sealer: &Sealer, head: &LogHead, append: Append) -> 
     Ok(Proposal { user, device, role, client_id, epoch, body, digest, received_at, facts })
 }
 
+/// What a send of this name was answered before.
+const PRIOR: &str =
+    "SELECT seq, received_at, digest FROM sends WHERE room_id = ?1 AND device_id = ?2 AND client_id = ?3";
+
 fn prior(
     db: &Connection,
+    priors: &mut Statement<'_>,
     sealer: &Sealer,
     head: &LogHead,
     room: RoomId,
     device: DeviceId,
     client_id: ClientId,
 ) -> Result<Option<Prior>, StoreError> {
-    let row: Option<(i64, i64, [u8; 32])> = db
-        .prepare_cached(
-            "SELECT seq, received_at, digest FROM sends WHERE room_id = ?1 AND device_id = ?2 AND client_id = ?3",
-        )?
+    let row: Option<(i64, i64, [u8; 32])> = priors
         .query_row(params![room.bytes(), device.bytes(), client_id.bytes()], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
@@ -551,38 +462,4 @@ fn find_target(db: &Connection, room: RoomId, seq: Seq) -> Result<Option<Target>
             Ok(Target { user: UserId::from_bytes(row.get(0)?), posted: row.get(1)? })
         })
         .optional()?)
-}
-
-fn insert(db: &Connection, sealer: &Sealer, write: &Write) -> Result<(), StoreError> {
-    let Event { room, seq, received_at, user, device, client_id, body } = &*write.event;
-    let json =
-        serde_json::to_vec(body).map_err(|error| StoreError::Damaged(format!("an event has no JSON: {error}")))?;
-    let sealed =
-        at_its_place(*room, *seq, *received_at, *user, *device, *client_id, |place| sealer.seal(place, &json))?;
-    db.prepare_cached(
-        "INSERT INTO events (room_id, seq, received_at, user_id, device_id, client_id, kind, body) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?
-    .execute(params![
-        room.bytes(),
-        int(seq.0),
-        int(received_at.0),
-        user.bytes(),
-        device.bytes(),
-        client_id.bytes(),
-        body.kind(),
-        sealed
-    ])?;
-    db.prepare_cached(
-        "INSERT INTO sends (room_id, device_id, client_id, seq, received_at, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?
-    .execute(params![
-        room.bytes(),
-        device.bytes(),
-        client_id.bytes(),
-        int(seq.0),
-        int(received_at.0),
-        write.digest
-    ])?;
-    bursts::record(db, &write.event)
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
@@ -16,6 +16,8 @@ pub(super) const APPLICATION_ID: u32 = 0x486c_6c72;
 
 /// How long a statement waits for another process's lock.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// How long to wait before another try, where SQLite does not wait by itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// What each version adds to the one before it; `PRAGMA user_version` counts those that are in.
 #[rustfmt::skip] // One line a script.
@@ -172,12 +174,20 @@ pub fn reader_of_this_version(path: &Path) -> Result<Connection, OpenStoreError>
 
 /// Moves everything from the write-ahead log into the database and empties the log, so that nothing deleted is left in it. `false`: a
 /// reader hinders that.
+///
+/// SQLite waits for readers, up to [`BUSY_WAIT`], but not for somebody else who is moving pages just then, as the server does now and then: for
+/// those it is tried again for as long.
 pub fn empty_log(path: &Path) -> Result<bool, OpenStoreError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
-        .map(|busy| busy == 0)
-        .map_err(|error| fault(path, error))
+    let until = Instant::now() + BUSY_WAIT;
+    loop {
+        let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        let emptied = busy.map_err(|error| fault(path, error))? == 0;
+        if emptied || Instant::now() >= until {
+            return Ok(emptied);
+        }
+        std::thread::sleep(BUSY_PAUSE);
+    }
 }
 
 /// What is wrong with pages and references of a database; up to 100 of each.

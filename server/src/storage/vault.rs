@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use holler_core::seal::{Key, KeyId, OpenError, Place, SealingKey};
+use holler_core::seal::{Key, KeyId, Nonce, OpenError, Place, SealingKey};
 use holler_core::units::{RoomId, UserId, WorkspaceId};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -42,6 +42,11 @@ impl Sealer {
     /// Seals `value` to lie at `place`.
     pub fn seal(&self, place: &Place<'_>, value: &[u8]) -> Result<Vec<u8>, StoreError> {
         Ok(self.sealing.seal(&random_nonce()?, place, value))
+    }
+
+    /// The same with a nonce from [`crate::keys::random_nonces`], of which each is for one value.
+    pub(super) fn seal_with(&self, nonce: &Nonce, place: &Place<'_>, value: &[u8]) -> Vec<u8> {
+        self.sealing.seal(nonce, place, value)
     }
 
     /// Opens what lies at `place`.

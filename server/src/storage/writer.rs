@@ -1,7 +1,14 @@
 //! The group commit.
 //!
-//! The writer's thread takes every job that is waiting, up to [`GROUP`], and runs them in their order in one transaction, each in
-//! a savepoint of its own, so that one that fails takes nothing with it. Then it commits, which syncs, and only then answers.
+//! The writer's thread takes every job that is waiting, up to [`GROUP`], and runs them in their order in one transaction. Then it
+//! commits, which syncs, and only then answers. It never waits for more to come: a lone write is committed at once, and a group is
+//! what came while the last sync ran.
+//!
+//! One that fails takes nothing with it: a job runs in a savepoint of its own. For that, SQLite copies every page before the job's
+//! first change to it, which for sends is a page each. So the sends to a room do without ([`Job::fails_whole`]): whatever can be wrong
+//! with them is found before the first of them is written, and after that only the database itself can fail. Should it all the
+//! same fail for one room, because a row is in the way that a damaged log left there, then the group is given up, nothing of it is
+//! stored and everybody is told so; and from then on every job has its savepoint.
 //!
 //! A commit that fails is one of two things. Where SQLite says that it did not begin to make the transaction visible (disk full,
 //! locked, a constraint), nothing is stored, and everybody is told so. Any other failure, such as one of the sync itself, may
@@ -46,10 +53,25 @@ impl Queued {
     }
 }
 
+/// What is kept of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Everything that it wrote.
+    All,
+    /// Nothing: what it wrote must be undone.
+    Nothing,
+    /// It wrote nothing.
+    Untouched,
+}
+
 /// Something to write.
 pub(super) trait Job: Send {
-    /// Writes. The flag says whether to keep what was written.
-    fn run(self: Box<Self>, db: &Connection) -> (bool, Answer);
+    /// Whether it needs no savepoint: what it does not keep, it has not begun to write, or the database has failed.
+    fn fails_whole(&self) -> bool {
+        false
+    }
+    /// Writes, and says what of it is to be kept.
+    fn run(self: Box<Self>, db: &Connection) -> (Kept, Answer);
     /// It will not run; nothing is stored.
     fn refuse(self: Box<Self>, error: StoreError);
 }
@@ -66,10 +88,10 @@ where
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    fn run(self: Box<Self>, db: &Connection) -> (bool, Answer) {
+    fn run(self: Box<Self>, db: &Connection) -> (Kept, Answer) {
         let Self { f, answer } = *self;
         let result = catch_unwind(AssertUnwindSafe(|| f(db))).unwrap_or_else(|_| Err(StoreError::Panicked.into()));
-        let keep = result.is_ok();
+        let kept = if result.is_ok() { Kept::All } else { Kept::Nothing };
         let tell = move |outcome: &Result<(), StoreError>| {
             let told = match (result, outcome) {
                 (Ok(_), Err(error)) => Err(error.clone().into()),
@@ -78,7 +100,7 @@ where
             // Nobody waits any more: it is stored all the same.
             let _ = answer.send(told);
         };
-        (keep, Box::new(tell))
+        (kept, Box::new(tell))
     }
 
     fn refuse(self: Box<Self>, error: StoreError) {
@@ -91,11 +113,13 @@ pub(super) struct Writer {
     checkpoints: Checkpoints,
     db: Connection,
     context: Arc<Context>,
+    /// Whether every job has a savepoint: one without has failed.
+    careful: bool,
 }
 
 impl Writer {
     pub(super) fn new(db: Connection, checkpoints: Checkpoints, context: Arc<Context>) -> Self {
-        Self { checkpoints, db, context }
+        Self { checkpoints, db, context, careful: false }
     }
 
     /// Starts the thread. It ends, and lets go of the sender of the returned watch, when every sender of `jobs` is gone.
@@ -120,7 +144,7 @@ impl Writer {
 
     fn commit_group(&mut self, group: impl Iterator<Item = Queued>) {
         // Set once there is no transaction: then nothing of this group is stored.
-        let mut lost = self.db.execute_batch("BEGIN IMMEDIATE").err().map(StoreError::from);
+        let mut lost = self.statement("BEGIN IMMEDIATE").err();
         if let Some(error) = lost {
             self.context.failures.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, "a group of writes was not begun");
@@ -182,29 +206,38 @@ impl Writer {
         jobs
     }
 
-    /// Runs one job in a savepoint. An error means that the whole transaction is gone.
-    fn run(&self, job: Box<dyn Job>) -> (Answer, Result<(), StoreError>) {
-        let began = self.statement("SAVEPOINT job");
-        let (keep, answer) = match began {
-            Ok(()) => job.run(&self.db),
-            Err(error) => {
-                job.refuse(error.clone());
-                return (Box::new(|_| {}), Err(error));
-            }
-        };
+    /// Runs one job. An error means that the whole transaction is gone, or has to go.
+    fn run(&mut self, job: Box<dyn Job>) -> (Answer, Result<(), StoreError>) {
+        let guarded = self.careful || !job.fails_whole();
+        if guarded && let Err(error) = self.statement("SAVEPOINT job") {
+            job.refuse(error.clone());
+            return (Box::new(|_| {}), Err(error));
+        }
+        let (kept, answer) = job.run(&self.db);
         // SQLite gives up the whole transaction when a statement meets a full or failing disk.
         let fate = if self.db.is_autocommit() {
             Err(StoreError::Abandoned)
-        } else if keep {
-            self.statement("RELEASE job")
         } else {
-            self.statement("ROLLBACK TO job").and_then(|()| self.statement("RELEASE job"))
+            match (kept, guarded) {
+                (Kept::All, true) => self.statement("RELEASE job"),
+                (Kept::Nothing, true) => self.statement("ROLLBACK TO job").and_then(|()| self.statement("RELEASE job")),
+                (Kept::Untouched, true) => self.statement("RELEASE job"),
+                (Kept::All | Kept::Untouched, false) => Ok(()),
+                (Kept::Nothing, false) => {
+                    tracing::error!(
+                        "sends to a room could not be written: from now on each room's are undone by themselves"
+                    );
+                    self.careful = true;
+                    Err(StoreError::Abandoned)
+                }
+            }
         };
         (answer, fate)
     }
 
     fn commit(&self) -> Result<(), StoreError> {
-        let Err(error) = self.db.execute_batch("COMMIT") else { return Ok(()) };
+        let committed = self.db.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        let Err(error) = committed else { return Ok(()) };
         let certain = matches!(
             error.sqlite_error_code(),
             Some(

@@ -285,3 +285,49 @@ async fn a_row_changed_behind_our_back_is_noticed() {
         assert_eq!(store.events(ROOM, Seq(0), 10).await.unwrap().len(), 2);
     }
 }
+
+/// A row lies where the next event of one room is to go, as only a damaged log has it.
+#[tokio::test]
+async fn a_room_that_can_not_be_written_hinders_the_others_once_and_is_never_acked() {
+    const OTHER: RoomId = RoomId::from_bytes([3; 16]);
+    let folders = Folders::new();
+    let store = folders.open();
+    room(&store, ROOM).await;
+    room(&store, OTHER).await;
+    let blocked = "INSERT INTO events (room_id, seq, received_at, user_id, device_id, client_id, kind, body) \
+                   SELECT room_id, 1, 0, x'', x'', x'', 'message.posted', x'' FROM room_heads WHERE room_id = ?1";
+    store.write(move |db| Ok::<_, StoreError>(db.execute(blocked, [ROOM.bytes()])?)).await.unwrap();
+    // While another write has the writer, both sends come to wait, and are one group.
+    let both = async |number: u64| {
+        let (begun, begin) = oneshot::channel();
+        let (held, hold) = std::sync::mpsc::channel::<()>();
+        let gate = {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let wait = move |_: &Connection| {
+                    begun.send(()).unwrap();
+                    let _ = hold.recv();
+                    Ok::<_, StoreError>(())
+                };
+                store.write(wait).await.unwrap();
+            })
+        };
+        begin.await.unwrap();
+        let mut good = append(1, cid(number), text("good"));
+        good.room = OTHER;
+        // Polled in this order: both have come when the writer is let go.
+        let sends =
+            tokio::join!(store.append(good), store.append(append(1, cid(number), text("bad"))), async { drop(held) });
+        gate.await.unwrap();
+        (sends.0, sends.1)
+    };
+    let (good, bad) = both(1).await;
+    assert!(matches!(bad, Err(AppendError::Store(StoreError::Sqlite(_)))), "{bad:?}");
+    assert!(matches!(good, Err(AppendError::Store(StoreError::Abandoned))), "{good:?}");
+    assert_eq!(store.log_head(OTHER).await.unwrap().unwrap().head, Seq(0), "nothing of the group is stored");
+    let (good, bad) = both(1).await;
+    assert!(matches!(bad, Err(AppendError::Store(StoreError::Sqlite(_)))), "{bad:?}");
+    assert_eq!(good.unwrap().event.seq, Seq(1));
+    assert_eq!(store.log_head(ROOM).await.unwrap().unwrap().head, Seq(0));
+    assert_eq!(count(&store, "sends").await, 1);
+}
