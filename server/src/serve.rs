@@ -1,9 +1,12 @@
 //! Taking connections: TCP, TLS, HTTP/1.1, and going down without dropping what is under way.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,12 +20,16 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 /// A client that has not finished its TLS handshake by then is dropped.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Handshakes that are computed between two turns of everybody else, for each core: one takes about as long as 20 messages. Fewer make a crowd
+/// that comes back wait for nothing, more make those who talk wait for the crowd.
+const HANDSHAKES_A_TURN: usize = 2;
 /// A client that has not sent a request's head by then is dropped; also how long an idle connection is kept.
 const HEAD_MAX: Duration = Duration::from_secs(30);
 /// The most that a request's head may have, and the least that hyper allows; an idle connection holds none of it.
@@ -159,6 +166,7 @@ pub async fn serve(
     cut: CancellationToken,
 ) {
     let slots = Arc::new(Semaphore::new(connections_max));
+    let turns = Turns::new(std::thread::available_parallelism().map_or(1, usize::from) * HANDSHAKES_A_TURN);
     let connections = TaskTracker::new();
     let accepting = TaskTracker::new();
     for listener in listeners {
@@ -166,6 +174,7 @@ pub async fn serve(
             tls: Arc::clone(&tls),
             router: router.clone(),
             slots: Arc::clone(&slots),
+            turns: turns.clone(),
             connections: connections.clone(),
             stop: stop.clone(),
             cut: cut.clone(),
@@ -187,6 +196,7 @@ struct Server {
     tls: Tls,
     router: Router,
     slots: Arc<Semaphore>,
+    turns: Turns,
     connections: TaskTracker,
     stop: CancellationToken,
     cut: CancellationToken,
@@ -204,7 +214,8 @@ impl Server {
                     let acceptor = TlsAcceptor::from(self.tls.load_full());
                     let (router, stop) = (self.router.clone(), self.stop.clone());
                     let slot = ConnectionSlot(Arc::new(slot));
-                    let connection = connection(stream, peer, acceptor, router, slot, stop);
+                    let handshake = (acceptor, self.turns.clone());
+                    let connection = connection(stream, peer, handshake, router, slot, stop);
                     let cut = self.cut.clone();
                     self.connections.spawn(async move { cut.run_until_cancelled(connection).await });
                 }
@@ -218,10 +229,45 @@ impl Server {
     }
 }
 
+/// The order in which handshakes are computed: a few, then everybody else.
+///
+/// When thousands come back at once, the runtime would compute one handshake after the other, and who is signed in would wait behind all
+/// of them. So each needs one of a few permits, and keeps it until the runtime has looked for other work. What a handshake waits for
+/// from its client, it waits for without a permit: a slow client takes nobody's turn.
+#[derive(Clone, Debug)]
+struct Turns(Arc<Semaphore>);
+
+impl Turns {
+    fn new(at_once: usize) -> Self {
+        Self(Arc::new(Semaphore::new(at_once)))
+    }
+
+    /// Computes the first step of `work`, when it is its turn.
+    async fn step<F: Future>(&self, work: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+        let mut work = work;
+        // The semaphore is never closed.
+        let turn = self.0.acquire().await;
+        let step = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+        tokio::task::yield_now().await;
+        drop(turn);
+        step
+    }
+}
+
+/// TLS, within 10 s from the first byte, which must come within 10 s, too.
+async fn handshake(stream: TcpStream, acceptor: &TlsAcceptor, turns: &Turns) -> io::Result<TlsStream<TcpStream>> {
+    tokio::time::timeout(HANDSHAKE_MAX, stream.readable()).await??;
+    let mut accepting = pin!(acceptor.accept(stream));
+    match turns.step(accepting.as_mut()).await {
+        Poll::Ready(done) => done,
+        Poll::Pending => tokio::time::timeout(HANDSHAKE_MAX, accepting).await?,
+    }
+}
+
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    acceptor: TlsAcceptor,
+    (acceptor, turns): (TlsAcceptor, Turns),
     router: Router,
     slot: ConnectionSlot,
     stop: CancellationToken,
@@ -230,10 +276,9 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     // What the kernel has taken can't be dropped any more when it has become stale: let it take little.
     let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
-    let handshake = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream));
-    let stream = match stop.run_until_cancelled(handshake).await {
-        Some(Ok(Ok(stream))) => stream,
-        Some(Ok(Err(_)) | Err(_)) => {
+    let stream = match stop.run_until_cancelled(handshake(stream, &acceptor, &turns)).await {
+        Some(Ok(stream)) => stream,
+        Some(Err(_)) => {
             // Scanners and clients that do not trust the certificate; not worth a line of the log each.
             metrics::counter!("holler_tls_failures_total").increment(1);
             return;
@@ -261,5 +306,40 @@ async fn connection(
     };
     if let Err(error) = ended {
         tracing::trace!(%error, "a connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Who is signed in waits for a few handshakes, however many there are.
+    #[tokio::test]
+    async fn handshakes_take_turns_with_everybody_else() {
+        const CROWD: usize = 200;
+        let (turns, computed) = (Turns::new(3), Arc::new(AtomicUsize::new(0)));
+        let crowd: Vec<_> = (0..CROWD)
+            .map(|_| {
+                let (turns, computed) = (turns.clone(), Arc::clone(&computed));
+                tokio::spawn(async move {
+                    let handshake = pin!(async { computed.fetch_add(1, Ordering::Relaxed) });
+                    assert!(turns.step(handshake).await.is_ready());
+                })
+            })
+            .collect();
+        let (mut before, mut most) = (0, 0);
+        while before < CROWD {
+            tokio::task::yield_now().await;
+            let now = computed.load(Ordering::Relaxed);
+            most = most.max(now - before);
+            before = now;
+        }
+        // Those that had their turn give it to the next before somebody else is seen to.
+        assert!((1..=6).contains(&most), "{most} of {CROWD} between two turns");
+        for handshake in crowd {
+            handshake.await.unwrap();
+        }
     }
 }

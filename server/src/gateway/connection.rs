@@ -47,6 +47,8 @@ pub struct Outgoing {
     outbox: Mutex<Outbox<Frame>>,
     wake: Notify,
     drained: Notify,
+    /// Whether somebody may wait for `drained`: nearly always nobody does, and then nobody is looked for.
+    blocked: AtomicBool,
     /// Whether nothing is sent any more.
     ended: AtomicBool,
     clock: Clock,
@@ -59,6 +61,7 @@ impl Outgoing {
             outbox: Mutex::default(),
             wake: Notify::new(),
             drained: Notify::new(),
+            blocked: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             clock,
         }
@@ -145,7 +148,8 @@ impl Outgoing {
         let dropped = outbox.take_dropped();
         let full = outbox.is_full();
         drop(outbox);
-        if !full {
+        // The lock that `is_full` takes after `blocked` was set orders the two: who found the queue full is seen here.
+        if !full && self.blocked.load(Ordering::Acquire) && self.blocked.swap(false, Ordering::AcqRel) {
             self.drained.notify_waiters();
         }
         (next, dropped)
@@ -174,6 +178,7 @@ impl Outgoing {
             tokio::pin!(drained);
             // Registered before the check, so that a wake between the two is not missed.
             drained.as_mut().enable();
+            self.blocked.store(true, Ordering::Release);
             if !self.is_full() {
                 return;
             }

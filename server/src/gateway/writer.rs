@@ -1,6 +1,7 @@
 //! The writing half of a socket.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::SinkExt;
@@ -33,13 +34,10 @@ pub(super) async fn run(app: App, out: Arc<Outgoing>, mut sink: SplitSink<WebSoc
     let ended = loop {
         match send_some(&app, &out, &mut sink).await {
             Ok(Sent::More) => {}
-            Ok(Sent::Nothing) => {
-                if timeout(STALLED_READER_MAX, sink.flush()).await.is_ok_and(|flushed| flushed.is_ok()) {
-                    out.woken().await;
-                } else {
-                    break Ended::Lost;
-                }
-            }
+            Ok(Sent::Nothing) => match patiently(|cx| sink.poll_flush_unpin(cx)).await {
+                Some(Ok(())) => out.woken().await,
+                Some(Err(_)) | None => break Ended::Lost,
+            },
             Ok(Sent::Close(code)) => {
                 let frame = CloseFrame { code: code.number(), reason: code.reason().into() };
                 let closing = async {
@@ -75,9 +73,7 @@ async fn send_some(app: &App, out: &Outgoing, sink: &mut SplitSink<WebSocket, Me
         Next::Item(Frame::Binary(bytes)) => Message::Binary(bytes),
         Next::Fetch { room, after } => {
             // A page is for a client that has nothing newer to hear: what waits in the sink goes first.
-            if !timeout(STALLED_READER_MAX, sink.flush()).await.is_ok_and(|flushed| flushed.is_ok()) {
-                return Err(Lost);
-            }
+            let Some(Ok(())) = patiently(|cx| sink.poll_flush_unpin(cx)).await else { return Err(Lost) };
             // Boxed, so that a task which waits has no room for it.
             return match Box::pin(fetch(app, out, room, after)).await {
                 Ok(messages) => {
@@ -101,14 +97,23 @@ async fn send_some(app: &App, out: &Outgoing, sink: &mut SplitSink<WebSocket, Me
 }
 
 async fn feed(sink: &mut SplitSink<WebSocket, Message>, message: Message) -> Result<(), Lost> {
-    match timeout(STALLED_READER_MAX, sink.feed(message)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(Lost),
-        Err(_) => {
+    match patiently(|cx| sink.poll_ready_unpin(cx)).await {
+        Some(Ok(())) => sink.start_send_unpin(message).map_err(|_| Lost),
+        Some(Err(_)) => Err(Lost),
+        None => {
             let code = CloseCode::StalledReader.number().to_string();
             metrics::counter!("holler_sockets_closed_total", "code" => code).increment(1);
             Err(Lost)
         }
+    }
+}
+
+/// Waits for the socket to take something; `None`: for too long. Nearly always it takes it at once, and then no timer is made.
+async fn patiently<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T> + Unpin) -> Option<T> {
+    match std::future::poll_fn(|cx| Poll::Ready(poll(cx))).await {
+        Poll::Ready(done) => Some(done),
+        // Boxed, so that a task which has nothing to wait for has no room for it.
+        Poll::Pending => Box::pin(timeout(STALLED_READER_MAX, std::future::poll_fn(poll))).await.ok(),
     }
 }
 
