@@ -44,7 +44,8 @@ pub(super) fn run(setting: &Setting) -> Result<Bench> {
         let until = Instant::now() + EVERY * u32::try_from(PRESSES)?;
         let found = thread.run(async {
             let presses = presses(&mut talker, room, &bursts);
-            let load = together(writers.iter_mut().take(load), &world.rooms, 1, &numbers, until);
+            let each = writers.iter_mut().take(load).map(|socket| vec![socket]);
+            let load = together(each, &world.rooms, (1, usize::MAX), &numbers, until);
             Ok(tokio::try_join!(presses, load)?.0)
         })?;
         let (mut trips, mut grants) = found;

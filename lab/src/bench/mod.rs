@@ -27,6 +27,7 @@ mod fanout;
 mod fleet;
 mod floor;
 mod idle;
+mod instructions;
 mod live;
 mod machine;
 mod page;
@@ -77,6 +78,9 @@ pub struct Options {
     /// Put the results into this report, and write the page beside it (its name in capitals, with .md)
     #[arg(long, value_name = "FILE.json")]
     pub report: Option<PathBuf>,
+    /// Do what `instructions` counts, once, and nothing else: it is run so under valgrind
+    #[arg(long, hide = true)]
+    pub count: bool,
 }
 
 /// What every bench is given.
@@ -86,12 +90,14 @@ struct Setting {
     cores: Cores,
     programs: PathBuf,
     disk: PathBuf,
+    /// What the report that is there says of the instructions.
+    landed: Option<Bench>,
 }
 
 type Run = fn(&Setting) -> Result<Bench>;
 
 /// Name, what it is about, and the function. In the order of the page.
-const BENCHES: [(&str, &str, Run); 9] = [
+const BENCHES: [(&str, &str, Run); 10] = [
     ("durable", "Durable sends", durable::run),
     ("idle", "Idle connections, and all of them coming back at once", idle::run),
     ("floor", "The floor", floor::run),
@@ -101,21 +107,26 @@ const BENCHES: [(&str, &str, Run); 9] = [
     ("cold", "Cold start", cold::run),
     ("live", "Live bursts: mouth to ear, and late entry", live::run),
     ("speech", "Speech quality against loss", speech::run),
+    ("instructions", "Instructions of the hot paths", instructions::run),
 ];
 
 /// Runs what was asked for. `false`: one of them could not be run.
 pub(crate) fn run(options: &Options) -> Result<bool> {
+    if options.count {
+        return instructions::work().map(|()| true);
+    }
     let programs = programs::folder(options.programs.as_deref())?;
     let disk = options.disk.clone().unwrap_or_else(|| PathBuf::from("."));
     let cores = Cores::take()?;
     // Thousands of connections; and what is started has the same.
     raise_open_files();
     let clients = usize::try_from(options.clients)?;
-    let setting = Setting { pairs: options.pairs, clients, cores, programs, disk };
     let mut report = match &options.report {
         Some(path) => Report::read(path)?,
         None => Report::default(),
     };
+    let landed = report.benches.iter().find(|bench| bench.name == "instructions").cloned();
+    let setting = Setting { pairs: options.pairs, clients, cores, programs, disk, landed };
     report.is_of(machine::describe(&setting.disk)?);
     let mut failed = Vec::new();
     for (name, title, bench) in BENCHES {
