@@ -33,14 +33,14 @@ pub(crate) fn check() -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// The part in Firefox alone, as often as is wished.
+/// The part in Firefox alone, as often as is wished. It is no step of `./x test`: on a busy machine what Firefox plays has gaps.
 pub(crate) fn in_firefox(arguments: &[String]) -> Result<()> {
     let times = match arguments {
         [] => "1",
         [times] if times.parse::<u32>().is_ok_and(|times| times > 0) => times,
         _ => bail!("firefox takes how often, from 1 on"),
     };
-    setup::ensure(&[Purpose::Build, Purpose::Trust, Purpose::Web])?;
+    setup::ensure(&[Purpose::Build, Purpose::Trust, Purpose::Web, Purpose::Firefox])?;
     web::build()?;
     let mut lab = lab("browser")?;
     lab.arg("--firefox").arg(firefox().context("no Firefox")?).args(["--firefox-alone", times]);
@@ -63,7 +63,7 @@ fn drive(screenshots: Option<&Path>) -> Result<()> {
         drive.arg("--screenshots").arg(folder);
         return sh::run(&mut drive);
     }
-    sh::run(drive.arg("--firefox").arg(firefox().context("no Firefox")?))?;
+    sh::run(&mut drive)?;
     // What a browser keeps, with real kills: each case once.
     sh::run(lab("browser-kills")?.args(["0", "--short"]))
 }

@@ -13,6 +13,8 @@ use crate::{browser, sh};
 pub(crate) enum Purpose {
     /// Building the server and the clients.
     Build,
+    /// The browser test in Firefox.
+    Firefox,
     /// Making browsers trust the local root.
     Trust,
     /// Building for WebAssembly.
@@ -105,15 +107,15 @@ const NEEDS: &[Need] = &[
     },
     Need {
         what: "Firefox",
-        why: "the web client is tested in it, too",
-        purpose: Purpose::Browser,
+        why: "`./x firefox` tests the web client in it",
+        purpose: Purpose::Firefox,
         packages: &["firefox-esr"],
         present: || browser::firefox().is_some(),
     },
     Need {
         what: "PulseAudio",
         why: "Firefox plays and records through it where there is no sound card",
-        purpose: Purpose::Browser,
+        purpose: Purpose::Firefox,
         packages: &["pulseaudio", "pulseaudio-utils"],
         present: || ["pulseaudio", "pactl", "paplay"].into_iter().all(sh::on_path),
     },
