@@ -13,8 +13,8 @@ use holler_core::model::{BurstHeader, Codec, Event, EventBody, Priority, Role};
 use holler_core::seal::{Key, KeyId, Place, SealingKey};
 use holler_core::session::{Inbound, Next, Outbox, Received};
 use holler_core::units::{
-    Bitrate, BurstId, BurstTag, Cursor, DeviceId, Epoch, FloorToken, FrameMs, FrameNo, Incarnation, Mono, RequestId, RoomId, Seq,
-    UnixMs, UserId,
+    Bitrate, BurstId, BurstTag, Cursor, DeviceId, Epoch, FloorToken, FrameMs, FrameNo, Incarnation, Mono, RequestId,
+    RoomId, Seq, UnixMs, UserId,
 };
 use holler_core::wire::socket::{ClientMessage, ServerMessage};
 use holler_core::wire::voice::{VoiceFrame, VoiceKind};
@@ -143,8 +143,13 @@ fn floor_frame(floor: &mut Floor, now: Mono, token: FloorToken, tag: BurstTag) -
 
 fn floor_frames(times: u32) -> Result<()> {
     let mut floor = Floor::new(floor::Config::default(), 1, Mono(u64::MAX), []);
-    let header =
-        BurstHeader { burst: BURST, codec: Codec::Opus, frame_ms: FrameMs::Ms20, bitrate: Bitrate(24_000), key_epoch: Epoch(0) };
+    let header = BurstHeader {
+        burst: BURST,
+        codec: Codec::Opus,
+        frame_ms: FrameMs::Ms20,
+        bitrate: Bitrate(24_000),
+        key_epoch: Epoch(0),
+    };
     let request = floor::Request {
         device: DEVICE,
         user: USER,

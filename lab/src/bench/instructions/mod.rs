@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 use super::Setting;
-use super::report::{Beside, Bench};
+use super::report::{Bench, Beside};
 use super::rounds::Spread;
 
 /// How often each case is done.
