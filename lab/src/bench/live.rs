@@ -130,8 +130,8 @@ fn room(at: usize) -> String {
 /// All links at the same time: what they need of the cores is little.
 fn round(server: &Server, speech: &Path, scratch: &Path) -> Result<Sample> {
     let mut listeners = Vec::new();
-    for at in 0..CASES.len() {
-        listeners.push(listen(server, &format!("listener{at}"), &room(at), scratch, CASES[at].socket_only)?);
+    for (at, case) in CASES.iter().enumerate() {
+        listeners.push(listen(server, &format!("listener{at}"), &room(at), scratch, case.socket_only)?);
     }
     let mut talkers = Vec::new();
     for at in 0..CASES.len() {
