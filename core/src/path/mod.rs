@@ -41,6 +41,10 @@ pub const INNER_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - OVERHEAD_BYTES_MAX;
 const RECENT_MAX: usize = 100;
 /// How far back copies are looked for among them: bursts of a few rooms may take turns.
 const COPIES_REACH: usize = 16;
+/// How many frames before the newest each copy is. Neighbours are lost together: at 20 % loss in runs of three packets, copies two and four back
+/// give 0.95 PESQ more than those one and two back, and no less at random loss (`./x bench speech`). The farther, the later a frame comes that
+/// only its copy brings: 80 ms here.
+const DISTANCES: [u8; 2] = [2, 4];
 /// Bursts of which is remembered which frames came.
 const BURSTS_MAX: usize = 4;
 
@@ -237,15 +241,15 @@ impl Path {
         self.sent_at = Some(now);
         self.counter += 1;
         let mut left = INNER_BYTES_MAX - VOICE_HEADER_BYTES - frame.len();
-        let mut before = 0;
-        let copies = self.recent.iter().rev().take(COPIES_REACH).filter_map(|sent| {
-            let distance = distance(frame, &sent.frame).filter(|distance| *distance > before)?;
+        let recent = &self.recent;
+        let copies = DISTANCES.iter().take(self.loss.copies()).filter_map(|wanted| {
+            let mut reach = recent.iter().rev().take(COPIES_REACH);
+            let sent = reach.find(|sent| distance(frame, &sent.frame) == Some(*wanted))?;
             let payload = &sent.frame[HEADER_BYTES..];
             left = left.checked_sub(COPY_HEADER_BYTES + payload.len())?;
-            before = distance;
-            Some((distance, aged(&sent.frame, now.since(sent.at)), payload))
+            Some((*wanted, aged(&sent.frame, now.since(sent.at)), payload))
         });
-        put_voice(out, frame, copies.take(self.loss.copies()));
+        put_voice(out, frame, copies);
         if self.recent.len() == RECENT_MAX {
             self.recent.pop_front();
         }

@@ -298,7 +298,7 @@ fn copies_are_of_the_same_burst_and_fit() {
     path.proved_at = Some(now);
     let copies = decode(path, now, &frame(1, 151, FRAME));
     let told: Vec<_> = copies.iter().map(|copy| (copy.number.0, copy.age.duration())).collect();
-    assert_eq!(told, [(150, 40 * MS), (149, 60 * MS)], "their ages as of now");
+    assert_eq!(told, [(149, 60 * MS), (147, 100 * MS)], "their ages as of now");
     assert!(decode(path, now, &frame(2, 1, FRAME)).is_empty(), "another burst");
     let mut long = BytesMut::from(&*frame(1, 152, FRAME));
     long.resize(INNER_BYTES_MAX - VOICE_HEADER_BYTES - 70, 1);
