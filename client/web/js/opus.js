@@ -67,5 +67,18 @@ class AudioDecoder extends Codec {
   }
 }
 
+await keep();
 await init({ module_or_path: new URL("opus_module_bg.wasm", import.meta.url) });
 Object.assign(globalThis, { AudioEncoder, AudioDecoder, AudioData: Sound, EncodedAudioChunk: Chunk });
+
+// The service worker keeps what every browser needs; who needs this keeps it too, beside that, for a start without the network.
+async function keep() {
+  const version = new URL(import.meta.url).pathname.split("/").at(-2);
+  const files = ["opus.js", "opus_module.js", "opus_module_bg.wasm"].map((name) => new URL(name, import.meta.url));
+  try {
+    const cache = await caches.open(`holler-${version}`);
+    if (!(await cache.match(files.at(-1)))) await cache.addAll(files);
+  } catch {
+    // No room, no cache, or no network: it is loaded anew next time.
+  }
+}

@@ -278,21 +278,25 @@ impl Tally {
 
     /// Waits until so many were delivered in all.
     pub(super) async fn reach(&self, wanted: u64) -> Result<()> {
+        let missing = self.reach_within(wanted, PATIENCE).await?;
+        ensure!(missing == 0, "{missing} of {wanted} deliveries have not come in {} s", PATIENCE.as_secs());
+        Ok(())
+    }
+
+    /// Waits until so many were delivered in all, but no longer than `patience`. Says how many have not come.
+    pub(super) async fn reach_within(&self, wanted: u64, patience: Duration) -> Result<u64> {
         self.wanted.set(wanted);
-        let begin = Instant::now();
+        let until = Instant::now() + patience;
         while self.delivered.get() < wanted {
-            let waited = tokio::time::timeout(PATIENCE, self.reached.notified()).await;
+            let waited = tokio::time::timeout_at(until.into(), self.reached.notified()).await;
             if let Some(fault) = self.fault.borrow_mut().take() {
                 return Err(fault);
             }
-            ensure!(
-                waited.is_ok(),
-                "{} of {wanted} deliveries came in {} s",
-                self.delivered.get(),
-                begin.elapsed().as_secs()
-            );
+            if waited.is_err() {
+                break;
+            }
         }
-        Ok(())
+        Ok(wanted.saturating_sub(self.delivered.get()))
     }
 
     /// Whoever waits is told that a connection failed.

@@ -102,7 +102,7 @@ const BENCHES: [(&str, &str, Run); 10] = [
     ("idle", "Idle connections, and all of them coming back at once", idle::run),
     ("floor", "The floor", floor::run),
     ("fanout", "One message to a thousand", fanout::run),
-    ("voice", "Voice to many over the socket", voice::run),
+    ("voice", "Voice to many", voice::run),
     ("sync", "A room's whole log", sync::run),
     ("cold", "Cold start", cold::run),
     ("live", "Live bursts: mouth to ear, and late entry", live::run),
