@@ -194,6 +194,11 @@ impl Person {
         self.until("up", |told| matches!(told, Told::Notice(Notice::VoicePath { up: true })).then_some(())).await;
     }
 
+    /// It does not any more.
+    async fn down(&mut self) {
+        self.until("down", |told| matches!(told, Told::Notice(Notice::VoicePath { up: false })).then_some(())).await;
+    }
+
     async fn began(&mut self) {
         let began = |told: &Told| match told {
             Told::Notice(Notice::Heard { state: HeardState::Began { .. }, .. }) => Some(()),
@@ -361,6 +366,35 @@ async fn a_client_that_moves_in_mid_burst_goes_on_by_datagram() {
         place.sent("both"),
         place.sent("socket")
     );
+    place.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_way_that_was_cut_while_nobody_talks_is_taken_up_again_by_itself() {
+    let place = Place::new(None).await;
+    let (mut ada, mut ben) = place.people(&place.speech(2), Options::default()).await;
+    ada.up().await;
+    ben.up().await;
+    for link in [0, 1] {
+        place.relay(link).cut();
+    }
+    for person in [&mut ada, &mut ben] {
+        person.forget();
+        // Else it would be found out with the next probe, which is some seconds away.
+        person.client.network_up();
+        person.down().await;
+        person.forget();
+    }
+    for link in [0, 1] {
+        place.relay(link).mend();
+    }
+    ada.up().await;
+    ben.up().await;
+    let burst = ada.client.key_down(place.room, Talk::default()).unwrap();
+    let frames = comes_out_whole(&mut ada, &mut ben, burst).await;
+    let (by_datagram, both, by_socket) = (place.sent("datagram"), place.sent("both"), place.sent("socket"));
+    eprintln!("{frames} frames: {by_datagram} by datagram, {both} both ways, {by_socket} by socket");
+    assert!(by_datagram + both >= frames as f64 * 0.9, "{by_datagram} + {both} of {frames}");
     place.end().await;
 }
 

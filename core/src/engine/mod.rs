@@ -252,7 +252,10 @@ impl Engine {
                 }
                 self.link.stop(&mut cx);
             }
-            Input::NetworkUp => self.link.network_up(&mut cx),
+            Input::NetworkUp => {
+                cx.path_network();
+                self.link.network_up(&mut cx);
+            }
             Input::NetworkSign => self.link.sign_of_network(&mut cx),
             Input::Token { access, expires_in } => self.link.token(&mut cx, access, expires_in),
             Input::TokenFailed { sign_in, detail, retry_after } => {

@@ -14,8 +14,14 @@ use crate::wire::datagram::{DatagramError, PathKind, PathOffer};
 use crate::wire::socket::ClientMessage;
 use crate::wire::voice::VoiceFrame;
 
-/// How long after a path could not be opened another one is asked for.
-const AGAIN: Duration = Duration::from_secs(60);
+/// How long after a path could not be opened, or ended, another one is asked for at first; it doubles each time.
+const AGAIN: Duration = Duration::from_secs(2);
+/// How long at most, where a path of this connection carried lately.
+const AGAIN_LATELY_MAX: Duration = Duration::from_secs(4);
+/// How long at most.
+const AGAIN_MAX: Duration = Duration::from_secs(60);
+/// For how long one that carried did so lately.
+const LATELY: Duration = Duration::from_mins(5);
 
 /// The path of the present connection.
 #[derive(Debug, Default)]
@@ -24,6 +30,10 @@ pub(super) struct VoicePath {
     asked: Option<RequestId>,
     path: Option<(LinkNo, Box<Path>)>,
     again_at: Option<Mono>,
+    /// Paths in a row that did not carry.
+    failures: u32,
+    /// When a path of this connection last carried.
+    carried_at: Option<Mono>,
     told: Option<bool>,
     /// What is being written; kept, so that it is not made anew for each frame.
     out: Vec<u8>,
@@ -138,7 +148,13 @@ impl Cx<'_> {
             }
             self.path_resends();
             self.path.path = None;
-            self.path.again_at = Some(self.now + AGAIN);
+            let lately = self.path.carried_at.is_some_and(|at| self.now.since(at) <= LATELY);
+            let longest = if lately { AGAIN_LATELY_MAX } else { AGAIN_MAX };
+            let wait = AGAIN.saturating_mul(1 << self.path.failures.min(16)).min(longest);
+            self.path.failures += 1;
+            self.path.again_at = Some(self.now + wait);
+            // The server may not have noticed.
+            self.send(Lane::Control, &ClientMessage::VoicePathStalled {});
             self.path_tells(false);
         }
     }
@@ -148,7 +164,19 @@ impl Cx<'_> {
         self.path.path = None;
         self.path.asked = None;
         self.path.again_at = None;
+        self.path.failures = 0;
+        self.path.carried_at = None;
         self.path.told = None;
+    }
+
+    /// The network changed: where datagrams did not get through, they may now.
+    pub(super) fn path_network(&mut self) {
+        if let Some((_, path)) = &mut self.path.path {
+            path.network_changed(self.now);
+        } else if self.path.again_at.is_some() {
+            self.path.failures = 0;
+            self.path.again_at = Some(self.now);
+        }
     }
 
     pub(super) fn path_received(
@@ -188,6 +216,10 @@ impl Cx<'_> {
         }
         let (stalled, up) = (path.take_stalled(), path.figures().up);
         self.path_resends();
+        if up {
+            self.path.failures = 0;
+            self.path.carried_at = Some(self.now);
+        }
         if stalled {
             self.send(Lane::Control, &ClientMessage::VoicePathStalled {});
         }

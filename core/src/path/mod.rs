@@ -7,7 +7,7 @@
 //!
 //! | who | sends | when |
 //! |---|---|---|
-//! | the client | a probe | at the start; every second around voice; every 20 s otherwise, which keeps the way through a NAT open |
+//! | the client | a probe | at the start; every second around voice; every 20 s otherwise, which keeps the way through a NAT open; while none is answered, after waits that double |
 //! | either | a report | at the first voice after a pause, then every 100 ms (the server, to who talks) or 500 ms (a listener) |
 //! | a listener | `voice.path.stalled` over the socket | when datagrams stop while somebody talks |
 //!
@@ -16,6 +16,7 @@
 //! [`Path::timeout`].
 
 mod loss;
+mod sent;
 mod window;
 
 use core::time::Duration;
@@ -23,12 +24,13 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use loss::Loss;
+use sent::{Sent, aged, distance};
 use window::Window;
 
 use crate::units::{BurstTag, FrameNo, Mono};
 use crate::wire::datagram::{COPY_HEADER_BYTES, Datagram, DatagramError, Report, VOICE_HEADER_BYTES, put_voice};
-use crate::wire::limits::{DATAGRAM_BYTES_MAX, VOICE_STALE};
-use crate::wire::voice::{FrameAge, HEADER_BYTES, VoiceFrame};
+use crate::wire::limits::{DATAGRAM_BYTES_MAX, DATAGRAM_COPIES_MAX};
+use crate::wire::voice::{HEADER_BYTES, VoiceFrame};
 
 pub use window::WINDOW;
 
@@ -57,8 +59,15 @@ const PROBE_QUIET: Duration = Duration::from_secs(20);
 const PROBE_AGAIN: Duration = Duration::from_millis(200);
 /// The longest wait between probes that are not answered.
 const PROBE_AGAIN_MAX: Duration = Duration::from_secs(60);
-/// The same around voice, which would be better off with the path.
+/// The same around voice, which would be better off with the path, and on a path that carried lately: where datagrams were let through
+/// they mostly are again soon.
 const PROBE_AGAIN_LIVE_MAX: Duration = Duration::from_secs(4);
+/// For how long after it carried: a radio is woken that often for so long, and no longer.
+const LATELY: Duration = Duration::from_mins(5);
+/// Probes in a row that are not answered before the client takes a path for lost on which nobody talks: after 3 s.
+const PROBES_LOST: u32 = 5;
+/// How old its proof is by then, at least.
+const PROOF_LOST: Duration = Duration::from_secs(3);
 /// For how long after voice a path counts as being around it.
 const LIVE: Duration = Duration::from_secs(5);
 
@@ -73,8 +82,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const FRESH_CLIENT: Duration = Duration::from_millis(300);
 /// A round trip is taken for this long before it was measured.
 const RTT_UNKNOWN: Duration = Duration::from_millis(300);
-/// A listener's proof is late when it is older than this: two reports were lost. Below [`VOICE_STALE`], so that what was sent
-/// meanwhile may still go over the socket.
+/// A listener's proof is late when it is older than this: two reports were lost. What was sent meanwhile still goes over the socket then.
 const FRESH_SERVER: Duration = Duration::from_millis(1_200);
 /// How long frames go both ways without proof before the socket carries alone.
 const BOTH_MAX: Duration = Duration::from_secs(3);
@@ -125,16 +133,6 @@ pub struct PathFigures {
     pub copies: usize,
 }
 
-#[derive(Debug)]
-struct Sent {
-    counter: u32,
-    at: Mono,
-    /// As it was sent, the age as of then.
-    frame: Bytes,
-    /// The socket did not carry it, and nothing was heard of it.
-    open: bool,
-}
-
 /// Which frames of one burst came.
 #[derive(Debug)]
 struct Came {
@@ -165,6 +163,10 @@ pub struct Path {
     proved_at: Option<Mono>,
     /// Only what was sent after this counter is proof.
     proof_after: u32,
+    /// The same, kept when it fails.
+    carried_at: Option<Mono>,
+    /// The other end may have gone somewhere else since: what it says of earlier datagrams is no proof.
+    doubted: bool,
     both_since: Option<Mono>,
     failed_until: Option<Mono>,
     failed_wait: Duration,
@@ -204,6 +206,8 @@ impl Path {
             loss: Loss::default(),
             proved_at: None,
             proof_after: 0,
+            carried_at: None,
+            doubted: false,
             both_since: None,
             failed_until: None,
             failed_wait: FAILED,
@@ -240,21 +244,36 @@ impl Path {
         }
         self.sent_at = Some(now);
         self.counter += 1;
-        let mut left = INNER_BYTES_MAX - VOICE_HEADER_BYTES - frame.len();
-        let recent = &self.recent;
-        let copies = DISTANCES.iter().take(self.loss.copies()).filter_map(|wanted| {
-            let mut reach = recent.iter().rev().take(COPIES_REACH);
-            let sent = reach.find(|sent| distance(frame, &sent.frame) == Some(*wanted))?;
-            let payload = &sent.frame[HEADER_BYTES..];
-            left = left.checked_sub(COPY_HEADER_BYTES + payload.len())?;
-            Some((*wanted, aged(&sent.frame, now.since(sent.at)), payload))
+        let copied = self.copied(frame);
+        let copies = copied.iter().flatten().filter_map(|(at, distance)| {
+            let sent = self.recent.get(*at)?;
+            Some((*distance, aged(&sent.frame, now.since(sent.at)), &sent.frame[HEADER_BYTES..]))
         });
         put_voice(out, frame, copies);
-        if self.recent.len() == RECENT_MAX {
-            self.recent.pop_front();
+        for (at, _) in copied.into_iter().flatten() {
+            self.recent[at].copied_in(self.counter);
         }
-        self.recent.push_back(Sent { counter: self.counter, at: now, frame: frame.clone(), open: alone });
+        if self.recent.len() == RECENT_MAX
+            && let Some(mut oldest) = self.recent.pop_front()
+        {
+            // What was recorded before the floor came is sent faster than it was spoken: what can't be remembered any more goes
+            // over the socket as well.
+            self.resend.extend(oldest.again(now));
+        }
+        self.recent.push_back(Sent::new(self.counter, now, frame.clone(), alone));
         if alone { Route::Datagram(self.counter) } else { Route::Both(self.counter) }
+    }
+
+    /// Which earlier frames to repeat with this one: where they are among the recent ones, and how far before it.
+    fn copied(&self, frame: &[u8]) -> [Option<(usize, u8)>; DATAGRAM_COPIES_MAX] {
+        let mut left = INNER_BYTES_MAX - VOICE_HEADER_BYTES - frame.len();
+        let mut wanted = DISTANCES.iter().take(self.loss.copies()).filter_map(|wanted| {
+            let mut reach = self.recent.iter().enumerate().rev().take(COPIES_REACH);
+            let (at, sent) = reach.find(|(_, sent)| distance(frame, &sent.frame) == Some(*wanted))?;
+            left = left.checked_sub(COPY_HEADER_BYTES + sent.frame.len() - HEADER_BYTES)?;
+            Some((at, *wanted))
+        });
+        core::array::from_fn(|_| wanted.next())
     }
 
     /// Whether datagrams carry voice now, and if so whether alone.
@@ -264,7 +283,7 @@ impl Path {
             End::Client => FRESH_CLIENT + 2 * self.rtt.unwrap_or(RTT_UNKNOWN),
             End::Server => FRESH_SERVER,
         };
-        if now.since(proved_at) <= fresh {
+        if now.since(proved_at) <= fresh && !self.doubted {
             self.both_since = None;
             return Some(true);
         }
@@ -287,12 +306,8 @@ impl Path {
 
     /// What nothing was heard of goes over the socket.
     fn reopen(&mut self, now: Mono) {
-        for sent in self.recent.iter_mut().filter(|sent| sent.open) {
-            sent.open = false;
-            if now.since(sent.at) < VOICE_STALE {
-                self.resend.push((sent.at, sent.frame.clone()));
-            }
-        }
+        let again = self.recent.iter_mut().filter_map(|sent| sent.again(now));
+        self.resend.extend(again);
     }
 
     fn fail(&mut self, now: Mono) {
@@ -332,12 +347,29 @@ impl Path {
         self.reopen(now);
     }
 
-    /// The other end says that nothing comes: the socket carries, until the path has proved itself again.
+    /// The other end says that nothing comes: the socket carries, until the path has proved itself again. After a pause of this end's own
+    /// that is no wonder: then only what nothing was heard of goes over the socket.
     pub fn stalled(&mut self, now: Mono) {
         let sends = self.sent_at.is_some_and(|at| now.since(at) <= OWN_PAUSE);
         if sends && self.resumed_at.is_none_or(|at| now.since(at) > COMPLAINT_MAX) {
             self.fail(now);
+        } else {
+            self.reopen(now);
         }
+    }
+
+    /// The other end has moved, or may have: what was sent to where it was may be lost, and goes over the socket. Until there is proof of
+    /// what is sent from now on, frames go both ways.
+    pub fn moved(&mut self, now: Mono) {
+        self.doubted = true;
+        self.proof_after = self.counter;
+        self.reopen(now);
+    }
+
+    /// The network of this end changed: the path is to prove itself at once.
+    pub fn network_changed(&mut self, now: Mono) {
+        self.live(now);
+        self.probe_soon(now);
     }
 
     /// Whether somebody talks whom this client listens to, so that datagrams should come.
@@ -367,6 +399,11 @@ impl Path {
                 frame.freeze()
             })
             .collect()
+    }
+
+    /// Whether the datagram with this counter came before, or is too old to be told from one that did.
+    pub fn came_before(&self, counter: u32) -> bool {
+        !self.window.is_new(counter)
     }
 
     /// Takes in a datagram that was found genuine. Frames that are new are appended to `frames`, the oldest first.
@@ -435,12 +472,15 @@ impl Path {
         let rtt = now.since(probe.sent_at);
         self.rtt = Some(self.rtt.map_or(rtt, |smooth| (7 * smooth + rtt) / 8));
         self.probe = None;
+        let was_lost = self.proved_at.is_none() || self.unanswered > 1;
         self.unanswered = 0;
-        self.probe_at = Some(now + if self.is_live(now) { PROBE_LIVE } else { PROBE_QUIET });
-        if self.proved_at.is_none() {
-            // The server has its proof with this, without waiting for the next probe.
+        if was_lost {
+            // The server has its proof with this, without waiting for the next probe; and with those that follow, should it not
+            // believe it yet.
             self.report_at = Some(now);
+            self.live_at = Some(now);
         }
+        self.probe_at = Some(now + if self.is_live(now) { PROBE_LIVE } else { PROBE_QUIET });
     }
 
     fn is_live(&self, now: Mono) -> bool {
@@ -455,10 +495,12 @@ impl Path {
         self.reported = report;
         self.loss.reported(now, report);
         for sent in self.recent.iter_mut().filter(|sent| sent.open) {
-            sent.open = report.has(sent.counter) != Some(true);
+            sent.open = !sent.came(&report);
         }
         if report.highest > self.proof_after && self.failed_until.is_none_or(|until| until <= now) {
             self.proved_at = Some(now);
+            self.carried_at = Some(now);
+            self.doubted = false;
             self.both_since = None;
         }
     }
@@ -477,6 +519,13 @@ impl Path {
 
     /// What to send beside voice, appended to `out`, and its counter.
     pub fn next(&mut self, now: Mono, out: &mut Vec<u8>) -> Option<u32> {
+        let is_due = self.probe_at.is_some_and(|at| at <= now);
+        if is_due
+            && self.unanswered >= PROBES_LOST
+            && self.proved_at.is_some_and(|proved_at| now.since(proved_at) >= PROOF_LOST)
+        {
+            self.fail(now);
+        }
         if let Some(bytes) = self.respond.take() {
             Datagram::Response(bytes).put(out);
         } else if let Some(nonce) = self.answer.take() {
@@ -485,7 +534,8 @@ impl Path {
             // The counter is as good a nonce as any: the datagram is sealed.
             let nonce = self.counter + 1;
             self.probe = Some(Probe { nonce, sent_at: now });
-            let longest = if self.is_live(now) { PROBE_AGAIN_LIVE_MAX } else { PROBE_AGAIN_MAX };
+            let often = self.is_live(now) || self.carried_at.is_some_and(|at| now.since(at) <= LATELY);
+            let longest = if often { PROBE_AGAIN_LIVE_MAX } else { PROBE_AGAIN_MAX };
             let wait = PROBE_AGAIN.saturating_mul(1 << self.unanswered.min(16)).min(longest);
             self.probe_at = Some(now + wait);
             self.unanswered += 1;
@@ -530,21 +580,6 @@ impl Path {
             copies: self.loss.copies(),
         }
     }
-}
-
-/// How many frames before `newest` an earlier one is, where it is of the same burst and token; both are whole voice frames.
-fn distance(newest: &[u8], earlier: &[u8]) -> Option<u8> {
-    // Kind and flags; then, behind age and number, tag and token.
-    if newest[..2] != earlier[..2] || newest[6..HEADER_BYTES] != earlier[6..HEADER_BYTES] {
-        return None;
-    }
-    let number = |frame: &[u8]| u16::from_be_bytes([frame[4], frame[5]]);
-    u8::try_from(number(newest).checked_sub(number(earlier))?).ok()
-}
-
-/// The age of a whole voice frame that was stated `since` ago.
-fn aged(frame: &[u8], since: Duration) -> FrameAge {
-    FrameAge::from(FrameAge(u16::from_be_bytes([frame[2], frame[3]])).duration() + since)
 }
 
 #[cfg(test)]

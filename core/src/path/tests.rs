@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::units::FloorToken;
-use crate::wire::voice::VoiceKind;
+use crate::wire::voice::{FrameAge, VoiceKind};
 
 const MS: Duration = Duration::from_millis(1);
 const FRAME: Duration = Duration::from_millis(20);
@@ -266,6 +266,112 @@ fn a_quiet_path_is_kept_open_and_takes_little() {
     world.run(Duration::from_secs(100));
     assert!((4..=6).contains(&(world.sent[0] - before)), "{} probes in 100 s", world.sent[0] - before);
     assert_eq!(world.ends[0].recent.capacity(), 0);
+}
+
+/// UDP is dead for a while in which nobody talks, and comes back: both ends know of both within seconds.
+#[test]
+fn a_quiet_path_that_was_dead_proves_itself_again_by_itself() {
+    for dead in [[true, true], [true, false], [false, true]] {
+        for span in [10, 100] {
+            let mut world = World::new();
+            world.run(Duration::from_secs(1));
+            world.say(0, 1, 1, 50);
+            world.say(1, 2, 1, 50);
+            world.run(Duration::from_secs(10));
+            (world.weather[0].dead, world.weather[1].dead) = (dead[0], dead[1]);
+            let gone = world.now;
+            while world.ends[0].figures().up {
+                world.step();
+                assert!(
+                    world.now.since(gone) <= Duration::from_secs(25),
+                    "{dead:?}: it is said to carry, and does not"
+                );
+            }
+            world.run(Duration::from_secs(span));
+            assert!(!world.ends[0].figures().up, "{dead:?}");
+            for weather in &mut world.weather {
+                weather.dead = false;
+            }
+            world.run(Duration::from_secs(5));
+            assert!(world.ends[0].figures().up && world.ends[1].figures().up, "{dead:?} for {span} s");
+            // With it the first word goes by datagram again, at least beside the socket.
+            assert!(!world.say(0, 3, 1, 50).contains('s') && !world.say(1, 4, 1, 50).contains('s'), "{dead:?}");
+        }
+    }
+}
+
+#[test]
+fn a_path_that_stays_dead_wakes_the_radio_ever_less() {
+    let mut world = World::new();
+    world.run(Duration::from_secs(1));
+    world.say(0, 1, 1, 50);
+    world.weather[0].dead = true;
+    world.run(Duration::from_mins(6));
+    let first = world.sent[0];
+    world.run(Duration::from_mins(10));
+    assert!((8..=20).contains(&(world.sent[0] - first)), "{} in ten minutes", world.sent[0] - first);
+}
+
+/// What was sent to where the other end no longer is goes over the socket, and what follows goes both ways until there is proof of it.
+#[test]
+fn who_moves_in_the_middle_of_a_burst_misses_nothing() {
+    let mut world = World::new();
+    world.run(Duration::from_secs(1));
+    world.say(1, 1, 1, 50);
+    world.weather[1].dead = true;
+    assert_eq!(world.say(1, 1, 51, 5), "ddddd", "nobody knows yet");
+    world.ends[1].moved(world.now);
+    let ways = world.say(1, 1, 56, 5);
+    assert_eq!(ways, "bbbbb");
+    world.weather[1].dead = false;
+    world.ends[1].moved(world.now);
+    let ways = world.say(1, 1, 61, 60);
+    assert!(ways.starts_with("bb") && ways.ends_with("ddd") && !ways.contains('s'), "{ways}");
+    assert!(world.missing(1, 1, 120).is_empty());
+    assert!(world.latest() <= 200 * MS, "{:?}", world.latest());
+}
+
+/// What was recorded while others talked is sent at once when the floor comes: more than a path remembers.
+#[test]
+fn what_is_sent_faster_than_it_was_spoken_is_not_forgotten() {
+    let mut world = World::new();
+    world.run(Duration::from_secs(1));
+    world.say(1, 1, 1, 50);
+    world.weather[1].dead = true;
+    for number in 51..=250 {
+        let (mut inner, frame) = (Vec::new(), frame(1, number, FRAME));
+        assert!(matches!(world.ends[1].voice(world.now, &frame, &mut inner), Route::Datagram(_)), "nobody knows yet");
+        world.late(1);
+    }
+    world.say(1, 1, 251, 100);
+    assert!(world.missing(1, 1, 350).is_empty(), "{:?}", world.missing(1, 1, 350));
+    assert!(world.ends[1].recent.len() <= RECENT_MAX);
+}
+
+/// A complaint that comes when the burst is over changes nothing but this: its last words go over the socket.
+#[test]
+fn the_last_words_get_to_a_listener_who_says_that_they_did_not() {
+    let mut world = World::new();
+    world.run(Duration::from_secs(1));
+    world.ends[0].expect(world.now, true);
+    world.say(1, 1, 1, 60);
+    world.weather[1].dead = true;
+    world.say(1, 1, 61, 2);
+    world.run(500 * MS);
+    assert_eq!(world.complaints, 1);
+    assert!(world.missing(1, 1, 62).is_empty(), "{:?}", world.missing(1, 1, 62));
+    assert!(world.latest() <= 300 * MS, "{:?}", world.latest());
+    assert!(world.ends[1].figures().up, "for all that is known");
+}
+
+#[test]
+fn a_change_of_the_network_is_asked_about_at_once() {
+    let mut world = World::new();
+    world.run(Duration::from_secs(20));
+    let before = world.sent[0];
+    world.ends[0].network_changed(world.now);
+    world.step();
+    assert_eq!(world.sent[0] - before, 1);
 }
 
 #[test]

@@ -16,8 +16,16 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// Whether this one is new.
+    pub(super) fn is_new(&self, counter: u32) -> bool {
+        counter > self.highest || counter > 0 && self.highest - counter < WINDOW && !self.has(counter)
+    }
+
     /// Whether this one is new; it is not from now on.
     pub(super) fn take(&mut self, counter: u32) -> bool {
+        if !self.is_new(counter) {
+            return false;
+        }
         if counter > self.highest {
             if counter - self.highest >= WINDOW {
                 self.seen = [0; WORDS];
@@ -28,8 +36,6 @@ impl Window {
                 }
             }
             self.highest = counter;
-        } else if counter == 0 || self.highest - counter >= WINDOW || self.has(counter) {
-            return false;
         }
         let (word, bit) = place(counter);
         self.seen[word] |= bit;

@@ -69,6 +69,9 @@ pub struct Options {
     /// Do only the part in Firefox, this often
     #[arg(long, value_name = "TIMES", requires = "firefox")]
     firefox_alone: Option<u32>,
+    /// Do only the part about voice beside the socket, in Chromium
+    #[arg(long)]
+    paths_alone: bool,
     /// Where hollerd and holler are [default: beside this program]
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
@@ -84,15 +87,18 @@ pub(super) fn run(options: &Options) -> Result<bool> {
         return firefox::often(options, &programs, firefox, times);
     }
     let scratch = tempfile::tempdir().context("a scratch folder")?;
+    let said = wav::read(&programs::fixture("speech-a.wav"))?;
+    let microphone = scratch.path().join("microphone.wav");
+    let silence = |ms: usize| vec![0.0; RATE_HZ / 1_000 * ms];
+    wav::write(&microphone, &[silence(LEAD_MS), said.clone(), silence(TAIL_MS)].concat())?;
+    if options.paths_alone {
+        return Ok(told(&paths::run(options, &programs, &microphone)?));
+    }
     let server = Server::start(&programs, scratch.path())?;
     server.add_user(NATIVE, ROOM)?;
     server.add_user(WEB, ROOM)?;
     // Before the page signs in: what a token allows is fixed when it is made.
     server.command(&["user", "set", WEB, "--role", "admin"])?;
-    let said = wav::read(&programs::fixture("speech-a.wav"))?;
-    let microphone = scratch.path().join("microphone.wav");
-    let silence = |ms: usize| vec![0.0; RATE_HZ / 1_000 * ms];
-    wav::write(&microphone, &[silence(LEAD_MS), said.clone(), silence(TAIL_MS)].concat())?;
 
     let browser = |name: &str| {
         let home = scratch.path().join(name);
@@ -158,10 +164,15 @@ pub(super) fn run(options: &Options) -> Result<bool> {
     if let Some(firefox) = &options.firefox {
         faults.extend(firefox::smoke(options, &programs, firefox).context("in Firefox")?);
     }
-    for fault in &faults {
+    Ok(told(&faults))
+}
+
+/// Tells what was not as it must be. Whether there was nothing.
+fn told(faults: &[String]) -> bool {
+    for fault in faults {
         say(&format!("FAULT: {fault}"));
     }
-    Ok(faults.is_empty())
+    faults.is_empty()
 }
 
 fn ensure_none(faults: &mut Vec<String>, what: &str, text: &str, counts: impl Fn(&str) -> bool) {

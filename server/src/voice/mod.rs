@@ -49,14 +49,33 @@ pub use session::{Buffers, Carry, Session, SessionId};
 pub use socket::{PACKET_BYTES_MAX, Socket, bind, receive};
 
 /// How often sessions that have something to say later are looked at: reports to talkers are due every 100 ms.
-const SWEEP: Duration = Duration::from_millis(50);
+pub const SWEEP: Duration = Duration::from_millis(50);
 /// How often all sessions are, so that those which rest let go of what they remember.
-const LOOK: Duration = Duration::from_secs(5);
+pub const LOOK: Duration = Duration::from_secs(5);
+
+type Fill = dyn Fn(&mut [u8]) -> bool + Send + Sync;
+
+/// Where random bytes come from: names, secrets, challenges.
+struct Draw(Box<Fill>);
+
+impl Draw {
+    /// Whether there were any.
+    fn fill(&self, bytes: &mut [u8]) -> bool {
+        (self.0)(bytes)
+    }
+}
+
+impl std::fmt::Debug for Draw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Draw").finish_non_exhaustive()
+    }
+}
 
 /// The datagrams of this server.
 #[derive(Debug)]
 pub struct Voice {
     clock: Clock,
+    draw: Draw,
     sockets: OnceLock<Vec<Arc<Socket>>>,
     /// At most one a socket that is signed in.
     sessions: RwLock<HashMap<SessionId, Arc<Session>>>,
@@ -69,8 +88,14 @@ pub struct Voice {
 impl Voice {
     /// Without sockets: nothing is offered.
     pub fn new(clock: Clock) -> Self {
+        Self::drawing(clock, |bytes| getrandom::fill(bytes).is_ok())
+    }
+
+    /// The same with random bytes from `draw`, which says whether there were any.
+    pub fn drawing(clock: Clock, draw: impl Fn(&mut [u8]) -> bool + Send + Sync + 'static) -> Self {
         Self {
             clock,
+            draw: Draw(Box::new(draw)),
             sockets: OnceLock::new(),
             sessions: RwLock::default(),
             timed: Mutex::default(),
@@ -100,7 +125,9 @@ impl Voice {
         };
         let kind = kinds.iter().copied().find(has)?;
         let (mut id, mut secret) = ([0; 8], zeroize::Zeroizing::new([0; 32]));
-        getrandom::fill(&mut id).and_then(|()| getrandom::fill(&mut secret[..])).ok()?;
+        if !self.draw.fill(&mut id) || !self.draw.fill(&mut secret[..]) {
+            return None;
+        }
         let carrier = match kind {
             PathKind::SealedUdp => Carrier::Sealed(Sealed::new(id, &secret).ok()?),
             PathKind::Webtransport => Carrier::Opened(ArcSwapOption::empty()),
@@ -151,10 +178,23 @@ impl Voice {
         self.sessions.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// A packet came that is none of QUIC's: ours, or nobody's. It is opened where it lies.
-    pub fn received(&self, socket: &Arc<Socket>, from: SocketAddr, packet: &mut [u8], buffers: &mut Buffers) {
+    /// The session of that name for WebTransport, if the secret is its own.
+    fn entitled(&self, id: SessionId, secret: &[u8]) -> Option<Arc<Session>> {
+        let session = self.session(id)?;
+        (session.kind() == PathKind::Webtransport && session.has_secret(secret)).then_some(session)
+    }
+
+    /// A packet came that is none of QUIC's: ours, or nobody's. It is opened where it lies. Gives what it was counted as.
+    pub fn received(
+        &self,
+        socket: &Arc<Socket>,
+        from: SocketAddr,
+        packet: &mut [u8],
+        buffers: &mut Buffers,
+    ) -> &'static str {
         let what = self.judge(socket, from, packet, buffers);
         metrics::counter!("holler_voice_datagrams_total", "what" => what).increment(1);
+        what
     }
 
     fn judge(&self, socket: &Arc<Socket>, from: SocketAddr, packet: &mut [u8], buffers: &mut Buffers) -> &'static str {
@@ -163,6 +203,10 @@ impl Voice {
         let Some(sealed) = session.sealed() else { return "unknown-session" };
         let Ok((counter, inner)) = sealed.open(packet) else { return "forged" };
         let now = self.clock.now();
+        // Before the allowance, which somebody who repeats packets could else use up.
+        if session.came_before(counter) {
+            return "replayed";
+        }
         if !sealed.allows(now) {
             return "surplus";
         }
@@ -170,9 +214,10 @@ impl Voice {
         if let Err(DatagramError::Replayed(_)) = taken {
             return "replayed";
         }
-        if sealed.came(now, counter, from, socket)
+        if sealed.came(now, counter, from, socket, &self.draw)
             && let Some(challenge) = sealed.challenge()
         {
+            session.moved(now);
             let counter = session.challenge(challenge, buffers);
             let (inner, packet) = buffers.parts();
             sealed.send_challenge(counter, inner, packet);
@@ -180,6 +225,7 @@ impl Voice {
         if let Ok(Some(response)) = taken
             && sealed.answered(response, from, socket)
         {
+            session.moved(now);
             metrics::counter!("holler_voice_path_moves_total").increment(1);
         }
         self.reply(&session, now, buffers);
@@ -205,6 +251,11 @@ impl Voice {
         }
     }
 
+    /// Whether a session has something to say later.
+    pub fn is_timed(&self) -> bool {
+        !self.timed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Looks at the sessions that have something to say later. Gives whether there are any left.
     fn sweep(&self, now: Mono, buffers: &mut Buffers) -> bool {
         let mut sessions = std::mem::take(&mut *self.timed.lock().unwrap_or_else(PoisonError::into_inner));
@@ -219,10 +270,36 @@ impl Voice {
     }
 
     fn look_at_all(&self, now: Mono, buffers: &mut Buffers) {
-        let all: Vec<_> = self.sessions.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let mut all: Vec<_> = self.sessions.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        // In an order that a run repeats.
+        all.sort_unstable_by_key(|session| session.id());
         for session in all {
             session.timeout(now, buffers);
         }
+    }
+}
+
+/// Lets the paths say in time what they have to say.
+#[derive(Debug)]
+pub struct Timekeeper {
+    next_look: Mono,
+    buffers: Buffers,
+}
+
+impl Timekeeper {
+    /// From now on.
+    pub fn new(now: Mono) -> Self {
+        Self { next_look: now + LOOK, buffers: Buffers::default() }
+    }
+
+    /// Does what is due. `true`: to be called again after [`SWEEP`]; `false`: after [`LOOK`], or once [`Voice::is_timed`].
+    pub fn turn(&mut self, now: Mono, voice: &Voice) -> bool {
+        let any = voice.sweep(now, &mut self.buffers);
+        if now >= self.next_look {
+            self.next_look = now + LOOK;
+            voice.look_at_all(now, &mut self.buffers);
+        }
+        any
     }
 }
 
@@ -250,8 +327,7 @@ pub fn start(app: &App, sockets: Vec<Arc<Socket>>, stop: &CancellationToken) -> 
 
 /// Lets the paths say in time what they have to say, until `stop`: one task for all of them.
 pub async fn keep_time(voice: Arc<Voice>, stop: CancellationToken) {
-    let mut buffers = Buffers::default();
-    let mut next_look = voice.clock.now() + LOOK;
+    let mut times = Timekeeper::new(voice.clock.now());
     let mut any = false;
     loop {
         let pause = async {
@@ -264,11 +340,6 @@ pub async fn keep_time(voice: Arc<Voice>, stop: CancellationToken) {
         if stop.run_until_cancelled(pause).await.is_none() {
             return;
         }
-        let now = voice.clock.now();
-        any = voice.sweep(now, &mut buffers);
-        if now >= next_look {
-            next_look = now + LOOK;
-            voice.look_at_all(now, &mut buffers);
-        }
+        any = times.turn(voice.clock.now(), &voice);
     }
 }

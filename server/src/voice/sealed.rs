@@ -13,8 +13,8 @@ use holler_core::wire::limits::{DATAGRAMS_AT_ONCE_MAX, DATAGRAMS_PER_S_MAX};
 use holler_core::wire::sealed::{CipherError, OpenError, Opener, SealedBy, Sealer};
 use subtle::ConstantTimeEq as _;
 
-use super::Socket;
 use super::session::SessionId;
+use super::{Draw, Socket};
 
 /// How often a new address is challenged at most.
 const CHALLENGE_EVERY: Duration = Duration::from_millis(333);
@@ -93,7 +93,7 @@ impl Sealed {
     }
 
     /// A genuine packet with a counter that was not used before came from there. `true`: the address is new, and is to be challenged.
-    pub(super) fn came(&self, now: Mono, counter: u32, from: SocketAddr, socket: &Arc<Socket>) -> bool {
+    pub(super) fn came(&self, now: Mono, counter: u32, from: SocketAddr, socket: &Arc<Socket>, draw: &Draw) -> bool {
         let mut place = self.place();
         if counter <= place.highest {
             return false;
@@ -114,7 +114,7 @@ impl Sealed {
         if place.candidate.as_ref().is_none_or(|candidate| !candidate.address.is(from, socket)) {
             let mut challenge = [0; 8];
             // Without random bytes the client stays where it was.
-            if getrandom::fill(&mut challenge).is_err() {
+            if !draw.fill(&mut challenge) {
                 return false;
             }
             place.candidate = Some(Candidate { address, challenge });

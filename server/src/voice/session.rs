@@ -119,6 +119,11 @@ impl Session {
         }
     }
 
+    /// Whether it carries voice to the client.
+    pub fn is_up(&self) -> bool {
+        self.machine().figures().up
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
@@ -170,6 +175,11 @@ impl Session {
         resend.into_iter().for_each(|frame| self.out.voice(frame));
     }
 
+    /// Whether the datagram with this counter came before, or is too old to be told from one that did.
+    pub(super) fn came_before(&self, counter: u32) -> bool {
+        self.machine().came_before(counter)
+    }
+
     /// A genuine datagram came: its frames wait for the reader from now on. Gives the answer to a challenge, if it was one.
     /// [`Session::reply`] is to be called after.
     pub(super) fn take(&self, now: Mono, counter: u32, inner: &Bytes) -> Result<Option<[u8; 8]>, DatagramError> {
@@ -210,6 +220,15 @@ impl Session {
         self.machine().challenge(bytes, &mut buffers.inner)
     }
 
+    /// The client has moved, or may have: what was sent to where it was goes over the socket.
+    pub(super) fn moved(&self, now: Mono) {
+        let mut machine = self.machine();
+        machine.moved(now);
+        let resend = machine.resend(now);
+        drop(machine);
+        resend.into_iter().for_each(|frame| self.out.voice(frame));
+    }
+
     /// Lets what is due happen. Gives whether there will be more.
     pub(super) fn timeout(&self, now: Mono, buffers: &mut Buffers) -> bool {
         if self.has_ended() {
@@ -219,11 +238,15 @@ impl Session {
         self.reply(now, buffers)
     }
 
+    /// The next frame that came, if one did.
+    pub fn try_frame(&self) -> Option<VoiceFrame> {
+        self.uplink.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
     /// The next frame that came; waits for it.
     pub(crate) async fn next_frame(&self) -> VoiceFrame {
         loop {
-            let frame = self.uplink.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            if let Some(frame) = frame {
+            if let Some(frame) = self.try_frame() {
                 return frame;
             }
             self.came.notified().await;

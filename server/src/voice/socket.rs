@@ -1,9 +1,9 @@
 //! The UDP sockets: one for each address of HTTPS, with one port for all of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, Type};
@@ -25,8 +25,15 @@ pub const PACKET_BYTES_MAX: usize = 1_536;
 /// One UDP socket of the server.
 #[derive(Debug)]
 pub struct Socket {
-    io: UdpSocket,
+    way: Way,
     local: SocketAddr,
+}
+
+#[derive(Debug)]
+enum Way {
+    System(UdpSocket),
+    /// What was sent, and where to, until a simulation takes it.
+    Virtual(Mutex<VecDeque<(SocketAddr, Vec<u8>)>>),
 }
 
 impl Socket {
@@ -43,7 +50,20 @@ impl Socket {
         socket.bind(&address.into())?;
         let io = UdpSocket::from_std(socket.into())?;
         let local = io.local_addr()?;
-        Ok(Self { io, local })
+        Ok(Self { way: Way::System(io), local })
+    }
+
+    /// A socket of a simulation, which takes what is sent with [`Socket::take_sent`].
+    pub fn simulated(local: SocketAddr) -> Self {
+        Self { way: Way::Virtual(Mutex::default()), local }
+    }
+
+    /// What was sent on a simulated socket first, and where to.
+    pub fn take_sent(&self) -> Option<(SocketAddr, Vec<u8>)> {
+        match &self.way {
+            Way::System(_) => None,
+            Way::Virtual(sent) => sent.lock().unwrap_or_else(PoisonError::into_inner).pop_front(),
+        }
     }
 
     /// Where it is bound.
@@ -51,15 +71,24 @@ impl Socket {
         self.local
     }
 
-    /// The socket itself, for whoever reads it instead of [`receive`].
-    pub fn io(&self) -> &UdpSocket {
-        &self.io
+    /// The socket itself, for whoever reads it; a simulated one has none.
+    pub fn io(&self) -> Option<&UdpSocket> {
+        match &self.way {
+            Way::System(io) => Some(io),
+            Way::Virtual(_) => None,
+        }
     }
 
     /// Sends a packet unless the kernel has no room for it: voice must not wait. Gives whether it was taken.
     pub fn send(&self, to: SocketAddr, packet: &[u8]) -> bool {
-        // Past the runtime: whether there is room only the kernel knows.
-        rustix::net::sendto(&self.io, packet, SendFlags::empty(), &to).is_ok()
+        match &self.way {
+            // Past the runtime: whether there is room only the kernel knows.
+            Way::System(io) => rustix::net::sendto(io, packet, SendFlags::empty(), &to).is_ok(),
+            Way::Virtual(sent) => {
+                sent.lock().unwrap_or_else(PoisonError::into_inner).push_back((to, packet.to_vec()));
+                true
+            }
+        }
     }
 }
 
@@ -92,14 +121,17 @@ fn bind_all(addresses: &BTreeSet<IpAddr>, port: u16) -> Result<Vec<Arc<Socket>>,
 /// Hands what comes on `socket` to `voice`, until `stop`.
 pub async fn receive(voice: Arc<Voice>, socket: Arc<Socket>, stop: CancellationToken) {
     let (mut buffer, mut buffers) = (vec![0; PACKET_BYTES_MAX], Buffers::default());
-    while let Some(readable) = stop.run_until_cancelled(socket.io.readable()).await {
+    let Some(io) = socket.io() else { return };
+    while let Some(readable) = stop.run_until_cancelled(io.readable()).await {
         if let Err(error) = readable {
             tracing::error!(%error, "the UDP socket can't be read any more: voice goes over the sockets");
             return;
         }
         for _ in 0..BATCH {
-            match socket.io.try_recv_from(&mut buffer) {
-                Ok((length, from)) => voice.received(&socket, from, &mut buffer[..length], &mut buffers),
+            match io.try_recv_from(&mut buffer) {
+                Ok((length, from)) => {
+                    voice.received(&socket, from, &mut buffer[..length], &mut buffers);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Of an earlier packet to somebody who is gone (ICMP): it says nothing of this one.
                 Err(_) => {}

@@ -1,6 +1,7 @@
 use std::net::UdpSocket;
 
 use holler_core::path::{End, Path, Route};
+use holler_core::session::Next;
 use holler_core::units::{BurstTag, DeviceId, FloorToken, FrameNo, UserId};
 use holler_core::wire::limits::DATAGRAMS_AT_ONCE_MAX;
 use holler_core::wire::sealed::{Opener, SealedBy, Sealer};
@@ -8,7 +9,7 @@ use holler_core::wire::voice::{FrameAge, VoiceFrame, VoiceKind};
 
 use super::*;
 use crate::config::{CommonFlags, Config, ServeFlags};
-use crate::gateway::Outgoing;
+use crate::gateway::{Frame, Outgoing};
 use crate::storage::audit::chain::unhex;
 
 /// A server's side with a real socket.
@@ -46,6 +47,7 @@ impl Bench {
         let secret: [u8; 32] = URL_SAFE_NO_PAD.decode(&offer.secret).unwrap().try_into().unwrap();
         Client {
             session,
+            secret,
             sealer: Sealer::new(session, &secret, SealedBy::Client).unwrap(),
             opener: Opener::new(session, &secret, SealedBy::Server).unwrap(),
             path: Path::new(self.clock.now(), End::Client),
@@ -79,6 +81,7 @@ fn socket() -> UdpSocket {
 
 struct Client {
     session: SessionId,
+    secret: [u8; 32],
     sealer: Sealer,
     opener: Opener,
     path: Path,
@@ -213,10 +216,16 @@ async fn a_client_sends_so_much_and_no_more_and_nobody_else_uses_its_allowance_u
         forged[20] ^= 1;
         assert_eq!(bench.judge(&client, &forged), "forged");
     }
+    // Nor who repeats what the client said, however often.
+    let first = client.seal(1, &[6; 17]);
+    assert_eq!(bench.judge(&client, &first), "taken");
+    for _ in 0..2 * DATAGRAMS_AT_ONCE_MAX {
+        assert_eq!(bench.judge(&client, &first), "replayed");
+    }
     let judged: Vec<_> =
-        (1..=2 * DATAGRAMS_AT_ONCE_MAX).map(|counter| bench.judge(&client, &client.seal(counter, &[6; 17]))).collect();
+        (2..=2 * DATAGRAMS_AT_ONCE_MAX).map(|counter| bench.judge(&client, &client.seal(counter, &[6; 17]))).collect();
     let taken = judged.iter().filter(|what| **what == "taken").count();
-    let most = DATAGRAMS_AT_ONCE_MAX as usize;
+    let most = DATAGRAMS_AT_ONCE_MAX as usize - 1;
     // Some more are allowed while the test runs.
     assert!(taken >= most && taken < judged.len(), "{taken}");
     assert!(judged[..most].iter().all(|what| *what == "taken"));
@@ -285,4 +294,96 @@ async fn a_talker_is_told_what_came_by_the_sweep() {
     assert_eq!(told(&client), None);
     assert!(!bench.voice.sweep(now + Duration::from_millis(200), &mut bench.buffers), "all is said");
     assert_eq!((told(&client), told(&client)), (Some(6), None));
+}
+
+/// The frames that wait for the socket.
+fn over_the_socket(connection: &Connection) -> Vec<u16> {
+    let mut frames = Vec::new();
+    while let Next::Item(Frame::Binary(bytes)) = connection.out.try_next().0 {
+        frames.push(VoiceFrame::decode(&bytes).unwrap().number.0);
+    }
+    frames
+}
+
+#[tokio::test]
+async fn what_went_to_where_a_client_no_longer_is_goes_over_the_socket() {
+    let mut bench = Bench::new();
+    let connection = bench.connection();
+    let mut client = bench.client(&connection);
+    bench.settle(&mut client);
+    let (now, mut buffers) = (bench.clock.now(), Buffers::default());
+    for number in 1..=3 {
+        assert!(matches!(connection.voice(now, &frame(number).encode(), &mut buffers), Route::Datagram(_)));
+    }
+    assert!(over_the_socket(&connection).is_empty());
+    client.io = socket();
+    let packet = client.seal(1_000, &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(bench.judge(&client, &packet), "taken");
+    assert_eq!(over_the_socket(&connection), [1, 2, 3], "nothing was heard of them");
+    // Where it was may still be right: both ways until what is sent from now on is reported.
+    assert!(matches!(connection.voice(now, &frame(4).encode(), &mut buffers), Route::Both(_)));
+    assert_eq!(over_the_socket(&connection), [4]);
+}
+
+#[tokio::test]
+async fn a_client_that_says_that_nothing_comes_gets_it_over_the_socket_at_once() {
+    let mut bench = Bench::new();
+    let connection = bench.connection();
+    let mut client = bench.client(&connection);
+    bench.settle(&mut client);
+    let (now, mut buffers) = (bench.clock.now(), Buffers::default());
+    for number in 1..=3 {
+        connection.voice(now, &frame(number).encode(), &mut buffers);
+    }
+    connection.path().unwrap().stalled(now);
+    assert_eq!(over_the_socket(&connection), [1, 2, 3]);
+    assert_eq!(connection.voice(now, &frame(4).encode(), &mut buffers), Route::Socket);
+    assert_eq!(over_the_socket(&connection), [4]);
+}
+
+#[tokio::test]
+async fn what_nothing_was_heard_of_goes_over_the_socket_with_the_frame_that_finds_the_proof_late() {
+    let mut bench = Bench::new();
+    let connection = bench.connection();
+    let mut client = bench.client(&connection);
+    bench.settle(&mut client);
+    let (now, mut buffers) = (bench.clock.now(), Buffers::default());
+    for number in 1..=70 {
+        let at = now + Duration::from_millis(20) * u32::from(number);
+        connection.voice(at, &frame(number).encode(), &mut buffers);
+    }
+    // The first ones are too old by then to be of use, and the rest is there, each once and in order.
+    let found = over_the_socket(&connection);
+    let first = found[0];
+    assert!(first <= 2, "{found:?}");
+    assert_eq!(found, (first..=70).collect::<Vec<_>>());
+}
+
+/// Whoever has a session has one, and nobody else's: neither with the key of their own, nor with its secret.
+#[tokio::test]
+async fn the_session_of_another_is_not_to_be_had() {
+    let mut bench = Bench::new();
+    let connections = [bench.connection(), bench.connection()];
+    let [mut ada, ben] = [0, 1].map(|at| bench.client(&connections[at]));
+    // Ben's packets under Ada's session.
+    let stolen = Client { sealer: Sealer::new(ada.session, &ben.secret, SealedBy::Client).unwrap(), ..ben };
+    assert_eq!(bench.judge(&stolen, &stolen.seal(1, &[6; 17])), "forged");
+    bench.settle(&mut ada);
+    assert!(bench.voice.entitled(ada.session, &ada.secret).is_none(), "sealed UDP is not opened by a browser");
+
+    let none: [Arc<dyn wtransport::quinn::AsyncUdpSocket>; 0] = [];
+    let now = || Duration::from_secs(1_790_000_000);
+    let _first = bench.voice.web.set(Arc::new(webtransport::Listener::new(none, now).unwrap()));
+    let [ada, ben] = [0, 1].map(|at| {
+        let offer = bench.voice.offer(&connections[at], &[PathKind::Webtransport]).unwrap();
+        assert_eq!((offer.kind, offer.certificates.len()), (PathKind::Webtransport, 2));
+        offer.opened().unwrap()
+    });
+    let entitled = |(session, _): ([u8; 8], [u8; 32]), (_, secret): ([u8; 8], [u8; 32])| {
+        bench.voice.entitled(session, &secret).map(|session| session.id())
+    };
+    assert_eq!([entitled(ada, ada), entitled(ben, ben)], [Some(ada.0), Some(ben.0)]);
+    assert_eq!([entitled(ada, ben), entitled(ben, ada)], [None, None]);
+    bench.voice.close(&connections[0]);
+    assert_eq!([entitled(ada, ada), entitled(ben, ben)], [None, Some(ben.0)]);
 }

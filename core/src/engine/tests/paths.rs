@@ -124,8 +124,44 @@ fn a_path_comes_back_with_the_connection_and_after_one_that_failed() {
     speak(&mut world, 0, 1, 1_000);
     world.pass(ms(2_000));
     assert!(world.has_whole(1, 0, burst(1)), "the socket carries meanwhile");
-    world.pass(ms(60_000));
-    assert!(world.peers[0].engine.voice_path().is_some_and(|path| path.up), "another one was asked for");
+    assert!(world.peers[0].engine.voice_path().is_some_and(|path| path.up), "another one was asked for meanwhile");
+}
+
+/// As in a browser whose session ends while UDP is dead: others are asked for until one carries, often at first.
+#[test]
+fn one_path_after_another_is_asked_for_where_one_carried_lately() {
+    let mut world = three(7);
+    let link = world.peers[0].engine.link.session().map(|session| session.link).expect("it is connected");
+    let fails = |world: &mut World| world.input(0, Input::PathFailed { link, detail: "it timed out".into() });
+    let waits = |world: &mut World| {
+        let begun = world.now;
+        while world.peers[0].engine.voice_path().is_none() {
+            world.pass(ms(100));
+        }
+        world.now.since(begun)
+    };
+    fails(&mut world);
+    world.datagrams_lost = [1_000; 2];
+    for wanted in [2_000, 4_000, 4_000, 4_000] {
+        let waited = waits(&mut world);
+        assert!(waited >= ms(wanted) && waited <= ms(wanted + 1_000), "{waited:?}, wanted {wanted} ms");
+        fails(&mut world);
+    }
+    // Where none has carried for long, ever less often; a change of the network is worth a try.
+    waits(&mut world);
+    world.pass(ms(300_000));
+    for _ in 0..3 {
+        fails(&mut world);
+        assert!(waits(&mut world) >= ms(32_000));
+    }
+    fails(&mut world);
+    world.input(0, Input::NetworkUp);
+    assert!(waits(&mut world) <= ms(1_000));
+    fails(&mut world);
+    world.datagrams_lost = [0; 2];
+    waits(&mut world);
+    world.pass(ms(1_000));
+    assert!(world.peers[0].engine.voice_path().is_some_and(|path| path.up));
 }
 
 #[test]

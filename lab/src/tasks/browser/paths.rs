@@ -2,6 +2,7 @@
 //! the one to the other. The page reaches the server over a link whose UDP can be cut, and counted.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use holler_client::audio::wav;
@@ -26,13 +27,16 @@ const CUT_AFTER: u64 = 100;
 /// Datagrams of the page's that must have been carried by then: nearly one a frame.
 const CARRIED_MIN: u64 = 80;
 
+/// For how long UDP stays dead: the idle time of the page's session, and some tries.
+const DEAD: Duration = Duration::from_secs(35);
+
 /// What was not as it must be.
 pub(super) fn run(options: &Options, programs: &Path, microphone: &Path) -> Result<Vec<String>> {
     let scratch = tempfile::tempdir().context("a scratch folder")?;
     let scratch = scratch.path();
     let server = Server::start(programs, scratch)?;
     server.add_user(NATIVE, ROOM)?;
-    let link = server.add_user_over(WEB, ROOM, Profile::plain(std::time::Duration::ZERO), 1)?;
+    let link = server.add_user_over(WEB, ROOM, Profile::plain(Duration::ZERO), 1)?;
     let home = scratch.join("browser");
     trust(&home.join(".pki/nssdb"), server.root())?;
     let page = Page::start(&Start {
@@ -66,6 +70,17 @@ pub(super) fn run(options: &Options, programs: &Path, microphone: &Path) -> Resu
     paths.talks_while_udp_goes()?;
     paths.names(SOCKET).context("UDP is blocked")?;
     paths.listens("over the socket")?;
+    // Longer than QUIC bears: the page's session is gone by then, and it needs another one.
+    std::thread::sleep(DEAD);
+    paths.relay()?.mend();
+    paths.names(DATAGRAMS).context("UDP gets through again, and nobody talks")?;
+    let before = paths.relay()?.carried()[1];
+    paths.listens("by datagram again")?;
+    let carried = paths.relay()?.carried()[1] - before;
+    say(&format!("datagrams to the page while it heard 6 s: {carried}"));
+    if carried < CARRIED_MIN {
+        paths.faults.push(format!("what the page heard did not come by datagram again: only {carried} came"));
+    }
     let Paths { page, faults, .. } = paths;
     page.end()?;
     server.stop()?;

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use holler_core::wire::datagram::PathKind;
 use socket2::SockRef;
 
 use super::{Carried, Carrier, Listener, ListenerError, SECRET_BYTES, Sessions, Shared};
@@ -14,7 +13,8 @@ use crate::voice::{Buffers, Carry, Session, Socket, Voice};
 /// Has QUIC read the sockets; what is not its own goes to `voice`.
 pub(in crate::voice) fn listen(voice: &Arc<Voice>, sockets: &[Arc<Socket>]) -> Result<Arc<Listener>, ListenerError> {
     let shared = sockets.iter().map(|socket| {
-        let quic = SockRef::from(socket.io()).try_clone()?;
+        let io = socket.io().ok_or(std::io::ErrorKind::Unsupported)?;
+        let quic = SockRef::from(io).try_clone()?;
         // Weakly: what is served here belongs to it.
         let (voice, socket) = (Arc::downgrade(voice), Arc::clone(socket));
         let buffers = Mutex::new(Buffers::default());
@@ -42,10 +42,7 @@ impl Sessions for Door {
     }
 
     fn prove(&self, session: [u8; 8], secret: &[u8; SECRET_BYTES], carrier: &Arc<Carrier>) -> Option<Box<dyn Carried>> {
-        let session = self.0.voice.session(session)?;
-        if session.kind() != PathKind::Webtransport || !session.has_secret(secret) {
-            return None;
-        }
+        let session = self.0.voice.entitled(session, secret)?;
         session.carry(Box::new(Open(Arc::clone(carrier))));
         if session.has_ended() {
             // Between the look and now: it must not keep what it was given.
