@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use holler_core::engine::{HeardState, LinkState, Notice, Received, SendState, TalkState};
 use holler_core::model::PresenceState;
-use holler_core::units::{BurstId, Cursor, FloorToken, FrameMs, Incarnation, Mono, RoomId, Seq};
-use holler_core::wire::limits::SILENCE_MAX;
+use holler_core::units::{BurstId, Cursor, FloorToken, FrameMs, FrameNo, Incarnation, Mono, RoomId, Seq};
+use holler_core::wire::limits::{SILENCE_MAX, VOICE_STALE};
 use holler_core::wire::socket::FloorState;
 use holler_core::wire::voice::{VoiceFrame, VoiceKind};
 
@@ -54,9 +54,17 @@ pub(super) struct Observer {
     followed: BTreeMap<Reader, Mono>,
     /// The last event that a client's life was shown.
     shown: BTreeMap<Reader, Cursor>,
+    /// The last frame of each burst that went to somebody's ear.
+    pulled: BTreeMap<(usize, BurstId), FrameNo>,
+    /// See [`super::Plan`].
+    dry: bool,
 }
 
 impl Observer {
+    pub(super) fn new(dry: bool) -> Self {
+        Self { dry, ..Self::default() }
+    }
+
     pub(super) fn violation(&mut self, kind: &'static str, detail: String) {
         if self.violations.len() < 20 {
             self.violations.push(Violation { kind, detail });
@@ -168,6 +176,19 @@ impl Observer {
         }
     }
 
+    /// A burst begins to be played, from its first frame or again.
+    pub(super) fn plays(&mut self, client: usize, burst: BurstId) {
+        self.pulled.remove(&(client, burst));
+    }
+
+    /// A frame goes to somebody's ear: each once, and in their order.
+    pub(super) fn pulled(&mut self, client: usize, burst: BurstId, number: FrameNo) {
+        let before = self.pulled.insert((client, burst), number);
+        if before.is_some_and(|before| number <= before) {
+            self.violation("doubled", format!("client {client} plays {number} of {burst} after {before:?}"));
+        }
+    }
+
     /// What the engine handed over of somebody's burst.
     pub(super) fn received(&mut self, now: Mono, client: usize, life: u32, received: Received) {
         if received.complete {
@@ -236,6 +257,11 @@ impl Observer {
                 let Some(said) = client.said.get_mut(burst) else { return };
                 match state {
                     TalkState::Granted { .. } => said.granted = true,
+                    TalkState::Revoked { .. } | TalkState::Offline => said.broken = true,
+                    TalkState::Repairing { frames } if self.dry && said.is_live() => {
+                        let detail = format!("client {at}: the server lacks {frames} frames of {burst}, spoken live");
+                        self.violation("gap", detail);
+                    }
                     TalkState::Delivered => {
                         self.tally.delivered += 1;
                         said.done = Some("delivered");
@@ -265,7 +291,25 @@ impl Observer {
     }
 }
 
+/// For how long before the end of a burst frames may be missing at a listener: nothing more comes that would show it sooner.
+const TAIL: Duration = VOICE_STALE;
+
 impl World<'_> {
+    /// A listener asks for frames of a burst that it lacks, the last of which is this.
+    pub(super) fn fetches(&mut self, client: usize, burst: BurstId, to: FrameNo) {
+        let life = self.clients[client].life;
+        let Some(said) = self.clients.iter().find_map(|client| client.said.get(&burst)) else { return };
+        let followed = self.observer.followed.get(&(client, life, said.room));
+        let there = followed.is_some_and(|since| *since < said.begun);
+        let frame = self.observer.frame_ms(burst);
+        let left = said.frames.len().saturating_sub(usize::from(to.0));
+        let late = frame * u32::try_from(left).unwrap_or(u32::MAX) > TAIL;
+        if self.plan.dry && said.is_live() && there && late {
+            let detail = format!("client {client} lacks frame {to} of {burst}, spoken live, {left} before its end");
+            self.observer.violation("gap", detail);
+        }
+    }
+
     /// Everything is quiet: what must hold now.
     pub(super) fn finish(&mut self) {
         let era = self.era;

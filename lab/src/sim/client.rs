@@ -369,9 +369,20 @@ pub(super) struct Said {
     /// The client died before everything said was on its disk.
     pub(super) shortened: bool,
     pub(super) begun: Mono,
+    /// The floor was taken away, or the connection was lost.
+    pub(super) broken: bool,
 }
 
 impl Said {
+    pub(super) fn new(room: RoomId, begun: Mono) -> Self {
+        Self { room, frames: Vec::new(), granted: false, done: None, shortened: false, begun, broken: false }
+    }
+
+    /// Whether it is, or was, said live from its first frame to its last.
+    pub(super) fn is_live(&self) -> bool {
+        self.granted && !self.broken && !self.shortened
+    }
+
     /// Whether these frames are what was said; after a crash, what was kept and what had been sent beyond it.
     pub(super) fn is<'a>(&self, mut found: impl Iterator<Item = &'a Bytes>) -> bool {
         self.frames.iter().all(|frame| found.next() == Some(frame)) && (self.shortened || found.next().is_none())

@@ -74,6 +74,29 @@ impl World<'_> {
                     self.server.disk.restore(backup, || Incarnation::from_bytes(net.bytes()));
                 }
             }
+            Fault::UdpDead { client, up, down, .. } => {
+                if *up {
+                    self.udp[*client].up.cut();
+                }
+                if *down {
+                    self.udp[*client].down.cut();
+                }
+            }
+            Fault::UdpBad { client, loss, .. } => {
+                let base = plan.udp_of(*client);
+                let loss = Loss::Random { per_million: *loss };
+                let bad = Profile { loss, reorder: 100_000, duplicate: 100_000, ..base };
+                self.udp[*client].up.set_profile(bad);
+                self.udp[*client].down.set_profile(bad);
+            }
+            Fault::Moves { client, told } => self.moves(*client, *told),
+            Fault::PathDies { client } => self.path_dies(*client),
+            Fault::Watched { client, ms } => {
+                // Not before the first packet, which says where the client is: who can be first there is believed.
+                if self.udp[*client].is_open() && self.server.knows_address(self.clients[*client].device) {
+                    self.udp[*client].watched_until = self.now + Duration::from_millis(*ms);
+                }
+            }
             Fault::Twin { client, ms } => {
                 if self.server.up && !self.clients[*client].cut {
                     let number = self.open(*client, LinkNo(u32::MAX));
@@ -91,6 +114,8 @@ impl World<'_> {
             Fault::Cut { client, told, .. } => {
                 self.tell(|| format!("client {client}: the network is back"));
                 self.clients[*client].cut = false;
+                self.udp[*client].up.heal();
+                self.udp[*client].down.heal();
                 let now = self.now;
                 for conn in self.conns.values_mut().filter(|conn| conn.client == *client) {
                     conn.heal(now);
@@ -114,7 +139,20 @@ impl World<'_> {
             }
             Fault::Disk { .. } => self.server.disk.health = Health::Good,
             Fault::ClientDisk { client, .. } => self.clients[*client].local.full = false,
-            Fault::Twin { .. }
+            Fault::UdpDead { client, .. } => {
+                if !self.clients[*client].cut {
+                    self.udp[*client].up.heal();
+                    self.udp[*client].down.heal();
+                }
+            }
+            Fault::UdpBad { client, .. } => {
+                self.udp[*client].up.set_profile(plan.udp_of(*client));
+                self.udp[*client].down.set_profile(plan.udp_of(*client));
+            }
+            Fault::Moves { .. }
+            | Fault::PathDies { .. }
+            | Fault::Watched { .. }
+            | Fault::Twin { .. }
             | Fault::Lazy { .. }
             | Fault::HalfOpen { .. }
             | Fault::ServerClock { .. }
@@ -134,6 +172,8 @@ impl World<'_> {
     fn cut(&mut self, client: usize, told: bool) {
         let now = self.now;
         self.clients[client].cut = true;
+        self.udp[client].up.cut();
+        self.udp[client].down.cut();
         for conn in self.conns.values_mut().filter(|conn| conn.client == client) {
             conn.cut(now);
         }
@@ -173,6 +213,7 @@ impl World<'_> {
             return;
         }
         let coin = one.chance.one_in(2);
+        self.udp[client].close();
         one.local.crash(coin);
         one.life += 1;
         (one.recording, one.is_up, one.ended) = (None, false, false);

@@ -59,6 +59,12 @@ pub(super) struct Socket {
     pub(super) stalled_since: Option<Mono>,
 }
 
+/// What a reader takes.
+enum Came {
+    Datagram(VoiceFrame),
+    Wire(Wire),
+}
+
 pub(super) struct Waiting {
     pub(super) ticket: u64,
     pub(super) room: RoomId,
@@ -95,12 +101,22 @@ impl Server {
             self.message(number, ClientMessage::Subscribe { request, room, cursor, voice, presence });
             return true;
         }
-        let Some(wire) = conns.get_mut(&socket.conn).and_then(|conn| conn.up.receive(now)) else { return false };
+        let path = socket.session.as_ref().and_then(|session| session.connection.path());
+        let by_datagram = path.and_then(|path| path.try_frame());
+        let wire = match by_datagram {
+            Some(frame) => Came::Datagram(frame),
+            None if socket.answers.len() >= SENDS_IN_FLIGHT_MAX => return false,
+            None => match conns.get_mut(&socket.conn).and_then(|conn| conn.up.receive(now)) {
+                Some(wire) => Came::Wire(wire),
+                None => return false,
+            },
+        };
         self.reads += 1;
         let (received, voice, bytes) = match wire {
-            Wire::Text(text) => (socket.inbound.text(now, &text), false, text.len()),
-            Wire::Binary(bytes) => (socket.inbound.binary(now, &bytes), true, bytes.len()),
-            Wire::Close(_) => {
+            Came::Datagram(frame) => (socket.inbound.voice(now, frame), true, 0),
+            Came::Wire(Wire::Text(text)) => (socket.inbound.text(now, &text), false, text.len()),
+            Came::Wire(Wire::Binary(bytes)) => (socket.inbound.binary(now, &bytes), true, bytes.len()),
+            Came::Wire(Wire::Close(_)) => {
                 self.end(number, conns);
                 return true;
             }
@@ -110,7 +126,8 @@ impl Server {
             session.connection.set_lease(socket.inbound.silence_max());
             self.heard.insert(session.connection.device, now);
         }
-        let brake = socket.inbound.brake(now, voice, bytes);
+        // The rate of datagrams has a bound of its own.
+        let brake = if bytes > 0 { socket.inbound.brake(now, voice, bytes) } else { Duration::ZERO };
         if brake > Duration::ZERO {
             socket.brake_until = now + brake;
         }
@@ -190,9 +207,13 @@ impl Server {
         }
         socket.out.floor(encode(&welcome), None);
         self.wake_board(now);
-        if let Some(older) = replaced.and_then(|(_, older)| self.sockets.get_mut(&older)) {
+        let older = replaced.and_then(|(_, older)| self.sockets.get_mut(&older)).map(|older| {
             older.out.close(CloseCode::Replaced);
             older.closing = true;
+            older.session.as_ref().map(|session| Arc::clone(&session.connection))
+        });
+        if let Some(connection) = older.flatten() {
+            self.close_path(&connection);
         }
     }
 
@@ -312,6 +333,18 @@ impl Server {
                     self.command(room, Command::Floor(floor::Input::Heard { device }));
                 }
             }
+            // As `gateway::path`.
+            ClientMessage::VoicePath { request, kinds } => {
+                let before = connection.path().map(|path| path.id());
+                let offer = self.voice.offer(&connection, &kinds);
+                self.ended.extend(before);
+                out.answer(&ServerMessage::VoicePath { request, offer });
+            }
+            ClientMessage::VoicePathStalled {} => {
+                if let Some(path) = connection.path() {
+                    path.stalled(self.clock.now());
+                }
+            }
             ClientMessage::PresenceSet { state } => {
                 self.board.set(&connection, state);
                 self.wake_board(self.clock.now());
@@ -421,6 +454,6 @@ impl Session {
 impl Socket {
     /// Whether its reader reads at all now.
     pub(super) fn reads(&self) -> bool {
-        !self.closing && self.blocked.is_none() && !self.out.is_full() && self.answers.len() < SENDS_IN_FLIGHT_MAX
+        !self.closing && self.blocked.is_none() && !self.out.is_full()
     }
 }

@@ -6,9 +6,10 @@
 //! | part | real | stands for |
 //! |---|---|---|
 //! | `client` | `core::engine` | the native shell and its local store |
-//! | `server` | `core::session`, `holler_server::home::Room` (with `core::floor` and `core::burst`), the gateway's outbox, `holler_server::presence::Board` (with `core::presence`), resume tokens | the gateway's, the home's and the board's tasks |
+//! | `server` | `core::session`, `holler_server::home::Room` (with `core::floor` and `core::burst`), the gateway's outbox, `holler_server::presence::Board` (with `core::presence`), `holler_server::voice` (with `core::path`), resume tokens | the gateway's, the home's and the board's tasks |
 //! | `disk` | `core::log` | SQLite with its writer |
 //! | `conn` | | TCP and TLS: [`crate::link::Pipe`] |
+//! | `udp` | `core::wire::sealed` | the native shell's UDP socket, and the network: [`crate::link::Datagrams`] |
 //! | `plan` | | people and what goes wrong |
 //! | `check` | [`crate::history`] | what must hold (DESIGN, invariants 1 to 6), during the run and once everything is quiet |
 
@@ -23,6 +24,7 @@ mod server;
 mod shell;
 #[cfg(test)]
 mod tests;
+mod udp;
 mod world;
 
 use core::fmt;
@@ -52,6 +54,14 @@ pub enum Plant {
     LieAlive,
     /// Receipts are answered and not stored.
     ForgetReceipts,
+    /// What went by datagram never goes over the socket, whether it came or not.
+    ForgetResend,
+    /// A datagram counts however often it comes.
+    TakeReplays,
+    /// A voice path goes on when its socket has ended.
+    SessionOutlives,
+    /// Whoever copies a client's packets is believed to be where the client is.
+    TrustAddresses,
 }
 
 impl Plant {
@@ -66,6 +76,10 @@ impl Plant {
         Self::OldHead,
         Self::LieAlive,
         Self::ForgetReceipts,
+        Self::ForgetResend,
+        Self::TakeReplays,
+        Self::SessionOutlives,
+        Self::TrustAddresses,
     ];
 }
 
@@ -136,6 +150,8 @@ pub struct Tally {
     pub receipts: u64,
     /// Times that somebody was seen as here.
     pub here: u64,
+    /// Frames that a client sent or got by datagram.
+    pub by_datagram: u64,
 }
 
 impl Tally {
@@ -148,6 +164,7 @@ impl Tally {
         self.resumed += other.resumed;
         self.receipts += other.receipts;
         self.here += other.here;
+        self.by_datagram += other.by_datagram;
     }
 }
 

@@ -100,6 +100,45 @@ pub enum Fault {
         /// How long until it is back, in ms.
         ms: u64,
     },
+    /// A client's datagrams are lost, though its socket lives.
+    UdpDead {
+        /// Whose.
+        client: usize,
+        /// For how long, in ms.
+        ms: u64,
+        /// Those to the server.
+        up: bool,
+        /// Those from it.
+        down: bool,
+    },
+    /// A client's datagrams are lost, doubled and overtaken.
+    UdpBad {
+        /// Whose.
+        client: usize,
+        /// For how long, in ms.
+        ms: u64,
+        /// Loss, in parts of a million.
+        loss: u32,
+    },
+    /// A client's datagrams come from another address from now on.
+    Moves {
+        /// Whose.
+        client: usize,
+        /// Whether its system says so.
+        told: bool,
+    },
+    /// What carries a client's voice path is gone.
+    PathDies {
+        /// Whose.
+        client: usize,
+    },
+    /// A stranger sends copies of what a client sends, sooner and later.
+    Watched {
+        /// Whose.
+        client: usize,
+        /// For how long, in ms.
+        ms: u64,
+    },
     /// Another process of the same device connects, and goes.
     Twin {
         /// Whose.
@@ -143,6 +182,10 @@ pub struct Plan {
     /// Where it comes from.
     pub seed: u64,
     pub(super) clients: Vec<Profile>,
+    /// Each client's way for datagrams; `None`: it can't use any.
+    pub(super) udp: Vec<Option<Profile>>,
+    /// Nothing goes wrong but with datagrams, which are lost all or none: then a burst spoken live has no gaps to repair.
+    pub(super) dry: bool,
     pub(super) rooms: usize,
     pub(super) acts: Vec<(Duration, usize, Act)>,
     /// What goes wrong and when, after the beginning.
@@ -165,7 +208,7 @@ impl Plan {
         let mut wrong = chance.fork();
         let count = usize::try_from(people.between(2, 5)).unwrap_or(2);
         let rooms = if people.one_in(3) { 2 } else { 1 };
-        let clients: Vec<Profile> = (0..count).map(|_| profile(&mut people)).collect();
+        let mut clients: Vec<Profile> = (0..count).map(|_| profile(&mut people)).collect();
         let span = people.between(8_000, 40_000);
         let mut acts = Vec::new();
         for client in 0..count {
@@ -196,11 +239,39 @@ impl Plan {
             faults.push((ms(at), Fault::Backup));
             faults.push((ms(at + wrong.between(100, 15_000)), Fault::Restore { ms: wrong.between(500, 8_000) }));
         }
+        // What goes wrong with datagrams alone; the rest of a run is what it was without.
+        let mut wet = Chance::new(seed ^ 0x0da7_a6a3);
+        let dry = wet.one_in(3);
+        if dry {
+            faults.clear();
+            for client in &mut clients {
+                (client.loss, client.rate) = (Loss::NONE, None);
+            }
+            for (_, _, act) in &mut acts {
+                if let Act::Talk { hold, priority, .. } = act {
+                    // Nobody is interrupted.
+                    *priority = Priority::Normal;
+                    *hold += ms(if wet.one_in(2) { wet.below(6_000) } else { 0 });
+                }
+            }
+        }
+        for _ in 0..wet.between(0, 4) {
+            let at = ms(wet.between(0, span));
+            let client = usize::try_from(wet.below(u64::try_from(count).unwrap_or(1))).unwrap_or_default();
+            faults.push((at, datagram_fault(&mut wet, client, dry)));
+        }
+        let udp = clients.iter().map(|client| (!wet.one_in(6)).then(|| datagrams(&mut wet, *client, dry))).collect();
         faults.sort_by_key(|(at, _)| *at);
         let over = faults.iter().map(|(at, fault)| *at + fault.lasts()).max().unwrap_or_default();
-        let last = acts.iter().map(|(at, _, _)| *at).max().unwrap_or_default() + ms(8_000);
+        let last = acts.iter().map(|(at, _, _)| *at).max().unwrap_or_default() + ms(if dry { 14_000 } else { 8_000 });
         let token_s = if wrong.one_in(4) { wrong.between(20, 90) } else { 600 };
-        Self { seed, clients, rooms, acts, faults, calm_at: over.max(last), token_s, with_sound: people.one_in(4) }
+        let (calm_at, with_sound) = (over.max(last), people.one_in(4));
+        Self { seed, clients, udp, dry, rooms, acts, faults, calm_at, token_s, with_sound }
+    }
+
+    /// A client's way for datagrams when nothing is wrong with it.
+    pub(super) fn udp_of(&self, client: usize) -> Profile {
+        self.udp.get(client).copied().flatten().unwrap_or(Profile::plain(Duration::ZERO))
     }
 }
 
@@ -212,8 +283,19 @@ fn phone() -> Profile {
 impl Plan {
     fn quiet(seed: u64, clients: usize) -> Self {
         let clients = vec![phone(); clients];
-        let (acts, faults) = (Vec::new(), Vec::new());
-        Self { seed, clients, rooms: 1, acts, faults, calm_at: Duration::ZERO, token_s: 600, with_sound: false }
+        let (acts, faults, udp) = (Vec::new(), Vec::new(), clients.iter().map(|way| Some(*way)).collect());
+        Self {
+            seed,
+            clients,
+            udp,
+            dry: false,
+            rooms: 1,
+            acts,
+            faults,
+            calm_at: Duration::ZERO,
+            token_s: 600,
+            with_sound: false,
+        }
     }
 
     /// Nobody says anything for `span`.
@@ -246,6 +328,31 @@ fn profile(chance: &mut Chance) -> Profile {
     let loss = if chance.one_in(3) { Loss::Random { per_million: 10_000 } } else { Loss::NONE };
     let rate = *chance.pick(&[None, None, None, Some(16_000), Some(6_000)]).unwrap_or(&None);
     Profile { jitter, loss, rate, ..Profile::plain(delay) }
+}
+
+/// A way for datagrams beside a client's socket.
+fn datagrams(chance: &mut Chance, socket: Profile, dry: bool) -> Profile {
+    let loss = if !dry && chance.one_in(3) { Loss::Random { per_million: 20_000 } } else { Loss::NONE };
+    let reorder_by = ms(chance.between(5, 80));
+    Profile { loss, reorder: 10_000, reorder_by, duplicate: 5_000, ..socket }
+}
+
+fn datagram_fault(chance: &mut Chance, client: usize, dry: bool) -> Fault {
+    match chance.below(if dry { 8 } else { 10 }) {
+        0..=2 => {
+            let (up, down) = *chance.pick(&[(true, true), (true, false), (false, true)]).unwrap_or(&(true, true));
+            // Long enough to be noticed, where no gap is allowed: what is shorter is loss, which is repaired later.
+            let ms = if dry { chance.between(6_000, 30_000) } else { chance.between(50, 20_000) };
+            Fault::UdpDead { client, ms, up, down }
+        }
+        3 | 4 => Fault::Moves { client, told: chance.one_in(2) },
+        5 => Fault::PathDies { client },
+        6 | 7 => Fault::Watched { client, ms: chance.between(1_000, 20_000) },
+        _ => {
+            let loss = u32::try_from(chance.between(10_000, 400_000)).unwrap_or_default();
+            Fault::UdpBad { client, ms: chance.between(1_000, 20_000), loss }
+        }
+    }
 }
 
 /// What people say of themselves.
@@ -320,10 +427,16 @@ impl Fault {
             | Self::Disk { ms: long, .. }
             | Self::ClientDisk { ms: long, .. }
             | Self::Restore { ms: long }
+            | Self::UdpDead { ms: long, .. }
+            | Self::UdpBad { ms: long, .. }
+            | Self::Watched { ms: long, .. }
             | Self::Twin { ms: long, .. } => ms(*long),
-            Self::HalfOpen { .. } | Self::ServerClock { .. } | Self::ClientClock { .. } | Self::Backup => {
-                Duration::ZERO
-            }
+            Self::Moves { .. }
+            | Self::PathDies { .. }
+            | Self::HalfOpen { .. }
+            | Self::ServerClock { .. }
+            | Self::ClientClock { .. }
+            | Self::Backup => Duration::ZERO,
         }
     }
 }

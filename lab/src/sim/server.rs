@@ -5,14 +5,14 @@
 //! into), `gateway::writer` (pages for a client that is behind), `home::task` (what a home writes and reads).
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use holler_core::model::{Event, Role};
 use holler_core::presence::Ending;
 use holler_core::session::Inbound;
 use holler_core::units::{Cursor, DeviceId, Incarnation, Mono, RoomId, Seq, UnixMs, UserId, WorkspaceId};
-use holler_core::wire::limits::{PAGE_EVENTS_MAX, STALLED_READER_MAX};
+use holler_core::wire::limits::{PAGE_EVENTS_MAX, SENDS_IN_FLIGHT_MAX, STALLED_READER_MAX};
 use holler_core::wire::problem::{Problem, ProblemKind};
 use holler_core::wire::socket::{CloseCode, ServerMessage};
 use holler_server::auth::resume::ResumeKeys;
@@ -21,11 +21,12 @@ use holler_server::gateway::{Connection, Outgoing};
 use holler_server::home::{Command, Committed, Entry, Load, Opening, Outcome, Room, interruption};
 use holler_server::presence::{Board, GATHER, Limits};
 use holler_server::storage::{Append, AppendError};
+use holler_server::voice::{Buffers, LOOK, SWEEP, Socket as UdpSocket, Timekeeper, Voice};
 
-use super::Plant;
 use super::conn::Conn;
 use super::disk::{Asker, Disk, Job, Told};
 use super::gateway::{About, Session, Socket, Waiting};
+use super::{Plant, udp};
 use crate::chance::Chance;
 
 /// Something that the server's process does later.
@@ -86,6 +87,14 @@ pub(super) struct Server {
     pub(super) resumed: u64,
     /// For [`Plant::LieAlive`]: connections that are gone.
     ghosts: Vec<Arc<Connection>>,
+    pub(super) voice: Voice,
+    pub(super) socket: Arc<UdpSocket>,
+    pub(super) buffers: Buffers,
+    pub(super) times: Timekeeper,
+    /// When the paths are looked at next.
+    pub(super) times_at: Mono,
+    /// Voice sessions that have ended.
+    pub(super) ended: BTreeSet<[u8; 8]>,
 }
 
 /// The tenant of the simulated world.
@@ -109,7 +118,15 @@ impl Server {
         plant: Option<Plant>,
     ) -> Self {
         let key = ([1; 8], vec![9; 32].into());
+        let clock = Clock::of(time);
+        let socket = Arc::new(UdpSocket::simulated(udp::SERVER));
         Self {
+            voice: udp::voice(clock, &socket, Chance::new(0)),
+            socket,
+            buffers: Buffers::default(),
+            times: Timekeeper::new(clock.now()),
+            times_at: Mono::default(),
+            ended: BTreeSet::new(),
             board: board(Clock::of(time)),
             board_at: None,
             resume: ResumeKeys::new(WORKSPACE, vec![key]),
@@ -153,6 +170,7 @@ impl Server {
     /// The process is there again: the board reads what an earlier one wrote down.
     pub(super) fn start(&mut self) {
         self.up = true;
+        self.open_voice();
         let transitions: Vec<_> = self.disk.presence.values().copied().collect();
         self.board.restore(&transitions, self.clock.unix());
     }
@@ -210,10 +228,13 @@ impl Server {
             let session = (!socket.closing).then(|| socket.inbound.poll_timeout());
             let stalled = socket.stalled_since.map(|since| since + STALLED_READER_MAX);
             let arrival = conns.get(&socket.conn).and_then(|conn| conn.up.next_at());
-            let read = arrival.filter(|_| socket.reads()).map(|at| at.max(socket.brake_until));
-            [session, stalled, read].into_iter().flatten().min()
+            let reads = socket.reads() && socket.answers.len() < SENDS_IN_FLIGHT_MAX;
+            let read = arrival.filter(|_| reads).map(|at| at.max(socket.brake_until));
+            // Voice that came by datagram meanwhile is read then.
+            let brake = Some(socket.brake_until).filter(|at| *at > self.clock.now());
+            [session, stalled, read, brake].into_iter().flatten().min()
         });
-        homes.chain(sockets).chain(self.board_at).min()
+        homes.chain(sockets).chain(self.board_at).chain([self.times_at]).min()
     }
 
     pub(super) fn timeout(&mut self, now: Mono, conns: &mut BTreeMap<u64, Conn>) {
@@ -233,6 +254,10 @@ impl Server {
             if !transitions.is_empty() {
                 self.disk.push(Job::Presence { transitions });
             }
+        }
+        if self.times_at <= now {
+            let any = self.times.turn(now, &self.voice);
+            self.times_at = now + if any { SWEEP } else { LOOK };
         }
         let mut lost = Vec::new();
         for (number, socket) in &mut self.sockets {
@@ -472,6 +497,7 @@ impl Server {
 
     pub(super) fn leave(&mut self, session: Option<Session>, ending: Ending) {
         let Some(session) = session else { return };
+        self.close_path(&session.connection);
         let (device, id) = (session.connection.device, session.connection.id);
         if self.plant == Some(Plant::LieAlive) {
             self.ghosts.push(Arc::clone(&session.connection));

@@ -14,6 +14,7 @@ use holler_core::wire::socket::{ClientMessage, CloseCode};
 use super::client::{Lanes, payload};
 use super::conn::{Conn, Wire};
 use super::server::token;
+use super::udp;
 use super::world::{BEGIN, Rest, What, World};
 
 impl World<'_> {
@@ -21,8 +22,8 @@ impl World<'_> {
         let seed = self.clients[client].chance.draw();
         let unix = self.true_unix();
         let one = &mut self.clients[client];
-        one.engine =
-            Some(Engine::new(Config { seed, play_all: false, recovery_reach: 1, no_store: false, paths: &[] }));
+        let paths = if self.plan.udp[client].is_some() { udp::KINDS } else { &[] };
+        one.engine = Some(Engine::new(Config { seed, play_all: false, recovery_reach: 1, no_store: false, paths }));
         let token = one.token_left(unix);
         let unfinished = one.local.unfinished(self.now);
         let cursors: Vec<_> = self.rooms.iter().map(|room| (*room, one.local.cursor(*room))).collect();
@@ -122,18 +123,21 @@ impl World<'_> {
             }
             Output::Voice { link, lane, frame, captured_at } => {
                 let current = self.clients[client].conn.is_some_and(|(current, _)| current == link);
-                if current {
+                if current && !(lane == Lane::Voice && self.forgets(client, &frame)) {
                     if lane != Lane::Voice {
                         self.tell(|| format!("client {client} repairs frame {}", frame.number));
                     }
                     self.clients[client].lanes.voice(now, lane, frame, captured_at);
                 }
             }
-            // Asked for by none of these: `Config::paths` is empty.
-            Output::OpenPath { .. } | Output::Datagram { .. } => {}
+            Output::OpenPath { link, offer } => self.open_path(client, link, &offer),
+            Output::Datagram { link, counter, inner, .. } => self.datagram(client, link, counter, &inner),
             Output::RefreshToken => self.ask(client, Rest::Token),
             Output::FetchEvents { room, after } => self.ask(client, Rest::Events { room, after }),
-            Output::FetchFrames { room, burst, from, to } => self.ask(client, Rest::Frames { room, burst, from, to }),
+            Output::FetchFrames { room, burst, from, to } => {
+                self.fetches(client, burst, to);
+                self.ask(client, Rest::Frames { room, burst, from, to });
+            }
             Output::FetchPresence { room } => self.ask(client, Rest::Presence { room }),
             Output::Store(change) => {
                 let one = &mut self.clients[client];
@@ -170,6 +174,7 @@ impl World<'_> {
             }
             Output::StartPlayback { burst, .. } => {
                 let plays = self.plan.with_sound;
+                self.observer.plays(client, burst);
                 if plays {
                     self.client_at(Duration::ZERO, client, What::Pull { burst });
                 }
@@ -321,6 +326,7 @@ impl World<'_> {
                 let frame = self.observer.frame_ms(burst);
                 let next = match pull {
                     Pull::Frame { number, .. } => {
+                        self.observer.pulled(client, burst, number);
                         self.input(client, Input::Played { burst, number, heard_at: now }, self.era);
                         frame
                     }

@@ -43,6 +43,7 @@ fn seeds_without_a_violation() {
                 tally.acked > SEEDS && tally.heard > SEEDS && tally.resumed > SEEDS / 8,
                 "runs in which nothing happens prove nothing: {tally:?}"
             );
+            assert!(tally.by_datagram > SEEDS * 50, "hardly anything goes by datagram: {tally:?}");
             assert!(tally.receipts > SEEDS && tally.here > SEEDS * 10, "nobody looks, nobody tells: {tally:?}");
         }
     });
@@ -61,6 +62,10 @@ fn every_planted_fault_is_found() {
         (Plant::OldHead, ["stale read", "stale read"]),
         (Plant::LieAlive, ["presence lies", "presence"]),
         (Plant::ForgetReceipts, ["receipt lost", "receipt lost"]),
+        (Plant::ForgetResend, ["gap", "gap"]),
+        (Plant::TakeReplays, ["replayed", "replayed"]),
+        (Plant::SessionOutlives, ["session outlives", "session outlives"]),
+        (Plant::TrustAddresses, ["stranger", "stranger"]),
     ] {
         let mut found = BTreeSet::new();
         for seed in 0..400 {
@@ -72,5 +77,5 @@ fn every_planted_fault_is_found() {
         }
         assert!(kinds.iter().any(|kind| found.contains(kind)), "{plant:?} was not found; found: {found:?}");
     }
-    assert_eq!(Plant::ALL.len(), 9);
+    assert_eq!(Plant::ALL.len(), 13);
 }

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use holler_core::engine::{Command, Input, LinkNo};
 use holler_core::model::{EventBody, PresenceState, Role};
@@ -16,7 +17,8 @@ use super::conn::{Conn, Wire};
 use super::disk::{Disk, State};
 use super::plan::{Act, Plan};
 use super::server::{Later, Person, Server, token};
-use super::{Options, Outcome};
+use super::udp::{self, Sessions, Udp};
+use super::{Options, Outcome, Plant};
 use crate::chance::Chance;
 
 /// Where virtual time begins: "long before" can be expressed.
@@ -101,6 +103,11 @@ pub(super) enum Event {
     TwinGoes {
         conn: u64,
     },
+    /// A stranger sends what a client sent.
+    Copy {
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
     /// Everybody looks who is here.
     Look,
 }
@@ -129,6 +136,9 @@ pub(super) struct World<'a> {
     pub(super) server_next: Option<Option<Mono>>,
     pub(super) client_next: Vec<Option<Mono>>,
     pub(super) traffic: Vec<Vec<Duration>>,
+    pub(super) udp: Vec<Udp>,
+    pub(super) sessions: Sessions,
+    pub(super) plant: Option<Plant>,
 }
 
 thread_local! {
@@ -175,6 +185,8 @@ impl<'a> World<'a> {
         let time = TIME.with(|time| *time);
         let server = Server::new(time, Disk::new(&logs, options.plant), people, chance.fork(), options.plant);
         let count = clients.len();
+        let mut wet = Chance::new(plan.seed ^ 0x0dd_b411);
+        let udp = udp::ways(&clients, &plan.udp, &mut wet);
         let mut world = Self {
             plan,
             trace: options.trace,
@@ -194,12 +206,16 @@ impl<'a> World<'a> {
             net: chance.fork(),
             backup: None,
             era: 0,
-            observer: Observer::default(),
+            observer: Observer::new(plan.dry),
             server_next: None,
             client_next: vec![None; count],
             traffic: vec![Vec::new(); count],
+            udp,
+            sessions: Sessions::default(),
+            plant: options.plant,
         };
         world.set_time();
+        world.server.open_voice();
         for client in 0..count {
             let after = Duration::from_millis(world.net.below(500));
             world.at(after, Event::ClientStarts { client });
@@ -298,7 +314,8 @@ impl<'a> World<'a> {
         let queued = self.queue.keys().next().map(|(at, _)| *at);
         let clients = self.client_next.iter().flatten().min().copied();
         let arrival = self.arrival().map(|(at, _)| at);
-        [queued, clients, arrival, self.server_next.flatten()].into_iter().flatten().min()
+        let datagram = self.datagram_arrival().map(|(at, _)| at);
+        [queued, clients, arrival, datagram, self.server_next.flatten()].into_iter().flatten().min()
     }
 
     /// Does the one thing that is next.
@@ -310,6 +327,8 @@ impl<'a> World<'a> {
             }
         } else if let Some((_, conn)) = self.arrival().filter(|(at, _)| *at <= now) {
             self.deliver(conn);
+        } else if let Some((_, client)) = self.datagram_arrival().filter(|(at, _)| *at <= now) {
+            self.datagram_arrives(client);
         } else if self.server_next.flatten().is_some_and(|at| at <= now) {
             self.server.timeout(now, &mut self.conns);
             self.after_server();
@@ -325,6 +344,8 @@ impl<'a> World<'a> {
             self.at(after, Event::Server { life, later });
         }
         self.server_next = None;
+        self.sessions.ended.append(&mut self.server.ended);
+        self.flush_datagrams();
         for client in 0..self.clients.len() {
             self.flush(client);
         }
@@ -378,6 +399,7 @@ impl<'a> World<'a> {
                 }
             }
             Event::TwinGoes { conn } => self.hang_up(conn),
+            Event::Copy { from, bytes } => self.server_gets(from, bytes),
             Event::Look => {
                 self.look();
                 self.at(LOOK_EVERY, Event::Look);
@@ -409,8 +431,7 @@ impl<'a> World<'a> {
                 }
                 let burst = BurstId::from_bytes(self.clients[client].chance.bytes());
                 let room = self.rooms[*room];
-                let said =
-                    Said { room, frames: Vec::new(), granted: false, done: None, shortened: false, begun: self.now };
+                let said = Said::new(room, self.now);
                 self.clients[client].said.insert(burst, said);
                 self.observer.frames.insert(burst, *frame_ms);
                 let (priority, queue, bitrate) = (*priority, *queue, Bitrate(24_000));
@@ -429,7 +450,15 @@ impl<'a> World<'a> {
                     self.command(client, Command::Read { room, cursor });
                 }
             }
-            Act::Cancel => self.command(client, Command::Cancel),
+            Act::Cancel => {
+                // What is still recorded then is not live.
+                if let Some(said) =
+                    self.clients[client].recording.and_then(|burst| self.clients[client].said.get_mut(&burst))
+                {
+                    said.broken = true;
+                }
+                self.command(client, Command::Cancel);
+            }
             Act::Clear { room } => {
                 let (room, raised_by) = (self.rooms[*room], self.clients[client].user);
                 self.command(client, Command::ClearEmergency { room, raised_by });

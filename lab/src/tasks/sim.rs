@@ -136,12 +136,12 @@ fn many(options: &Options) -> bool {
     }
     let runs = options.seeds;
     let rate = f64::from(u32::try_from(runs).unwrap_or(u32::MAX)) / took;
-    let Tally { acked, delivered, heard, connects, resumed, receipts, here } =
+    let Tally { acked, delivered, heard, connects, resumed, receipts, here, by_datagram } =
         sum.into_inner().unwrap_or_else(PoisonError::into_inner);
     say(&format!(
         "{runs} runs in {took:.1} s ({rate:.0} runs/s on {threads} threads): {} steps, {connects} connections, {resumed} of them \
          resumed, {acked} sends acked, {delivered} bursts delivered and heard whole {heard} times, {receipts} receipts, {here} looks at \
-         somebody who is here; {} runs with a violation",
+         somebody who is here, {by_datagram} frames by datagram; {} runs with a violation",
         steps.into_inner(),
         failed.len()
     ));
