@@ -103,8 +103,8 @@ pub(super) fn run(setting: &Setting) -> Result<Bench> {
     );
     bench.note(
         "Where the memory is (a walk over the heap, KB a connection): the buffer that TLS reads into 4.2, which its library keeps as long as the \
-         connection; the reading task 2.6; the state of TLS 1.2 and its two ciphers 1.2; the writing task 0.8; WebSocket 1.0; ten kinds of \
-         smaller objects 5; the rest lies between them. Another allocator does not make it less (tried at 1,500 connections: glibc 21.6, \
+         connection; the reading task 2.6; the state of TLS 1.2 and, beside it, its two ciphers 1.2; the writing task 0.8; ten \
+         kinds of smaller objects 5; the rest lies between them. Another allocator does not make it less (tried at 1,500 connections: glibc 21.6, \
          jemalloc 21.5, mimalloc 23.5; glibc with one arena 19.9, which would let threads wait for each other).",
     );
     peers::absent(Wire::Mqtt).into_iter().for_each(|note| bench.note(note));

@@ -117,7 +117,7 @@ fn arguments(wire: Wire, port: u16, (chain, key): &(PathBuf, PathBuf), scratch: 
             format!(
                 "database={place}/murmur.sqlite\nport={port}\nhost=127.0.0.1\nsslCert={chain}\nsslKey={key}\nusers=2000\n\
                  bandwidth=130000\nautobanAttempts=0\nuname=root\nbonjour=false\nallowping=false\nlogfile=\npidfile=\n\
-                 messageburst=1000\nmessagelimit=1000\n"
+                 messageburst=1000\nmessagelimit=1000\ntimeout=3600\n"
             ),
             vec!["-fg", "-ini"],
         ),

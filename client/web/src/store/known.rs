@@ -1,13 +1,59 @@
-//! Pages of events: a row for each time that some came, in the order of the log.
+//! Pages of events: a row for each time that some came, in the order of the log. And where one is in each room.
 
 use holler_core::model::Event;
 use holler_core::sorted::Map;
-use holler_core::units::{UnixMs, UserId};
+use holler_core::units::{Cursor, RoomId, UnixMs, UserId};
 
 use super::{KEPT, Place, Table, Write};
 
 /// Pages of a room that are kept. A page is what came at once: one event, or some hundred.
 pub const EVENT_PAGES_MAX: usize = 500;
+
+/// What was told of rooms and is in no row yet. All of it is written at once: a cursor that was kept without the events before it would
+/// leave a hole, which nobody asks the server for any more.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    events: Vec<Event>,
+    cursors: Map<RoomId, Cursor>,
+}
+
+impl News {
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.cursors.is_empty()
+    }
+
+    pub(super) fn events(&mut self, events: &[Event]) {
+        self.events.extend_from_slice(events);
+    }
+
+    pub(super) fn cursor(&mut self, room: RoomId, cursor: Cursor) {
+        self.cursors.insert(room, cursor);
+    }
+
+    pub(super) fn forget(&mut self, room: RoomId) {
+        self.events.retain(|event| event.room != room);
+    }
+
+    /// The rows for all of it.
+    pub(super) fn take(&mut self, user: UserId) -> Vec<(Place, Write)> {
+        let Self { events, cursors } = core::mem::take(self);
+        let mut rows = event_pages(user, &events);
+        rows.extend(cursors.into_iter().filter_map(|(room, cursor)| {
+            let value = serde_json::to_vec(&cursor).ok()?;
+            Some(((Table::Known, format!("p/{user}/{room}")), Write::Put(value)))
+        }));
+        rows
+    }
+}
+
+/// Of what was kept of a room, the latest `most` events of which none is missing in between: a page may be damaged, or gone.
+pub fn unbroken(events: Map<u64, Event>, most: usize) -> Vec<Event> {
+    let mut events: Vec<Event> = events.into_values().collect();
+    let broken = events.windows(2).rposition(|pair| pair[0].seq.0 + 1 != pair[1].seq.0);
+    let from = broken.map_or(0, |at| at + 1).max(events.len().saturating_sub(most));
+    events.drain(..from);
+    events
+}
 
 /// The rows for some events, each room's in the order of its log.
 pub fn event_pages(user: UserId, events: &[Event]) -> Vec<(Place, Write)> {

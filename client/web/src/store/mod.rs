@@ -28,7 +28,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use holler_core::burst::Recording;
 use holler_core::engine::{Restored, ServerTime, Spoken, Store as Change};
-use holler_core::model::EventBody;
+use holler_core::model::{Event, EventBody};
 use holler_core::sorted::Map;
 use holler_core::units::{BurstId, ClientId, FrameNo, Incarnation, RoomId, UnixMs, UserId};
 use holler_core::wire::json;
@@ -36,7 +36,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use done::outdated;
-pub use known::{EVENT_PAGES_MAX, event_pages, old_pages};
+use known::News;
+pub use known::{EVENT_PAGES_MAX, event_pages, old_pages, unbroken};
 use row::{BurstRow, ReceiptsRow, TextRow};
 pub use row::{Queued, QueuedItem};
 
@@ -95,6 +96,7 @@ pub struct Book {
     bursts: Map<BurstId, BurstRow>,
     receipts: Map<RoomId, ReceiptsRow>,
     open: Map<BurstId, Open>,
+    news: News,
     writes: Map<Place, Write>,
     /// The queue is another one than when this was asked last.
     changed: bool,
@@ -110,6 +112,7 @@ impl Book {
             bursts: Map::new(),
             receipts: Map::new(),
             open: Map::new(),
+            news: News::default(),
             writes: Map::new(),
             changed: true,
         }
@@ -211,10 +214,7 @@ impl Book {
             Change::BurstDelivered { burst, incarnation } => self.delivered(now, burst, incarnation),
             // The log's events and the receipts tell as much.
             Change::BurstHeard { .. } => {}
-            Change::Cursor { room, cursor } => {
-                let name = format!("p/{}/{room}", self.user);
-                self.put((Table::Known, name), &cursor);
-            }
+            Change::Cursor { room, cursor } => self.news.cursor(room, cursor),
             Change::Send { room, client_id, body } => {
                 let row = TextRow { ord: self.ord(), room, at: now, body, done: None };
                 self.put((Table::Queue, self.text_name(client_id)), &row);
@@ -361,18 +361,30 @@ impl Book {
         format!("b/{}/{burst}", self.user)
     }
 
-    /// Whether frames wait for their half second.
-    pub fn has_open(&self) -> bool {
-        !self.open.is_empty()
+    /// Events of the log, to be shown at the next start.
+    pub fn events(&mut self, events: &[Event]) {
+        self.news.events(events);
     }
 
-    /// Whether anything is to be written now, beside frames that wait for their half second.
+    /// A room's log is another one: what was kept of it says nothing any more.
+    pub fn forget_events(&mut self, room: RoomId) {
+        self.news.forget(room);
+        self.lay((Table::Known, format!("e/{}/{room}/", self.user)), Write::Clear);
+    }
+
+    /// Whether frames or events wait for their half second.
+    pub fn has_open(&self) -> bool {
+        !self.open.is_empty() || !self.news.is_empty()
+    }
+
+    /// Whether anything is to be written now, beside what waits for its half second.
     pub fn has_writes(&self) -> bool {
         !self.writes.is_empty()
     }
 
-    /// The half second is over: what was recorded is to be written.
+    /// The half second is over: what was recorded and told is to be written.
     pub fn close_all(&mut self) {
+        self.writes.extend(self.news.take(self.user));
         for burst in self.open.keys().copied().collect::<Vec<_>>() {
             self.close(burst);
         }

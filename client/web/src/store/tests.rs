@@ -350,9 +350,8 @@ fn another_persons_rows_are_not_touched_and_rows_that_say_nothing_are_told() {
     assert!(book.load("b", b"{}").is_err());
 }
 
-#[test]
-fn events_are_kept_in_pages_for_a_week() {
-    let event = |seq: u64, at: u64| Event {
+fn event(seq: u64, at: u64) -> Event {
+    Event {
         room: room(),
         seq: Seq(seq),
         received_at: UnixMs(at),
@@ -360,7 +359,42 @@ fn events_are_kept_in_pages_for_a_week() {
         device: DeviceId::from_bytes([3; 16]),
         client_id: text(1),
         body: EventBody::MessagePosted { text: format!("event {seq}"), reply_to: None },
+    }
+}
+
+#[test]
+fn where_one_is_in_a_room_is_kept_with_the_events_before_it_and_never_without() {
+    let mut book = Book::new(user());
+    book.events(&[event(7, NOW.0)]);
+    apply(&mut book, Change::Cursor { room: room(), cursor: Cursor { incarnation: history(1), seq: Seq(7) } });
+    assert!(book.has_open() && !book.has_writes(), "both wait for their half second");
+    write(&mut book, 1);
+    let meanwhile = book.take_writes();
+    assert!(!meanwhile.is_empty() && meanwhile.keys().all(|(table, _)| *table == Table::Queue));
+    book.close_all();
+    let names: Vec<String> = book.take_writes().keys().map(|(_, name)| name[..2].to_owned()).collect();
+    assert_eq!(names, ["e/", "p/"]);
+    assert!(!book.has_open());
+    book.events(&[event(8, NOW.0)]);
+    book.forget_events(room());
+    book.close_all();
+    assert!(book.take_writes().values().all(|write| *write == Write::Clear), "of another log");
+}
+
+#[test]
+fn what_is_shown_of_a_rooms_past_has_no_hole() {
+    let kept = |seqs: &[u64], most| {
+        let events = unbroken(seqs.iter().map(|seq| (*seq, event(*seq, NOW.0))).collect(), most);
+        events.iter().map(|event| event.seq.0).collect::<Vec<_>>()
     };
+    assert_eq!(kept(&[1, 2, 4, 5, 7, 8, 9], 10), [7, 8, 9], "the rest comes from the server");
+    assert_eq!(kept(&[1, 2, 3], 2), [2, 3]);
+    assert_eq!(kept(&[3], 2), [3]);
+    assert!(kept(&[], 2).is_empty());
+}
+
+#[test]
+fn events_are_kept_in_pages_for_a_week() {
     let pages = event_pages(user(), &[event(3, NOW.0 - 200 * HOUR_MS), event(4, NOW.0)]);
     let [((Table::Known, name), Write::Put(value))] = &pages[..] else { panic!("{pages:?}") };
     let kept: Vec<Event> = serde_json::from_slice(value).unwrap();

@@ -385,7 +385,7 @@ impl Shell {
             self.spawn(|shell| async move { shell.forget(reason).await });
         }
         if let Notice::Event(event) = &notice {
-            self.store.event(event);
+            self.store.events(std::slice::from_ref(event));
         }
         if let Notice::HistoryGap { room, .. } = &notice {
             self.store.forget_events(*room);

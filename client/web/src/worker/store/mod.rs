@@ -24,9 +24,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::Shell;
 use super::clock::{self, Timer};
 use crate::message::{Storage, ToPage};
-use crate::store::{
-    Book, Table, Write, chunks_of, event_pages, frames, of_other_histories, old_pages, outdated, parse,
-};
+use crate::store::{Book, Table, Write, chunks_of, frames, of_other_histories, old_pages, outdated, parse, unbroken};
 use database::Deed;
 pub(super) use database::{Connection, Failure};
 pub(super) use key::Sealer;
@@ -57,7 +55,6 @@ pub(super) struct Store {
     sealer: Sealer,
     book: RefCell<Option<Book>>,
     /// Events that are not in the book yet.
-    events: RefCell<Vec<Event>>,
     writing: Cell<bool>,
     /// Writes the frames that wait.
     chunk: Timer,
@@ -84,7 +81,6 @@ impl Store {
             database: Connection::default(),
             sealer: Sealer::default(),
             book: RefCell::default(),
-            events: RefCell::default(),
             writing: Cell::default(),
             chunk,
             state: RefCell::new(Storage::Kept),
@@ -225,8 +221,7 @@ impl Store {
                 events.extend(page.into_iter().map(|event| (event.seq.0, event)));
             }
         }
-        let skip = events.len().saturating_sub(HISTORY);
-        Ok(events.into_values().skip(skip).collect())
+        Ok(unbroken(events, HISTORY))
     }
 
     async fn own_frames(&self, burst: BurstId, damaged: &mut Vec<(String, JsValue)>) -> Result<Vec<Bytes>, Failure> {
@@ -245,7 +240,6 @@ impl Store {
         self.flush().await;
         let Some(book) = self.book.take() else { return };
         self.waited.set(book.queue(clock::wall()).len());
-        self.events.take();
         self.chunk.set(None);
         if forget {
             let user = book.user();
@@ -284,32 +278,21 @@ impl Store {
     }
 
     fn close(&self) {
-        let mut book = self.book.borrow_mut();
-        let Some(book) = book.as_mut() else { return };
-        book.close_all();
-        for (place, write) in event_pages(book.user(), &self.events.take()) {
-            book.lay(place, write);
-        }
+        self.book.borrow_mut().as_mut().map(Book::close_all);
     }
 
-    /// An event of the log, to be shown at the next start.
-    pub(super) fn event(&self, event: &Event) {
-        self.events.borrow_mut().push(event.clone());
-        self.later();
-    }
-
-    /// What the server told at once of a room's past.
+    /// Events of the log, to be shown at the next start.
     pub(super) fn events(&self, events: &[Event]) {
-        self.events.borrow_mut().extend_from_slice(events);
+        if let Some(book) = self.book.borrow_mut().as_mut() {
+            book.events(events);
+        }
         self.later();
     }
 
     /// A room's log is another one: what was kept of it says nothing any more.
     pub(super) fn forget_events(&self, room: RoomId) {
-        self.events.borrow_mut().retain(|event| event.room != room);
         if let Some(book) = self.book.borrow_mut().as_mut() {
-            let place = (Table::Known, format!("e/{}/{room}/", book.user()));
-            book.lay(place, Write::Clear);
+            book.forget_events(room);
         }
         self.write();
     }
@@ -399,7 +382,7 @@ impl Store {
             Some(AGAIN)
         } else {
             // Also what came while this wrote, and waits to be written together.
-            let open = self.book.borrow().as_ref().is_some_and(Book::has_open) || !self.events.borrow().is_empty();
+            let open = self.book.borrow().as_ref().is_some_and(Book::has_open);
             open.then_some(CHUNK)
         });
         for flushed in self.flushing.take() {
