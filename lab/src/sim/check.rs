@@ -23,9 +23,9 @@ use crate::history::{self, Entry, Record};
 /// that it promises to those who look, and a `pong` that was under way for long.
 const HERE_MAX: Duration = Duration::from_secs(2 * SILENCE_MAX.as_secs() + 20);
 
-/// Connection attempts of one client in any second, and in any minute: the backoff doubles from half a second to half a minute.
+/// Connection attempts of one client in any second, and in any minute: 40 in a row, while speech waits, and then one in ten seconds.
 const ATTEMPTS_A_SECOND: usize = 4;
-const ATTEMPTS_A_MINUTE: usize = 20;
+const ATTEMPTS_A_MINUTE: usize = 46;
 
 type Reader = (usize, u32, RoomId);
 

@@ -264,6 +264,8 @@ impl World<'_> {
         let at = &mut self.udp[client].at;
         at.set_port(at.port().wrapping_add(1));
         if told {
+            // As after any change that the system tells, it may try at once.
+            self.clients[client].attempts.clear();
             self.input(client, Input::NetworkUp, self.era);
         }
     }

@@ -387,3 +387,18 @@ async fn the_session_of_another_is_not_to_be_had() {
     bench.voice.close(&connections[0]);
     assert_eq!([entitled(ada, ada), entitled(ben, ben)], [None, Some(ben.0)]);
 }
+
+/// A packet that was long on its way says nothing of where the client is now.
+#[tokio::test]
+async fn what_comes_late_from_elsewhere_is_taken_and_not_answered_there() {
+    let mut bench = Bench::new();
+    let connection = bench.connection();
+    let mut client = bench.client(&connection);
+    bench.settle(&mut client);
+    assert_eq!(bench.judge(&client, &client.seal(1_000, &[6; 17])), "taken");
+    client.io = socket();
+    assert_eq!(bench.judge(&client, &client.seal(900, &[6; 17])), "taken");
+    assert!(client.hears().is_none(), "no challenge");
+    assert_eq!(bench.judge(&client, &client.seal(1_001, &[6; 17])), "taken");
+    assert!(client.hears().is_some());
+}
