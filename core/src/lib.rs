@@ -15,10 +15,11 @@
 //! | [`log`] | the ordered, durable, idempotent log of a room |
 //! | [`session`] | one socket's session on the server: order of messages, cursors, send queue |
 //! | [`presence`] | who is here: states with their ages and leases |
+//! | [`playing`] | which of one person's devices plays live voice aloud |
 //! | [`path`] | voice as datagrams beside the socket: proof, copies, falling back |
 //! | [`engine`] | the client: composes the machines above behind ports |
 //!
-//! The machines (`floor`, `burst`, `log`, `session`, `presence`, `path`) do not import each other; `engine` and the server's shells compose
+//! The machines (`floor`, `burst`, `log`, `session`, `presence`, `playing`, `path`) do not import each other; `engine` and the server's shells compose
 //! them. `./x check layout` enforces it.
 
 pub mod burst;
@@ -27,6 +28,7 @@ pub mod floor;
 pub mod log;
 pub mod model;
 pub mod path;
+pub mod playing;
 pub mod presence;
 pub mod seal;
 pub mod session;

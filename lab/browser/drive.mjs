@@ -181,6 +181,11 @@ const deeds = {
     writeFileSync(out, Buffer.from(blocks, "base64"));
     return { long_tasks_ms: tasks };
   },
+  // How much was heard since it was listened to, of which nothing was expected; and whether anything is said to have been missed.
+  async unheard() {
+    const blocks = await page.evaluate(() => ((globalThis.listening = false), globalThis.heard.length));
+    return { blocks, missed: await page.getByText(/Play missed/).isVisible() };
+  },
   // Waits until the microphone gave so much since it was listened to: blocks of it, to the one that is full.
   async "captured-for"({ ms }) {
     await page.waitForFunction((blocks) => globalThis.captured.length >= blocks, Math.ceil((ms * 48) / 16_384), WAIT);

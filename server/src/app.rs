@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::Connections;
 use crate::home::Homes;
+use crate::playing::Players;
 use crate::presence::{Board, Limits};
 use crate::push::Push;
 use crate::receipts::Receipts;
@@ -41,6 +42,8 @@ pub struct AppState {
     pub connections: Connections,
     /// Who is here.
     pub presence: Board,
+    /// Which of each person's devices plays.
+    pub players: Players,
     /// Who got how far.
     pub receipts: Receipts,
     /// Every socket that is open, signed in or not.
@@ -69,6 +72,7 @@ impl AppState {
             auth,
             connections: Connections::default(),
             presence: Board::new(clock, Limits::default()),
+            players: Players::new(clock),
             receipts: Receipts::default(),
             sockets: TaskTracker::new(),
             request_limits: RequestLimits::default(),

@@ -17,6 +17,7 @@ pub mod logs;
 pub mod metrics;
 pub mod notify;
 pub mod pki;
+pub mod playing;
 pub mod presence;
 pub mod private;
 pub mod push;

@@ -26,7 +26,7 @@ use crate::pki::{Identity, Made, PkiError};
 use crate::serve::ListenError;
 use crate::storage::{Hooks, OpenStoreError, ServeLock, Store};
 use crate::storage::{retention, space};
-use crate::{api, gateway, home, metrics, presence, private, push, receipts, serve, voice};
+use crate::{api, gateway, home, metrics, playing, presence, private, push, receipts, serve, voice};
 
 /// Why a server did not start. Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +142,7 @@ impl Running {
             tokio::spawn(serving)
         }));
         presence::task::restore(&app).await;
+        tasks.push(tokio::spawn(playing::run(Arc::clone(&app), stop.clone())));
         tasks.push(tokio::spawn(presence::task::run(Arc::clone(&app), stop.clone())));
         app.set_push(Arc::clone(&push));
         tasks.push(tokio::spawn(push::run(Arc::clone(&app), push, stop.clone())));

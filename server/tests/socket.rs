@@ -4,6 +4,8 @@
 mod common;
 #[path = "socket/people.rs"]
 mod people;
+#[path = "socket/playing.rs"]
+mod playing;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -60,6 +60,8 @@ pub enum Ask {
     },
     /// Say how the person is.
     Presence(PresenceState),
+    /// Live voice is to play here, where another device of the person plays.
+    Used,
     /// The talk button went down.
     KeyDown {
         /// The room.

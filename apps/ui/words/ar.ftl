@@ -49,6 +49,9 @@ link-ended = غير متصل
 link-ended-why = لا يوجد اتصال، ولن تُجرى محاولة: { $reason }.
 link-elsewhere = Holler مفتوح في علامة تبويب أو نافذة أخرى من هذا المتصفح، والاتصال لها.
 link-use-here = استعماله هنا
+plays-on = الصوت على { $name }
+plays-elsewhere = الصوت على جهاز آخر لك
+plays-here = تشغيله هنا
 link-connect = اتصال
 
 ## Rooms
@@ -122,6 +125,7 @@ talk-other-hint = اضغط باستمرار لتأخذ دورًا.
 talk-other-emergency = طوارئ: { $name } يتكلم
 talk-other-emergency-hint = استمع. يستطيع المنسّق أن يتكلم فورًا، والآخرون يأخذون دورًا.
 talk-own = أنت تتكلم
+talk-own-elsewhere = أنت تتكلم، من جهاز آخر
 talk-no-microphone = لا ميكروفون
 talk-reached = { $reach }.
 talk-delivered = سُلِّم: كل كلمة عند الخادم.

@@ -52,6 +52,9 @@ link-ended = Not connected
 link-ended-why = There is no connection, and none will be tried: { $reason }.
 link-elsewhere = Holler is open in another tab or window of this browser, which has the connection.
 link-use-here = Use it here
+plays-on = Plays on { $name }
+plays-elsewhere = Plays on another of your devices
+plays-here = Play here
 link-connect = Connect
 
 ## Rooms
@@ -121,6 +124,7 @@ talk-other-hint = Hold to get in line.
 talk-other-emergency = Emergency: { $name } is talking
 talk-other-emergency-hint = Listen. A dispatcher can talk at once, others get in line.
 talk-own = You are talking
+talk-own-elsewhere = You are talking, on another device
 talk-no-microphone = No microphone
 talk-reached = { $reach }.
 talk-delivered = Delivered: the server has every word.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use holler_client_web::message::ToWorker;
 use holler_client_web::page::{Engine, Sound};
+use holler_core::engine::Command;
 use holler_ui::port::Told;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -79,6 +80,10 @@ pub(crate) fn listen(
         let sound = Rc::clone(sound);
         on(target, touched, move |_| sound.wake())?;
     }
+    // Where use moves the sound, nothing moves away under the finger, or before the key that leads through the page got there: a click is
+    // use, by finger, mouse or key.
+    let used = Rc::clone(engine);
+    on(target, "click", move |_| used.tell(&ToWorker::Command(Command::Used)))?;
     let look = Rc::clone(engine);
     on(target, "focus", move |_| look.tell(&ToWorker::Look))?;
     let engine = Rc::clone(engine);

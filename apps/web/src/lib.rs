@@ -113,8 +113,11 @@ pub fn page(base: &str, shell: Shell, worker: web_sys::Worker) -> Result<(), JsV
             }
         },
         {
-            let send = send.clone();
-            move |audible| send(Told::Audible(audible))
+            let (send, engine) = (send.clone(), Rc::clone(&engine));
+            move |audible| {
+                engine.tell(&ToWorker::Aloud(audible));
+                send(Told::Audible(audible));
+            }
         },
     );
     *trial_sound.borrow_mut() = Some(Rc::clone(&sound));
@@ -302,6 +305,7 @@ fn perform(engine: &Engine, sound: &Rc<Sound>, ask: Ask, burst: Option<BurstId>)
             engine.tell(&ToWorker::Command(Command::UnwatchPresence { room }));
             Command::SetPrimary { room: None }
         }
+        Ask::Used => Command::Used,
         Ask::Read { room, cursor } => Command::Read { room, cursor },
         Ask::Presence(state) => Command::SetPresence { state },
         Ask::KeyDown { room, emergency } => {

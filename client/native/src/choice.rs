@@ -35,6 +35,8 @@ impl Default for Talk {
 pub struct Options {
     /// Bursts of several rooms play at the same time.
     pub play_all: bool,
+    /// A person hears what is played: of their devices of which that is so, the one that was used last plays.
+    pub aloud: bool,
     /// Live voice goes over the socket only, never as datagrams.
     pub socket_only: bool,
 }

@@ -81,7 +81,7 @@ impl Client {
         sound: impl Sound,
         options: Options,
     ) -> Result<(Self, mpsc::Receiver<Told>), ClientError> {
-        let Options { play_all, socket_only } = options;
+        let Options { play_all, aloud, socket_only } = options;
         let profile = store.profile()?.ok_or(ClientError::SignedOut)?;
         let base = rest::address(&profile.server)?;
         let tls = trust::client_config(profile.ca.as_deref())?;
@@ -117,6 +117,7 @@ impl Client {
         if let Some(state) = store.own_presence()? {
             shared.input(Input::Command(Command::SetPresence { state }));
         }
+        shared.input(Input::Command(Command::Aloud { on: aloud }));
         shared.input(Input::Start);
         let (tell, told) = mpsc::channel(TOLD_MAX);
         let driver = Driver {

@@ -177,6 +177,8 @@ pub enum ToWorker {
     },
     /// The ports that the sound thread sits at come with this message: first the capture's, then the playback's.
     Sound,
+    /// Whether this page can be heard: browsers keep it silent until somebody touched it.
+    Aloud(bool),
     /// How long a sample takes from the sound thread to the air, µs. It changes with the device.
     OutputLatency(u32),
     /// How loud rooms and people are, in percent of what comes; 100 where nothing is said.

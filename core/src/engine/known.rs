@@ -17,6 +17,7 @@ pub(super) const KNOWN_MESSAGES: &[&str] = &[
     "floor.revoked",
     "floor.warning",
     "history.gap",
+    "playing",
     "pong",
     "presence",
     "presence.counts",

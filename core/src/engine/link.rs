@@ -20,7 +20,7 @@ use super::notice::{LinkReason, LinkState, Notice};
 use super::ports::{ConnectFailure, Lane, LinkNo, Output};
 use super::server_clock::ServerClock;
 use crate::model::PresenceState;
-use crate::units::{DeviceId, Mono, UnixMs};
+use crate::units::{DeviceId, Mono, UnixMs, UserId};
 use crate::wire::limits::{AUTH_WAIT, HEARTBEAT, HEARTBEAT_IDLE_MAX, HEARTBEAT_SLACK, HEARTBEAT_TALKING, SILENCE_MAX};
 use crate::wire::socket::{ClientMessage, CloseCode, Follow};
 
@@ -73,6 +73,7 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Session {
     pub(super) link: LinkNo,
+    pub(super) user: UserId,
     pub(super) device: DeviceId,
     since: Mono,
 }
@@ -136,7 +137,13 @@ impl Link {
             server_clock: ServerClock::default(),
             token: None,
             resume: None,
-            rhythm: Rhythm { idle: false, usual: HEARTBEAT, now: HEARTBEAT, longest: HEARTBEAT_IDLE_MAX },
+            rhythm: Rhythm {
+                idle: false,
+                relied_on: false,
+                usual: HEARTBEAT,
+                now: HEARTBEAT,
+                longest: HEARTBEAT_IDLE_MAX,
+            },
             promised: HEARTBEAT,
             active_at: Mono::default(),
             pinged_at: Mono::default(),
@@ -229,14 +236,6 @@ impl Link {
             self.send_ping(cx);
         }
         self.talking = talking;
-    }
-
-    /// The device was put away, or taken up again.
-    pub(super) fn set_idle(&mut self, now: Mono, idle: bool) {
-        self.rhythm.idle = idle;
-        if !idle {
-            self.note_active(now);
-        }
     }
 
     /// Somebody talked, wrote or pressed a button.
@@ -375,7 +374,7 @@ impl Link {
             self.server_clock.sample(cx.now, server_time, cx.now.since(since));
             self.rhythm.usual = Duration::from_millis(u64::from(heartbeat_ms)).clamp(HEARTBEAT_TALKING, HEARTBEAT * 4);
             self.rhythm.begin();
-            self.state = State::Up(Session { link, device, since: cx.now });
+            self.state = State::Up(Session { link, user, device, since: cx.now });
             self.ping = None;
             self.rtt = None;
             self.rtt_told = false;
@@ -555,8 +554,11 @@ impl Link {
         let rtt_us = self.rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));
         self.rtt_told = rtt_us.is_some();
         // The wait that follows where this one is answered.
-        let next =
-            if quiet && self.rhythm.idle { (self.rhythm.now * 2).min(self.rhythm.longest) } else { self.rhythm.now };
+        let next = if quiet && self.rhythm.is_idle() {
+            (self.rhythm.now * 2).min(self.rhythm.longest)
+        } else {
+            self.rhythm.now
+        };
         self.promised = next.max(HEARTBEAT);
         let next_ms = (next > HEARTBEAT).then(|| u32::try_from(next.as_millis()).unwrap_or(u32::MAX));
         cx.send_on(session.link, Lane::Control, &ClientMessage::Ping { nonce, rtt_us, next_ms });

@@ -177,7 +177,7 @@ impl Listen {
             at
         } else {
             self.make_room(cx);
-            self.bursts.push_back(Incoming::new(room, *header, *user, *device));
+            self.bursts.push_back(Incoming::new(cx, room, *header, *user, *device));
             self.bursts.len() - 1
         };
         let burst = &mut self.bursts[at];
@@ -202,7 +202,7 @@ impl Listen {
         let room = burst.room;
         if !plays {
             burst.play = Play::Held;
-            return burst.tell(cx, HeardState::Missed);
+            return burst.tell(cx, self.choice.held(burst));
         }
         let entry = if burst.late.is_some() { Entry::LiveEdge } else { Entry::Beginning };
         let jitter = Box::new(Jitter::new(burst.header.frame_ms, entry, history, reach));
@@ -276,7 +276,7 @@ impl Listen {
                     return;
                 }
                 self.make_room(cx);
-                let mut burst = Incoming::new(event.room, *header, event.user, event.device);
+                let mut burst = Incoming::new(cx, event.room, *header, event.user, event.device);
                 burst.token = token.unwrap_or_default();
                 burst.priority = *priority;
                 burst.spoken = Some(spoken);
@@ -323,7 +323,8 @@ impl Listen {
         }
         if matches!(burst.play, Play::Unseen) {
             burst.play = Play::Held;
-            burst.tell(cx, HeardState::Missed);
+            // Nothing of it was live: where others play, they did not play this.
+            burst.tell(cx, if burst.own { HeardState::Elsewhere } else { HeardState::Missed });
         }
         burst.end = if complete { End::Known } else { End::Awaited { until: cx.now + REPAIR_WAIT } };
         self.check(cx);

@@ -11,6 +11,7 @@
 //! | `sends` | texts until they are acked |
 //! | `talk` | one's own bursts, from key-down until the server has every frame |
 //! | `listen` | others' bursts: which plays, what is missing, what was measured |
+//! | `aloud` | whether this device plays, or another one of the same person |
 //! | `presence` | who is here, for as long as it counts |
 //! | `receipts` | how far this device got, until the server knows |
 //! | `roster` | when to fetch the people and rooms that one sees |
@@ -22,6 +23,7 @@
 //! which it hands in [`Input::Timeout`]. Beside that there is one call in the other direction, [`Engine::pull`]: a sound
 //! device asks for the next frame when it needs it.
 
+mod aloud;
 mod backoff;
 mod cx;
 mod figures;
@@ -55,6 +57,7 @@ pub use ports::{
 pub use presence::PersonSeen;
 pub use sends::SENDS_WAITING_MAX;
 
+use aloud::Aloud;
 use cx::Cx;
 use known::is_known_type;
 use link::{Change, Link, Welcome};
@@ -110,6 +113,7 @@ pub struct Engine {
     sends: Sends,
     talk: Talk,
     listen: Listen,
+    aloud: Aloud,
     presence: Presence,
     receipts: Receipts,
     roster: Roster,
@@ -147,6 +151,7 @@ impl Engine {
             sends: Sends::default(),
             talk: Talk::new(config.no_store),
             listen: Listen::new(config.play_all, config.recovery_reach),
+            aloud: Aloud::default(),
             presence: Presence::default(),
             receipts: Receipts::default(),
             roster: Roster::default(),
@@ -172,6 +177,7 @@ impl Engine {
             self.sends.poll_timeout(up, &self.outbox),
             self.talk.poll_timeout(),
             self.listen.poll_timeout(),
+            self.aloud.poll_timeout(),
             self.presence.poll_timeout(),
             self.receipts.poll_timeout(up),
             self.roster.poll_timeout(),
@@ -233,6 +239,10 @@ impl Engine {
         self.link.set_talking(&mut cx!(self, now), talking);
         let urgent = self.talk.is_urgent(now);
         self.link.set_urgent(&mut cx!(self, now), urgent);
+        let mut cx = cx!(self, now);
+        let (on, elsewhere, relied_on) = self.aloud.show(&mut cx);
+        self.listen.set_here(&mut cx, on, elsewhere);
+        self.link.set_relied_on(&mut cx, relied_on);
         let expecting = self.listen.is_live();
         cx!(self, now).path_drives(expecting);
     }
@@ -351,6 +361,7 @@ impl Engine {
                 }
                 self.talk.on_timeout(&mut cx, &self.rooms);
                 self.listen.on_timeout(&mut cx);
+                self.aloud.on_timeout(&mut cx);
                 self.presence.on_timeout(&mut cx);
                 self.roster.on_timeout(&mut cx);
             }
@@ -377,12 +388,14 @@ impl Engine {
                 self.presence.link_up(&mut cx);
                 self.roster.link_up(&mut cx);
                 self.sends.link_up(&mut cx);
+                self.aloud.link_up(&mut cx);
                 cx.path_asks();
             }
             Change::Down => {
                 self.rooms.link_down();
                 self.presence.link_down(&mut cx);
                 self.receipts.link_down();
+                self.aloud.link_down();
                 self.roster.link_down();
                 self.talk.link_down(&mut cx, heard_at, rtt);
                 cx.path_down();
@@ -408,7 +421,10 @@ impl Engine {
             Command::WatchPresence { room } => self.presence.watch(&mut cx, room),
             Command::UnwatchPresence { room } => self.presence.unwatch(&mut cx, room),
             Command::PutAway { idle } => self.link.set_idle(now, idle),
+            Command::Aloud { on } => self.aloud.set(&mut cx, on),
+            Command::Used => self.aloud.used(&mut cx),
             Command::KeyDown { room, burst, priority, queue, when_free, frame_ms, bitrate } => {
+                self.aloud.used(&mut cx);
                 self.rooms.follow_to_talk(&mut cx, room);
                 let header = BurstHeader { burst, codec: Codec::Opus, frame_ms, bitrate, key_epoch: Epoch(0) };
                 self.talk.key_down(&mut cx, &self.rooms, KeyDown { room, priority, queue, when_free, header });
@@ -507,6 +523,7 @@ impl Engine {
             ServerMessage::PresenceCounts { room, counts, lease_ms } => {
                 self.presence.counts_told(&mut cx, room, counts, lease_ms);
             }
+            ServerMessage::Playing { device, among } => self.aloud.told(&mut cx, device, among),
             ServerMessage::ReceiptStored { request, room } => self.receipts.stored(&mut cx, room, request),
             ServerMessage::Receipts { room, seq, burst, of, delivered, taken } => {
                 cx.notice(Notice::Receipts { room, seq, burst, of, delivered, taken });

@@ -187,6 +187,8 @@ pub enum HeardState {
     },
     /// It is not played: another room has precedence. It can be heard afterwards.
     Missed,
+    /// It is not played here: it is the person's own, from another device, or another device of theirs plays. It counts as heard.
+    Elsewhere,
     /// Its first sound was played.
     Began {
         /// Mouth to ear, estimated.
@@ -375,6 +377,11 @@ pub enum Notice {
         user: UserId,
         /// Now.
         state: HeardState,
+    },
+    /// Where live voice plays changed.
+    Playing {
+        /// The person's other device that plays; `None`: it plays here.
+        elsewhere: Option<DeviceId>,
     },
     /// A send.
     Send {

@@ -106,6 +106,14 @@ pub enum Command {
         /// Whether it is silent.
         muted: bool,
     },
+    /// Whether a person can hear what is played here: of one person's devices of which that is so, the one that was used last plays.
+    /// To begin with, it is not: what is not heard aloud, as by a recorder, is played whatever other devices do.
+    Aloud {
+        /// Whether it is so.
+        on: bool,
+    },
+    /// Somebody used this device: touched the page, say. A press of the talk button says it by itself.
+    Used,
     /// The talk button went down.
     KeyDown {
         /// The room to talk in.

@@ -29,6 +29,8 @@ pub enum Coalesce {
     Receipts(RoomId, Seq),
     /// That people, rooms or members changed.
     Roster,
+    /// Which of the person's devices plays.
+    Playing,
 }
 
 /// What the shell does next.

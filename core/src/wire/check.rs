@@ -92,6 +92,7 @@ impl ClientMessage {
                 let longest = HEARTBEAT_IDLE_MAX.as_millis();
                 Err(out_of_bounds("next_ms", format!("expected at most {longest} ms, found {next}")))
             }
+            Self::PlayingHere { used_ago_ms } => check_span("used_ago_ms", *used_ago_ms),
             Self::PresenceSet { state } => check_state("state", Some(*state)),
             Self::Receipt { heard, .. } if heard.len() > RECEIPT_BURSTS_MAX => Err(out_of_bounds(
                 "heard",
@@ -107,6 +108,7 @@ impl ClientMessage {
             | Self::Unsubscribe { .. }
             | Self::PresenceWatch { .. }
             | Self::PresenceUnwatch { .. }
+            | Self::PlayingStopped {}
             | Self::Receipt { .. }
             | Self::Send { .. }
             | Self::FloorRelease { .. }
@@ -134,6 +136,8 @@ impl ClientMessage {
             | Self::Ping { .. }
             | Self::PresenceSet { .. }
             | Self::PresenceUnwatch { .. }
+            | Self::PlayingHere { .. }
+            | Self::PlayingStopped {}
             | Self::VoicePathStalled {}
             | Self::Report { .. } => None,
         }

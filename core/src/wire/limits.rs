@@ -116,6 +116,12 @@ pub const HEARTBEAT_SLACK: Duration = Duration::from_secs(25);
 pub const SILENCE_MAX: Duration = Duration::from_secs(HEARTBEAT.as_secs() + HEARTBEAT_SLACK.as_secs());
 /// How long after a socket closed its device still counts as it was, so that a reconnect does not flicker.
 pub const PRESENCE_GRACE: Duration = Duration::from_secs(5);
+/// How much later than promised a sign of life of the device that plays live voice may come before another of the person's does.
+pub const PLAYING_SLACK: Duration = Duration::from_secs(5);
+/// How often a device that another one silences says at most that it was used.
+pub const PLAYING_USED: Duration = Duration::from_secs(1);
+/// How often a device that plays says at most that it was used.
+pub const PLAYING_USED_HERE: Duration = Duration::from_secs(30);
 /// Largest room of which every member's presence is told; of a larger one only how many are in which state.
 pub const PRESENCE_LIST_MAX: usize = 100;
 /// How often a client asks over REST who is here while the server can't tell it, half of it to the whole, drawn.

@@ -180,6 +180,16 @@ pub enum ClientMessage {
         /// The room.
         room: RoomId,
     },
+    /// This device plays live voice aloud: of a person's devices that say so, the one that was used last plays. Answered by `playing`
+    /// where that changes something. Sent again when somebody used the device.
+    #[serde(rename = "playing.here")]
+    PlayingHere {
+        /// How long ago somebody used it, ms: at most 30 days.
+        used_ago_ms: u64,
+    },
+    /// This device plays no longer aloud. Not answered.
+    #[serde(rename = "playing.stopped")]
+    PlayingStopped {},
     /// What this device got, showed and played. Answered by `receipt.stored` or `refused`; may be sent again.
     #[serde(rename = "receipt")]
     Receipt {
@@ -487,6 +497,15 @@ tagged! {
         PresenceDegraded {
             /// How often to ask, ms: wait half of it to the whole, drawn anew each time.
             poll_ms: u32,
+        },
+        /// Which of the person's devices plays live voice: told to those that said that they would.
+        #[serde(rename = "playing")]
+        Playing {
+            /// The device that plays. Another one that is told so shows what is said, and plays emergencies only.
+            device: DeviceId,
+            /// How many of the person's devices would play, this one among them. Above 1 the others rely on the one that plays, which
+            /// is to give a sign of life every 15 s.
+            among: u32,
         },
         /// What a `receipt` said is stored.
         #[serde(rename = "receipt.stored")]

@@ -277,8 +277,8 @@ impl Observer {
                     client.hearing.remove(burst);
                 }
                 // One that is complete can still be stopped by an emergency in another room.
-                HeardState::Missed if self.heard.contains_key(&(at, life, *burst)) => {}
-                HeardState::Playing { .. } | HeardState::Interrupted | HeardState::Missed => {
+                HeardState::Missed | HeardState::Elsewhere if self.heard.contains_key(&(at, life, *burst)) => {}
+                HeardState::Playing { .. } | HeardState::Interrupted | HeardState::Missed | HeardState::Elsewhere => {
                     client.hearing.insert(*burst, *room);
                 }
                 _ => {}

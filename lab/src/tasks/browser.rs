@@ -6,6 +6,7 @@
 //! that the connection is checked as anywhere. Every screen that is passed is looked over by axe-core.
 
 mod app;
+mod devices;
 mod firefox;
 mod flows;
 pub(super) mod kills;
@@ -72,6 +73,9 @@ pub struct Options {
     /// Do only the part about voice beside the socket, in Chromium
     #[arg(long)]
     paths_alone: bool,
+    /// Do only the part with two devices of one person
+    #[arg(long)]
+    devices_alone: bool,
     /// Where hollerd and holler are [default: beside this program]
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
@@ -93,6 +97,9 @@ pub(super) fn run(options: &Options) -> Result<bool> {
     wav::write(&microphone, &[silence(LEAD_MS), said.clone(), silence(TAIL_MS)].concat())?;
     if options.paths_alone {
         return Ok(told(&paths::run(options, &programs, &microphone)?));
+    }
+    if options.devices_alone {
+        return Ok(told(&devices::run(options, &programs, &microphone)?));
     }
     let server = Server::start(&programs, scratch.path())?;
     server.add_user(NATIVE, ROOM)?;
@@ -160,6 +167,7 @@ pub(super) fn run(options: &Options) -> Result<bool> {
         text.contains("TypeError") || text.contains("Content Security")
     });
     page.end()?;
+    faults.extend(devices::run(options, &programs, &microphone).context("one person at two devices")?);
     faults.extend(paths::run(options, &programs, &microphone).context("voice beside the socket")?);
     if let Some(firefox) = &options.firefox {
         faults.extend(firefox::smoke(options, &programs, firefox).context("in Firefox")?);

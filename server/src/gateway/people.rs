@@ -1,5 +1,7 @@
 //! What a socket says and asks about people: presence and receipts.
 
+use std::time::Duration;
+
 use holler_core::model::{PresenceState, Scope};
 use holler_core::units::{BurstId, Incarnation, RequestId, RoomId, Seq};
 use holler_core::wire::problem::Problem;
@@ -22,6 +24,14 @@ impl Session {
     pub(super) fn set_presence(&self, state: PresenceState) {
         match self.principal.require(Scope::Presence) {
             Ok(()) => self.app.presence.set(&self.connection, state),
+            Err(problem) => self.answer(&ServerMessage::Error { request: None, problem }),
+        }
+    }
+
+    /// `playing.here`
+    pub(super) fn plays_here(&self, used_ago: Duration) {
+        match self.principal.require(Scope::Media) {
+            Ok(()) => self.app.players.here(&self.connection, used_ago),
             Err(problem) => self.answer(&ServerMessage::Error { request: None, problem }),
         }
     }

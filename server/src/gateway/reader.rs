@@ -272,6 +272,7 @@ impl Session {
     async fn end(self, ending: Ending) {
         self.app.voice.close(&self.connection);
         self.app.connections.remove(&self.connection);
+        self.app.players.gone(&self.connection);
         self.app.presence.closed(&self.connection, ending);
         for subscription in self.rooms.values() {
             subscription.home.send(self.leave()).await;
@@ -368,6 +369,8 @@ impl Session {
             ClientMessage::PresenceSet { state } => self.set_presence(state),
             ClientMessage::PresenceWatch { request, room } => self.watch(request, room).await,
             ClientMessage::PresenceUnwatch { room } => self.app.presence.unwatch(&self.connection, room),
+            ClientMessage::PlayingHere { used_ago_ms } => self.plays_here(Duration::from_millis(used_ago_ms)),
+            ClientMessage::PlayingStopped {} => self.app.players.gone(&self.connection),
             ClientMessage::Receipt { request, room, incarnation, delivered, read, heard } => {
                 self.receipt(request, room, Got { incarnation, delivered, read, heard }, sends).await;
             }

@@ -18,7 +18,7 @@ const LINES_MAX: usize = 600;
 const LONGER: &[(&str, &str)] = &[];
 
 /// The machines of the core: none imports another, only `engine` and the shells compose them.
-const MACHINES: &[&str] = &["floor", "burst", "log", "session", "presence", "path", "adapt", "call"];
+const MACHINES: &[&str] = &["floor", "burst", "log", "session", "presence", "playing", "path", "adapt", "call"];
 
 /// What the machines stand on: none of it knows a machine.
 const FOUNDATIONS: &[&str] = &["units", "model", "wire", "seal"];

@@ -47,7 +47,8 @@ pub(crate) async fn run(common: &Common, args: Listen, out: Out) -> Result<(), F
     // There is no microphone here: this client never presses a button.
     let source = holler_client::audio::source::SourceKind::Stdin;
     let (sound, mut traces) = Traced::new(Audio::new(source, sink));
-    let options = Options { play_all: args.speaker.is_none(), socket_only: common.no_udp };
+    let options =
+        Options { play_all: args.speaker.is_none(), aloud: args.speaker.is_some(), socket_only: common.no_udp };
     let mut session = Session::start(&store, sound, options)?;
     let deadline = args.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let ids: Vec<RoomId> = rooms.keys().copied().collect();
@@ -170,6 +171,12 @@ impl Listening {
                 known.over = true;
                 self.out.note("missed", json!({ "burst": burst, "user": user }), || {
                     format!("{name} is not played: another room has precedence")
+                });
+            }
+            HeardState::Elsewhere => {
+                known.over = true;
+                self.out.note("elsewhere", json!({ "burst": burst, "user": user }), || {
+                    format!("{name} is not played here: another device of yours plays, or it is your own")
                 });
             }
             HeardState::Interrupted => {

@@ -36,7 +36,7 @@ pub(crate) async fn run(common: &Common, args: Talk, out: Out) -> Result<(), Fai
     let store = profile::store(common)?;
     let room = profile::known_room(&store, &args.room).await?;
     let (sound, mut traces) = Traced::new(Audio::new(source, |_| SinkKind::Null));
-    let options = Options { play_all: false, socket_only: common.no_udp };
+    let options = Options { play_all: false, aloud: false, socket_only: common.no_udp };
     let mut session = Session::start(&store, sound, options)?;
     session.client.follow(room.id, None, false);
     let online = session.ready(room.id, CONNECT_PATIENCE).await?;

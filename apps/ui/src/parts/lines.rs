@@ -150,6 +150,7 @@ pub fn Faults() -> Element {
                 }
             }
         }
+        PlaysOn {}
         Kept {}
         Queued {}
         if let Some(minutes) = clock_off {
@@ -174,6 +175,28 @@ pub fn Faults() -> Element {
                     Icon { name: IconName::Close }
                 }
             }
+        }
+    }
+}
+
+/// That live voice plays on another device of the person, and the way to have it here.
+#[component]
+fn PlaysOn() -> Element {
+    let ui = use_context::<Ui>();
+    let host = use_context::<Host>();
+    let words = use_memo(move || {
+        let view = ui.view.read();
+        view.plays_on.map(|device| match view.device_name(device) {
+            Some(name) => t!("plays-on", name = name),
+            None => t!("plays-elsewhere"),
+        })
+    });
+    let Some(words) = words.read().clone() else { return rsx! {} };
+    rsx! {
+        div { class: "plays-on", role: "status",
+            Icon { name: IconName::Speaker }
+            p { "{words}" }
+            button { class: "button quiet", r#type: "button", onclick: move |_| host.ask(Ask::Used), {t!("plays-here")} }
         }
     }
 }
@@ -218,9 +241,8 @@ pub fn RoomRow(id: RoomId) -> Element {
     let row = use_memo(move || {
         let view = ui.view.read();
         view.rooms.get(&id).map(|room| {
-            let talker = room.talker.as_ref().map(|talker| {
-                if talker.own { t!("talk-own") } else { t!("talk-other", name = view.name(talker.user)) }
-            });
+            let talker =
+                room.talker.as_ref().map(|talker| if talker.own { t!("talk-own") } else { view.talks(talker) });
             let own = room.talker.as_ref().is_some_and(|talker| talker.own);
             (room.name.clone(), talker, own, room.unread, !room.emergencies.is_empty(), view.open == Some(id))
         })
@@ -276,7 +298,7 @@ pub fn LiveRegion() -> Element {
                 PressState::Offline => t!("talk-offline-said"),
                 PressState::Ending => String::new(),
                 PressState::Delivered => match talker {
-                    Some(talker) => t!("talk-other", name = view.name(talker.user)),
+                    Some(talker) => view.talks(talker),
                     None => t!("talk-delivered-said"),
                 },
                 PressState::Waiting => t!("talk-recorded-said"),
@@ -284,7 +306,7 @@ pub fn LiveRegion() -> Element {
                 PressState::Kept => t!("talk-kept"),
             };
         }
-        talker.map(|talker| t!("talk-other", name = view.name(talker.user))).unwrap_or_default()
+        talker.map(|talker| view.talks(talker)).unwrap_or_default()
     });
     rsx! {
         p { class: "unseen", role: "status", aria_live: "polite", "{words}" }

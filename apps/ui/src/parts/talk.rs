@@ -96,12 +96,11 @@ fn face(view: &View) -> Face {
         return Face { enabled: false, ..face };
     }
     if let Some(talker) = room.talker.as_ref().filter(|talker| !talker.own) {
-        let name = view.name(talker.user);
         if talker.priority == Priority::Emergency {
-            let words = t!("talk-other-emergency", name = name);
+            let words = t!("talk-other-emergency", name = view.name(talker.user));
             return face("alarm", IconName::Alarm, words, t!("talk-other-emergency-hint"));
         }
-        return face("receiving", IconName::Speaker, t!("talk-other", name = name), t!("talk-other-hint"));
+        return face("receiving", IconName::Speaker, view.talks(talker), t!("talk-other-hint"));
     }
     if view.link != Link::Up {
         return face("offline", IconName::Offline, t!("talk-offline"), t!("talk-offline-hint"));

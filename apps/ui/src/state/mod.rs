@@ -150,6 +150,8 @@ pub struct View {
     pub microphones: Vec<(String, String)>,
     /// Where one is signed in; `None`: not asked yet.
     pub devices: Option<Vec<Device>>,
+    /// The person's other device that live voice plays on; `None`: it plays here.
+    pub plays_on: Option<DeviceId>,
     /// How fast bursts of the past are played.
     pub speed: Speed,
     /// Where the burst that was stopped last goes on, ms.

@@ -64,6 +64,15 @@ impl View {
                     return vec![Ask::Tone(Tone::Missed)];
                 }
             }
+            Notice::Playing { elsewhere } => {
+                self.plays_on = elsewhere;
+                // Its name is the server's to tell.
+                return elsewhere
+                    .filter(|device| self.device_name(*device).is_none())
+                    .map(|_| Ask::Devices)
+                    .into_iter()
+                    .collect();
+            }
             Notice::Send { room, client_id, state } => {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     if let SendState::TooMany = state {
@@ -128,6 +137,7 @@ impl View {
             }
         };
         if self.link != Link::Up {
+            self.plays_on = None;
             // Nobody knows who talks while nothing comes.
             for room in self.rooms.values_mut() {
                 room.talker = None;
@@ -152,7 +162,8 @@ impl View {
                 since: now - f64::from(u32::try_from(*since_ms).unwrap_or(u32::MAX)),
             }),
         };
-        let released = was_talking && room.talker.is_none() && self.open == Some(id);
+        // Where another device of the person plays, that one sounds.
+        let released = was_talking && room.talker.is_none() && self.open == Some(id) && self.plays_on.is_none();
         if released { vec![Ask::Tone(Tone::Release)] } else { Vec::new() }
     }
 

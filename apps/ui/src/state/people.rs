@@ -2,9 +2,9 @@
 
 use holler_core::engine::PersonSeen;
 use holler_core::model::PresenceState;
-use holler_core::units::UserId;
+use holler_core::units::{DeviceId, UserId};
 
-use super::View;
+use super::{Talker, View};
 use crate::t;
 
 /// How far something got.
@@ -144,6 +144,21 @@ fn ago(ms: f64) -> String {
 }
 
 impl View {
+    /// What one of the person's devices is called, as far as that was told.
+    pub fn device_name(&self, device: DeviceId) -> Option<String> {
+        let mut devices = self.devices.iter().flatten();
+        devices.find(|known| known.id == device).map(|known| known.name.clone())
+    }
+
+    /// Who talks, in words.
+    pub fn talks(&self, talker: &Talker) -> String {
+        if self.me() == Some(talker.user) {
+            t!("talk-own-elsewhere")
+        } else {
+            t!("talk-other", name = self.name(talker.user))
+        }
+    }
+
     /// What is known of somebody.
     pub fn seen(&self, user: UserId) -> Seen {
         self.presence.get(&user).copied().unwrap_or(Seen { state: PresenceState::Unknown, at: None })

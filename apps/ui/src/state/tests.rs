@@ -619,6 +619,49 @@ fn drawn(view: View) -> String {
 }
 
 #[test]
+fn what_plays_on_another_device_is_said_is_not_missed_and_sounds_no_tone() {
+    let mut view = view();
+    burst(&mut view, 1, 1, true);
+    let (elsewhere, missed) =
+        (DeviceId::from_bytes([8; 16]), |view: &View| view.rooms[&ROOM].timeline.missed().count());
+    let plays = |elsewhere| Told::Notice(Notice::Playing { elsewhere });
+    assert_eq!(view.apply(NOW, plays(Some(elsewhere))), [Ask::Devices], "its name is asked for");
+    assert!(drawn(view.clone()).contains("Plays on another of your devices"));
+    let phone =
+        |id| Device { id, name: "Phone".into(), created_at: UnixMs(0), last_used_at: UnixMs(0), revoked: false };
+    view.apply(NOW, Told::Devices(vec![phone(elsewhere)]));
+    let page = drawn(view.clone());
+    assert!(page.contains("Plays on Phone") && page.contains("Play here"), "{page}");
+    assert_eq!(view.apply(NOW, plays(Some(elsewhere))), [], "its name is known");
+    let heard =
+        |state| Told::Notice(Notice::Heard { room: ROOM, burst: BurstId::from_bytes([1; 16]), user: OTHER, state });
+    assert_eq!(view.apply(NOW, heard(HeardState::Elsewhere)), []);
+    assert_eq!(missed(&view), 0);
+    view.apply(NOW, Told::Notice(Notice::Floor { room: ROOM, floor: taken_by_another() }));
+    let idle = Told::Notice(Notice::Floor { room: ROOM, floor: FloorState::Idle { token: FloorToken::default() } });
+    assert!(!view.apply(NOW, idle.clone()).contains(&Ask::Tone(Tone::Release)), "the other device sounds it");
+    assert_eq!(view.apply(NOW, plays(None)), []);
+    assert!(!drawn(view.clone()).contains("Play here"));
+    view.apply(NOW, Told::Notice(Notice::Floor { room: ROOM, floor: taken_by_another() }));
+    assert!(view.apply(NOW, idle).contains(&Ask::Tone(Tone::Release)));
+    // Nobody knows where it plays while there is no connection.
+    view.apply(NOW, plays(Some(elsewhere)));
+    view.apply(NOW, Told::Notice(Notice::Link(LinkState::Connecting { attempt: 1 })));
+    assert_eq!(view.plays_on, None);
+}
+
+#[test]
+fn what_one_says_on_another_device_is_said_to_be_ones_own() {
+    let mut view = view();
+    let mut floor = taken_by_another();
+    if let FloorState::Taken { user, .. } = &mut floor {
+        *user = ME;
+    }
+    view.apply(NOW, Told::Notice(Notice::Floor { room: ROOM, floor }));
+    assert!(drawn(view).contains("You are talking, on another device"));
+}
+
+#[test]
 fn silence_that_was_asked_for_is_kept_and_says_nothing_of_what_it_missed() {
     let mut view = view();
     let missed = |view: &mut View| {

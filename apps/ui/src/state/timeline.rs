@@ -365,6 +365,8 @@ impl Timeline {
             }
             HeardState::Playing { .. } | HeardState::Began { .. } => self.played(wanted, false),
             HeardState::Played { .. } => self.played(wanted, true),
+            // Another device of the person plays it, or it is what they say there.
+            HeardState::Elsewhere => self.played(wanted, false),
             HeardState::Interrupted | HeardState::Complete | HeardState::Incomplete { .. } => {}
         }
     }

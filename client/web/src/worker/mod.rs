@@ -88,6 +88,8 @@ struct Shell {
     members: RefCell<Vec<(RoomId, Vec<UserId>)>>,
     /// The connection has held since then.
     stayed: Cell<bool>,
+    /// This tab's page can be heard.
+    aloud: Cell<bool>,
 }
 
 impl Shell {
@@ -117,6 +119,7 @@ impl Shell {
                 follows: RefCell::default(),
                 members: RefCell::default(),
                 stayed: Cell::default(),
+                aloud: Cell::default(),
             }
         })
     }
@@ -127,6 +130,7 @@ impl Shell {
         self.follows.borrow_mut().clear();
         self.members.take();
         self.stayed.set(false);
+        self.play_aloud();
     }
 
     fn tell(&self, message: &ToPage) {
@@ -226,12 +230,23 @@ impl Shell {
             }
             ToWorker::TryMicrophone => self.sound.try_microphone(),
             ToWorker::Watch(on) => self.sound.watch(on),
+            ToWorker::Aloud(on) => {
+                self.aloud.set(on);
+                self.play_aloud();
+            }
             ToWorker::OutputLatency(us) => self.sound.set_output_latency(micros(us)),
             ToWorker::Sound => {
                 if let Some(ports) = event.map(MessageEvent::ports) {
                     self.sound.connect(ports.get(0).unchecked_into(), ports.get(1).unchecked_into());
                 }
             }
+        }
+    }
+
+    /// Tells the engine whether what it plays can be heard: of the tabs the one that leads sounds.
+    fn play_aloud(&self) {
+        if self.tabs.leads() {
+            self.input(Input::Command(Command::Aloud { on: self.aloud.get() }));
         }
     }
 

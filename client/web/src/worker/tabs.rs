@@ -486,6 +486,7 @@ fn key(message: &ToPage) -> Option<String> {
         ToPage::Queue(_) => "3".to_owned(),
         ToPage::Notice(notice) => match notice {
             Notice::Link(_) => "4".to_owned(),
+            Notice::Playing { .. } => "4 plays".to_owned(),
             Notice::Room { room, .. } => format!("5 {room}"),
             Notice::Role { room, .. } => format!("6 {room}"),
             Notice::Floor { room, .. } => format!("7 {room}"),
@@ -508,6 +509,7 @@ impl Shell {
         tabs.give.set(None);
         tabs.role.set(Role::Leads);
         self.tell(&ToPage::Leading(true));
+        self.play_aloud();
         Rc::clone(&self).begin().await;
         for wish in tabs.wishes.borrow().values().cloned().collect::<Vec<_>>() {
             self.perform_for_tab(None, ToWorker::Command(wish), None);

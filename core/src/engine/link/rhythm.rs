@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use super::super::Cx;
+use super::Link;
 use crate::units::Mono;
 
 /// How often to give a sign of life while nothing else is sent.
@@ -14,6 +16,8 @@ use crate::units::Mono;
 pub(super) struct Rhythm {
     /// The device was put away.
     pub(super) idle: bool,
+    /// Other devices are silent because this one plays: who waits for its signs of life should not wait for long.
+    pub(super) relied_on: bool,
     /// As the server wants it.
     pub(super) usual: Duration,
     pub(super) now: Duration,
@@ -25,8 +29,13 @@ impl Rhythm {
         self.now = self.usual;
     }
 
+    /// Whether the waits may grow.
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle && !self.relied_on
+    }
+
     pub(super) fn answered(&mut self) {
-        if self.idle {
+        if self.is_idle() {
             self.now = (self.now * 2).min(self.longest).max(self.usual);
         }
     }
@@ -36,6 +45,28 @@ impl Rhythm {
             self.longest = (self.now / 2).max(self.usual);
         }
         self.begin();
+    }
+}
+
+impl Link {
+    /// The device was put away, or taken up again.
+    pub(in super::super) fn set_idle(&mut self, now: Mono, idle: bool) {
+        self.rhythm.idle = idle;
+        if !idle {
+            self.note_active(now);
+        }
+    }
+
+    /// Whether other devices of the same person rely on this one's being heard from.
+    pub(in super::super) fn set_relied_on(&mut self, cx: &mut Cx<'_>, relied_on: bool) {
+        if relied_on && !self.rhythm.relied_on {
+            self.rhythm.begin();
+            if self.promised > self.rhythm.usual {
+                self.rhythm.relied_on = true;
+                self.send_ping(cx);
+            }
+        }
+        self.rhythm.relied_on = relied_on;
     }
 }
 

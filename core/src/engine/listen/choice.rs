@@ -1,7 +1,8 @@
 //! What a person wants to hear, and what is played when it changes.
 //!
 //! Of what may be heard one burst plays: an emergency before the primary room, that before others, and otherwise who began
-//! first. An emergency may always be heard. What does not play is held: it becomes complete as any other, and is told as missed.
+//! first. An emergency may always be heard. What does not play is held: it becomes complete as any other, and is told as missed; where
+//! another device of the same person plays, or it is the person's own, as heard.
 
 use crate::sorted;
 
@@ -35,10 +36,27 @@ pub(super) struct Choice {
     hearing: Hearing,
     /// At most as many as can be followed.
     muted: sorted::Set<RoomId>,
+    /// A person hears what plays here.
+    aloud: bool,
+    /// Another device of the person plays.
+    elsewhere: bool,
 }
 
 impl Choice {
+    /// Whether nobody misses it, though it does not play here.
+    fn is_elsewhere(&self, burst: &Incoming) -> bool {
+        burst.own || self.elsewhere && burst.priority != Priority::Emergency
+    }
+
+    /// How it stands with one that does not play here.
+    pub(super) fn held(&self, burst: &Incoming) -> HeardState {
+        if self.is_elsewhere(burst) { HeardState::Elsewhere } else { HeardState::Missed }
+    }
+
     fn allows(&self, burst: &Incoming) -> bool {
+        if self.aloud && self.is_elsewhere(burst) {
+            return false;
+        }
         let heard = match self.hearing {
             Hearing::All => true,
             Hearing::Primary => self.primary == Some(burst.room),
@@ -80,6 +98,14 @@ impl Listen {
         self.reconsider(cx);
     }
 
+    /// Whether a person hears what plays here, and whether another device of theirs plays.
+    pub(in super::super) fn set_here(&mut self, cx: &mut Cx<'_>, aloud: bool, elsewhere: bool) {
+        if (self.choice.aloud, self.choice.elsewhere) != (aloud, elsewhere) {
+            (self.choice.aloud, self.choice.elsewhere) = (aloud, elsewhere);
+            self.reconsider(cx);
+        }
+    }
+
     /// Whether this burst may play now. Those that it takes precedence of are stopped.
     pub(super) fn may_play(&mut self, cx: &mut Cx<'_>, at: usize) -> bool {
         let (room, rank) = (self.bursts[at].room, self.choice.rank(&self.bursts[at]));
@@ -97,7 +123,7 @@ impl Listen {
             return false;
         }
         for other in self.bursts.iter_mut().filter(|other| is_other(other) && choice.rank(other) < rank) {
-            other.hold(cx);
+            other.hold(cx, choice.held(other));
         }
         true
     }
@@ -108,7 +134,7 @@ impl Listen {
         let choice = &self.choice;
         for burst in self.bursts.iter_mut().filter(|burst| matches!(burst.play, Play::Playing { .. })) {
             if !choice.allows(burst) {
-                burst.hold(cx);
+                burst.hold(cx, choice.held(burst));
             }
         }
         let waits = |burst: &Incoming| matches!((&burst.play, &burst.end), (Play::Held, End::Open)) && !burst.settled;
@@ -133,9 +159,9 @@ impl Listen {
 
 impl Incoming {
     /// It plays no longer: something else has precedence, or it may not be heard.
-    pub(super) fn hold(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn hold(&mut self, cx: &mut Cx<'_>, state: HeardState) {
         cx.push(Output::StopPlayback { burst: self.id() });
         self.play = Play::Held;
-        self.tell(cx, HeardState::Missed);
+        self.tell(cx, state);
     }
 }

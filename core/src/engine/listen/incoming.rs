@@ -72,6 +72,8 @@ pub(super) struct Incoming {
     pub(super) header: BurstHeader,
     pub(super) user: UserId,
     pub(super) device: DeviceId,
+    /// The person's own, from another device.
+    pub(super) own: bool,
     pub(super) token: FloorToken,
     pub(super) priority: Priority,
     /// Began before this client came: subscribed at.
@@ -97,12 +99,14 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn new(room: RoomId, header: BurstHeader, user: UserId, device: DeviceId) -> Self {
+    pub(super) fn new(cx: &Cx<'_>, room: RoomId, header: BurstHeader, user: UserId, device: DeviceId) -> Self {
+        let own = cx.session.is_some_and(|session| session.user == user);
         Self {
             room,
             header,
             user,
             device,
+            own,
             token: FloorToken::default(),
             priority: Priority::Normal,
             late: None,

@@ -1,5 +1,6 @@
 //! The engine in virtual time.
 
+mod aloud;
 mod degraded;
 mod disk;
 mod link;

@@ -7,7 +7,7 @@ use super::*;
 use crate::units::BurstId;
 use crate::wire::socket::{DenyReason, FloorState};
 
-fn burst(n: u8) -> BurstId {
+pub(super) fn burst(n: u8) -> BurstId {
     BurstId::from_bytes([n; 16])
 }
 
@@ -265,7 +265,7 @@ fn bursts_of_one_device_go_out_in_the_order_in_which_they_were_spoken() {
     }
 }
 
-fn taken(world_token: u32, by: u8, n: u8) -> FloorState {
+pub(super) fn taken(world_token: u32, by: u8, n: u8) -> FloorState {
     FloorState::Taken {
         token: FloorToken { term: 1, counter: world_token },
         user: id(by),
@@ -276,7 +276,7 @@ fn taken(world_token: u32, by: u8, n: u8) -> FloorState {
     }
 }
 
-fn header(n: u8) -> BurstHeader {
+pub(super) fn header(n: u8) -> BurstHeader {
     BurstHeader {
         burst: burst(n),
         codec: Codec::Opus,
@@ -286,7 +286,7 @@ fn header(n: u8) -> BurstHeader {
     }
 }
 
-fn live(n: u8, number: u16, counter: u32) -> Bytes {
+pub(super) fn live(n: u8, number: u16, counter: u32) -> Bytes {
     let frame = VoiceFrame {
         kind: crate::wire::voice::VoiceKind::Live,
         age: ms(30).into(),
@@ -299,7 +299,7 @@ fn live(n: u8, number: u16, counter: u32) -> Bytes {
 }
 
 /// An engine that follows rooms 3 and 4.
-fn two_rooms() -> Bench {
+pub(super) fn two_rooms() -> Bench {
     let mut bench = Bench::up();
     for room in [3, 4] {
         bench.take();
@@ -323,7 +323,7 @@ fn two_rooms() -> Bench {
     bench
 }
 
-fn plays(bench: &mut Bench) -> Vec<(BurstId, bool)> {
+pub(super) fn plays(bench: &mut Bench) -> Vec<(BurstId, bool)> {
     let outputs = bench.take().into_iter();
     let started = outputs.filter_map(|o| {
         if let Output::StartPlayback { burst, .. } = o {
@@ -360,7 +360,7 @@ fn two_talk(bench: &mut Bench) {
     bench.say(&ServerMessage::Floor { room: id(4), floor: taken(1, 61, 2) });
 }
 
-fn emergency(number: u8, user: u8, burst: u8) -> FloorState {
+pub(super) fn emergency(number: u8, user: u8, burst: u8) -> FloorState {
     let mut floor = taken(number.into(), user, burst);
     if let FloorState::Taken { priority, .. } = &mut floor {
         *priority = crate::model::Priority::Emergency;

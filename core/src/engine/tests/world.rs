@@ -703,7 +703,9 @@ impl World {
             | ClientMessage::EmergencyClear { .. }
             | ClientMessage::PresenceSet { .. }
             | ClientMessage::PresenceWatch { .. }
-            | ClientMessage::PresenceUnwatch { .. } => {}
+            | ClientMessage::PresenceUnwatch { .. }
+            | ClientMessage::PlayingHere { .. }
+            | ClientMessage::PlayingStopped {} => {}
             ClientMessage::VoicePath { request, kinds } => {
                 let seat = self.server.seats.entry(peer).or_default();
                 seat.path = Some(Path::new(now, End::Server));

@@ -167,6 +167,8 @@ const MESSAGES: &[Said] = &[
     ("presence.set", Some(Scope::Presence), Follow::No, Anyone, r#"{"type": "presence.set", "state": "available"}"#),
     ("presence.watch", Some(Scope::Presence), Follow::No, MemberOf, r#"{"type": "presence.watch", "request": 6, "room": "ROOM"}"#),
     ("presence.unwatch", None, Follow::No, Anyone, r#"{"type": "presence.unwatch", "room": "ROOM"}"#),
+    ("playing.here", Some(Scope::Media), Follow::No, Anyone, r#"{"type": "playing.here", "used_ago_ms": 0}"#),
+    ("playing.stopped", None, Follow::No, Anyone, r#"{"type": "playing.stopped"}"#),
     ("receipt", Some(Scope::Messages), Follow::No, MemberOf, r#"{"type": "receipt", "request": 7, "room": "ROOM", "incarnation": "inc_ID"}"#),
     ("ping", None, Follow::No, Anyone, r#"{"type": "ping", "nonce": 1}"#),
     ("voice.path", None, Follow::No, Anyone, r#"{"type": "voice.path", "request": 8, "kinds": ["sealed-udp"]}"#),

@@ -1,0 +1,114 @@
+//! Whether this client plays aloud, or another device of the same person does.
+//!
+//! A client whose sound a person can hear says so, and when it was used; the server says which of the person's devices plays, the one
+//! that was used last. In doubt this one plays: on a connection on which nothing was told, and without one. What a person says on one
+//! of their devices is played aloud on none of the others.
+
+use super::Cx;
+use super::notice::Notice;
+use super::ports::Lane;
+use crate::units::{DeviceId, Mono};
+use crate::wire::limits::{PLAYING_USED, PLAYING_USED_HERE};
+use crate::wire::socket::ClientMessage;
+
+#[derive(Debug, Default)]
+pub(super) struct Aloud {
+    on: bool,
+    /// When somebody used this device, as far as that counts.
+    used_at: Mono,
+    /// When that was last said, on this connection.
+    said_at: Option<Mono>,
+    /// When to say it again.
+    due: Option<Mono>,
+    /// Which device plays, and among how many, as told on this connection.
+    told: Option<(DeviceId, u32)>,
+    /// What the person was told.
+    shown: Option<DeviceId>,
+}
+
+impl Aloud {
+    /// Whether a person can hear what is played here. To begin with is to be used: somebody opened it.
+    pub(super) fn set(&mut self, cx: &mut Cx<'_>, on: bool) {
+        if self.on == on {
+            return;
+        }
+        self.on = on;
+        self.told = None;
+        if on {
+            self.used_at = self.used_at.max(cx.now);
+            self.say(cx);
+        } else {
+            self.due = None;
+            cx.send(Lane::Control, &ClientMessage::PlayingStopped {});
+        }
+    }
+
+    /// Somebody used this device.
+    pub(super) fn used(&mut self, cx: &mut Cx<'_>) {
+        self.used_at = cx.now;
+        if self.on && cx.session.is_some() {
+            let every = if self.elsewhere(cx).is_some() { PLAYING_USED } else { PLAYING_USED_HERE };
+            self.due = Some(self.said_at.map_or(cx.now, |said| said + every));
+            self.on_timeout(cx);
+        }
+    }
+
+    pub(super) fn link_up(&mut self, cx: &mut Cx<'_>) {
+        if self.on {
+            self.say(cx);
+        }
+    }
+
+    pub(super) fn link_down(&mut self) {
+        (self.said_at, self.due, self.told) = (None, None, None);
+    }
+
+    /// The server says which device plays.
+    pub(super) fn told(&mut self, cx: &mut Cx<'_>, device: DeviceId, among: u32) {
+        if !self.on {
+            return;
+        }
+        self.told = Some((device, among));
+        // What was not said, as this one played, may be later than what the server goes by.
+        if let (Some(due), Some(said)) = (self.due, self.said_at)
+            && self.elsewhere(cx).is_some()
+        {
+            self.due = Some(due.min(said + PLAYING_USED));
+            self.on_timeout(cx);
+        }
+    }
+
+    fn say(&mut self, cx: &mut Cx<'_>) {
+        let used_ago_ms = u64::try_from(cx.now.since(self.used_at).as_millis()).unwrap_or(u64::MAX);
+        cx.send(Lane::Control, &ClientMessage::PlayingHere { used_ago_ms });
+        (self.said_at, self.due) = (Some(cx.now), None);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Mono> {
+        self.due
+    }
+
+    pub(super) fn on_timeout(&mut self, cx: &mut Cx<'_>) {
+        if self.due.is_some_and(|due| cx.now >= due) {
+            self.say(cx);
+        }
+    }
+
+    /// The other device of this person that plays.
+    pub(super) fn elsewhere(&self, cx: &Cx<'_>) -> Option<DeviceId> {
+        let (plays, _) = self.told?;
+        cx.session.filter(|session| session.device != plays).map(|_| plays)
+    }
+
+    /// Tells the person where it plays, where that changed. Whether a person can hear what is played here, whether another device of
+    /// theirs plays, and whether others are silent because this one does.
+    pub(super) fn show(&mut self, cx: &mut Cx<'_>) -> (bool, bool, bool) {
+        let elsewhere = self.elsewhere(cx);
+        if self.shown != elsewhere {
+            self.shown = elsewhere;
+            cx.notice(Notice::Playing { elsewhere });
+        }
+        let others = self.told.is_some_and(|(_, among)| among > 1);
+        (self.on, elsewhere.is_some(), others && elsewhere.is_none())
+    }
+}

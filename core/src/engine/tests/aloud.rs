@@ -1,0 +1,174 @@
+//! One person's devices: one plays, all show it.
+
+use super::voice::{burst, emergency, live, plays, taken, two_rooms};
+use super::*;
+use crate::wire::limits::{HEARTBEAT, HEARTBEAT_IDLE_MAX, PLAYING_USED, PLAYING_USED_HERE};
+
+/// The person at the bench is 1, their device 2.
+const OWN: u8 = 1;
+
+/// An engine that plays aloud, follows rooms 3 and 4, and was told nothing of others.
+fn aloud() -> Bench {
+    let mut bench = two_rooms();
+    bench.input(Input::Command(Command::Aloud { on: true }));
+    bench.input(Input::Token { access: "t".into(), expires_in: Duration::from_secs(9_000) });
+    bench.input(Input::NetworkUp);
+    bench.pong(ms(30));
+    bench
+}
+
+fn say_plays(bench: &mut Bench, device: u8) {
+    bench.say(&ServerMessage::Playing { device: id(device), among: 2 });
+}
+
+/// How long ago this device was used, as it said each time.
+fn said(bench: &mut Bench) -> Vec<u64> {
+    let sent = bench.sent().into_iter();
+    sent.filter_map(|m| if let ClientMessage::PlayingHere { used_ago_ms } = m { Some(used_ago_ms) } else { None })
+        .collect()
+}
+
+fn states(bench: &mut Bench) -> Vec<HeardState> {
+    let notices = bench.notices().into_iter();
+    notices.filter_map(|n| if let Notice::Heard { state, .. } = n { Some(state) } else { None }).collect()
+}
+
+fn floor(room: u8, floor: FloorState) -> ServerMessage {
+    ServerMessage::Floor { room: id(room), floor }
+}
+
+#[test]
+fn ones_own_speech_from_another_device_is_shown_and_never_played_aloud() {
+    let mut bench = aloud();
+    for spoken in [taken(1, OWN, 1), emergency(2, OWN, 2)] {
+        bench.say(&floor(3, spoken));
+        let plays = bench.outputs.iter().any(|o| matches!(o, Output::StartPlayback { .. }));
+        assert!(!plays && states(&mut bench) == [HeardState::Elsewhere], "shown, and not missed");
+    }
+    // What nobody hears, as in a recorder, is no echo.
+    let mut bench = two_rooms();
+    bench.say(&floor(3, taken(1, OWN, 1)));
+    assert_eq!(plays(&mut bench), [(burst(1), true)]);
+    bench.input(Input::Command(Command::Aloud { on: true }));
+    assert_eq!(plays(&mut bench), [(burst(1), false)]);
+}
+
+#[test]
+fn what_plays_on_another_device_is_not_played_here_and_not_missed_but_emergencies_are_played() {
+    let mut bench = aloud();
+    bench.say(&floor(3, taken(1, 60, 1)));
+    assert_eq!(plays(&mut bench), [(burst(1), true)], "in doubt it plays");
+    say_plays(&mut bench, 77);
+    assert!(bench.outputs.contains(&Output::Notice(Notice::Playing { elsewhere: Some(id(77)) })));
+    assert!(bench.outputs.contains(&Output::StopPlayback { burst: burst(1) }));
+    assert_eq!(states(&mut bench), [HeardState::Elsewhere]);
+    bench.say(&floor(4, taken(1, 61, 2)));
+    assert_eq!(states(&mut bench), [HeardState::Elsewhere]);
+    bench.say(&floor(3, emergency(2, 62, 3)));
+    assert_eq!(plays(&mut bench), [(burst(3), true)]);
+    // It plays here again: what is being spoken is heard from here on, as the emergency has its end.
+    bench.say(&floor(3, FloorState::Idle { token: FloorToken { term: 1, counter: 3 } }));
+    bench.pass(Duration::from_secs(3));
+    bench.take();
+    say_plays(&mut bench, 2);
+    assert!(bench.outputs.contains(&Output::Notice(Notice::Playing { elsewhere: None })));
+    assert_eq!(plays(&mut bench), [(burst(2), true)]);
+    bench.input(Input::Binary { link: bench.link, bytes: live(2, 9, 1) });
+    assert!(!bench.outputs.is_empty(), "its frames are played");
+}
+
+#[test]
+fn a_device_that_was_told_nothing_on_its_connection_plays() {
+    let mut bench = aloud();
+    say_plays(&mut bench, 77);
+    bench.take();
+    bench.input(Input::Closed { link: bench.link, code: None, detail: String::new() });
+    assert!(bench.outputs.contains(&Output::Notice(Notice::Playing { elsewhere: None })));
+    bench.pass(Duration::from_secs(5));
+    bench.connect();
+    assert_eq!(said(&mut bench).len(), 1, "it says again that it plays");
+    bench.say(&floor(3, taken(5, 60, 5)));
+    // It is told of the room before it may be told who plays.
+    assert!(
+        bench.outputs.iter().all(|o| !matches!(o, Output::Notice(Notice::Heard { state: HeardState::Elsewhere, .. })))
+    );
+    // One that is heard by nobody claims nothing, and is silenced by nothing.
+    bench.input(Input::Command(Command::Aloud { on: false }));
+    assert!(bench.sent().contains(&ClientMessage::PlayingStopped {}));
+    say_plays(&mut bench, 77);
+    assert_eq!(bench.notices(), []);
+}
+
+/// Lets time pass while the server answers, and gives what was sent.
+fn pass(bench: &mut Bench, span: Duration) -> Vec<ClientMessage> {
+    let (end, mut all) = (bench.now + span, vec![]);
+    while bench.now < end {
+        bench.pass(ms(500));
+        let sent = bench.sent();
+        for message in &sent {
+            if let ClientMessage::Ping { nonce, .. } = message {
+                bench.say(&ServerMessage::Pong { nonce: *nonce, server_time: UnixMs(0), presence_ms: None });
+            }
+        }
+        all.extend(sent);
+    }
+    all
+}
+
+#[test]
+fn use_is_said_at_once_where_it_moves_the_sound_and_seldom_where_it_plays() {
+    let mut bench = aloud();
+    say_plays(&mut bench, 2);
+    let mut sent = vec![];
+    for _ in 0..20 {
+        sent.extend(pass(&mut bench, Duration::from_secs(2)));
+        bench.input(Input::Command(Command::Used));
+    }
+    sent.retain(|message| matches!(message, ClientMessage::PlayingHere { .. }));
+    assert_eq!(sent.len(), 1, "once in {PLAYING_USED_HERE:?}: {sent:?}");
+    pass(&mut bench, Duration::from_secs(3));
+    say_plays(&mut bench, 77);
+    assert_eq!(said(&mut bench), [3_000], "what was not said may be later than what the server goes by");
+    say_plays(&mut bench, 77);
+    bench.input(Input::Command(Command::Used));
+    bench.input(Input::Command(Command::Used));
+    assert!(said(&mut bench).is_empty(), "not more often than once in {PLAYING_USED:?}");
+    bench.pass(PLAYING_USED);
+    assert_eq!(said(&mut bench), [1_000]);
+    say_plays(&mut bench, 77);
+    bench.pass(PLAYING_USED);
+    bench.input(Input::Command(Command::Used));
+    assert_eq!(said(&mut bench), [0]);
+    // A press is use.
+    say_plays(&mut bench, 77);
+    bench.pass(PLAYING_USED);
+    bench.input(Input::Command(Command::KeyDown {
+        room: id(3),
+        burst: burst(9),
+        priority: crate::model::Priority::Normal,
+        queue: false,
+        when_free: false,
+        frame_ms: crate::units::FrameMs::Ms20,
+        bitrate: crate::units::Bitrate(24_000),
+    }));
+    assert_eq!(said(&mut bench), [0]);
+}
+
+#[test]
+fn a_device_that_others_rely_on_gives_signs_of_life_though_it_was_put_away() {
+    let mut bench = aloud();
+    bench.input(Input::Command(Command::PutAway { idle: true }));
+    pass(&mut bench, 8 * HEARTBEAT_IDLE_MAX);
+    say_plays(&mut bench, 2);
+    let pings = |sent: Vec<ClientMessage>| -> Vec<Option<u32>> {
+        let pings = sent.into_iter();
+        pings.filter_map(|m| if let ClientMessage::Ping { next_ms, .. } = m { Some(next_ms) } else { None }).collect()
+    };
+    let taken_back = pings(pass(&mut bench, ms(500)));
+    assert_eq!(taken_back, [None], "it takes its promise back at once");
+    let kept = pings(pass(&mut bench, 8 * HEARTBEAT));
+    assert!(kept.len() >= 7 && kept.iter().all(Option::is_none), "{kept:?}");
+    bench.say(&ServerMessage::Playing { device: id(2), among: 1 });
+    let alone = pings(pass(&mut bench, 8 * HEARTBEAT_IDLE_MAX));
+    assert_eq!(alone.last(), Some(&Some(120_000)), "alone it may sleep again");
+}

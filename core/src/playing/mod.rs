@@ -1,0 +1,187 @@
+//! Which of one person's devices plays live voice aloud: the one that was used last.
+//!
+//! Two loudspeakers in one room, a moment apart, are an echo. So a client that plays aloud says so, and how long ago somebody used it; of a
+//! person's devices the one that was used last plays, and all are told which that is. What nobody may ever get is two silent devices.
+//! Hence:
+//!
+//! - Only a device that said that it plays aloud can be the one, and only those are told. All others are as before.
+//! - A device whose sign of life is late by [`PLAYING_SLACK`] is passed over at once, though its socket may be found dead only much
+//!   later; when something comes from it again, it counts again.
+//! - A client that was told nothing on its present connection plays.
+//!
+//! The machine's form is that of all. Signs of life need not be handed in as they come: the shell keeps the time of the last one, and
+//! hands in those that [`Playing::asks`] names, before what it has to say.
+
+#[cfg(test)]
+mod tests;
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::units::{DeviceId, Mono, UserId};
+use crate::wire::limits::{HEARTBEAT_SLACK, PLAYING_SLACK};
+
+/// How often it is looked whether something came again from a device that is late.
+const LATE_EVERY: Duration = Duration::from_secs(1);
+
+/// What happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A device says that it plays aloud.
+    Here {
+        /// Whose.
+        user: UserId,
+        /// The device.
+        device: DeviceId,
+        /// Its socket: a newer one of the same device replaces it.
+        connection: u64,
+        /// How long ago somebody used it.
+        used_ago: Duration,
+        /// For how long this counts as a sign of life: what its socket may be silent for.
+        lease: Duration,
+    },
+    /// Something came from a device at `at`, which may be a while ago.
+    Heard {
+        /// Whose.
+        user: UserId,
+        /// Its socket.
+        connection: u64,
+        /// When.
+        at: Mono,
+        /// How long the socket may be silent, from `at`.
+        lease: Duration,
+    },
+    /// A device plays no longer aloud, or its socket ended.
+    Gone {
+        /// Whose.
+        user: UserId,
+        /// Its socket.
+        connection: u64,
+    },
+    /// The time of [`Playing::poll_timeout`] has come.
+    Timeout,
+}
+
+/// Tell this socket which of its person's devices plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tell {
+    /// The socket.
+    pub connection: u64,
+    /// The device that plays.
+    pub device: DeviceId,
+    /// How many of the person's devices would.
+    pub among: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    device: DeviceId,
+    connection: u64,
+    /// When it was used, µs by the machine's clock; before its beginning: below zero.
+    used_at: i64,
+    heard: Mono,
+    lease: Duration,
+    told: Option<(DeviceId, u32)>,
+}
+
+impl Claim {
+    /// From when on nobody relies on it. Its socket is given [`HEARTBEAT_SLACK`]; ears wait less.
+    fn late_at(&self) -> Mono {
+        self.heard + (self.lease + PLAYING_SLACK).saturating_sub(HEARTBEAT_SLACK)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Person {
+    claims: Vec<Claim>,
+    timer: Option<Mono>,
+}
+
+/// Which device of each person plays. It holds an entry for each socket that said it plays aloud.
+#[derive(Debug, Default)]
+pub struct Playing {
+    people: BTreeMap<UserId, Person>,
+    timers: BTreeSet<(Mono, UserId)>,
+    out: VecDeque<Tell>,
+}
+
+impl Playing {
+    /// The sockets of which the last sign of life is needed now: all of this person's, or of those whose time has come.
+    pub fn asks(&self, now: Mono, user: Option<UserId>) -> Vec<(UserId, u64)> {
+        let due = self.timers.iter().take_while(|(at, _)| *at <= now).map(|(_, user)| *user);
+        let users: BTreeSet<UserId> = due.chain(user).collect();
+        let claims = |user: UserId| self.people.get(&user).into_iter().flat_map(|person| &person.claims);
+        users.into_iter().flat_map(|user| claims(user).map(move |claim| (user, claim.connection))).collect()
+    }
+
+    /// Takes in what happened. `now` never decreases.
+    pub fn handle(&mut self, now: Mono, input: Input) {
+        match input {
+            Input::Here { user, device, connection, used_ago, lease } => {
+                let micros = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
+                let ago = u64::try_from(used_ago.as_micros()).unwrap_or(u64::MAX);
+                let used_at = micros(now.0).saturating_sub(micros(ago));
+                let claims = &mut self.people.entry(user).or_default().claims;
+                let told = claims.iter().find(|claim| claim.connection == connection).and_then(|claim| claim.told);
+                claims.retain(|claim| claim.device != device);
+                claims.push(Claim { device, connection, used_at, heard: now, lease, told });
+                self.settle(now, user);
+            }
+            Input::Heard { user, connection, at, lease } => {
+                let claims = self.people.get_mut(&user).into_iter().flat_map(|person| &mut person.claims);
+                for claim in claims.filter(|claim| claim.connection == connection) {
+                    (claim.heard, claim.lease) = (claim.heard.max(at), lease);
+                }
+            }
+            Input::Gone { user, connection } => {
+                if let Some(person) = self.people.get_mut(&user) {
+                    person.claims.retain(|claim| claim.connection != connection);
+                    self.settle(now, user);
+                }
+            }
+            Input::Timeout => {
+                let due = self.timers.iter().take_while(|(at, _)| *at <= now).map(|(_, user)| *user);
+                for user in due.collect::<Vec<_>>() {
+                    self.settle(now, user);
+                }
+            }
+        }
+    }
+
+    /// What must be told; `None` when everything was.
+    pub fn poll_output(&mut self) -> Option<Tell> {
+        self.out.pop_front()
+    }
+
+    /// When to hand in [`Input::Timeout`], and before it what [`Playing::asks`] names.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Says which device plays, and when that must be looked at again.
+    fn settle(&mut self, now: Mono, user: UserId) {
+        let Some(person) = self.people.get_mut(&user) else { return };
+        if let Some(at) = person.timer.take() {
+            self.timers.remove(&(at, user));
+        }
+        // Of those that are all late it does not matter: nobody hears of it before one of them is back.
+        let last = |claim: &&Claim| (claim.late_at() > now, claim.used_at, claim.connection);
+        let Some(plays) = person.claims.iter().max_by_key(last).map(|claim| claim.device) else {
+            self.people.remove(&user);
+            return;
+        };
+        let among = u32::try_from(person.claims.len()).unwrap_or(u32::MAX);
+        for claim in &mut person.claims {
+            if claim.told != Some((plays, among)) {
+                claim.told = Some((plays, among));
+                self.out.push_back(Tell { connection: claim.connection, device: plays, among });
+            }
+        }
+        // Alone it is relied on by nobody.
+        if among > 1 {
+            let next = |claim: &Claim| if claim.late_at() > now { claim.late_at() } else { now + LATE_EVERY };
+            person.timer = person.claims.iter().map(next).min();
+            self.timers.extend(person.timer.map(|at| (at, user)));
+        }
+    }
+}
