@@ -116,8 +116,11 @@ fn face(view: &View) -> Face {
         };
         return face("idle", IconName::Microphone, ready(view), hint);
     }
-    let hint = if view.latch { t!("talk-tap-hint") } else { t!("talk-key-hint", key = view.settings.key_words()) };
-    face("idle", IconName::Microphone, ready(view), hint)
+    if view.latch {
+        return face("idle", IconName::Microphone, ready(view), t!("talk-tap-hint"));
+    }
+    // Where there is no key to press it is not shown.
+    face("idle by-key", IconName::Microphone, ready(view), t!("talk-key-hint", key = view.settings.key_words()))
 }
 
 fn ready(view: &View) -> String {
