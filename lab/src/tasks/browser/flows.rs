@@ -240,9 +240,9 @@ impl Round<'_> {
         ensure!(self.ask(&json!({"do": "own-codec"}))?["own"] == true, "the browser has WebCodecs all the same");
         self.ask(&json!({"do": "offline", "offline": true}))?;
         self.ask(&json!({"do": "reload"}))?;
-        self.ask(&json!({"do": "room", "name": ROOM}))?;
         ensure!(self.ask(&json!({"do": "own-codec"}))?["own"] == true, "it starts without the network, with its codec");
         self.ask(&json!({"do": "offline", "offline": false}))?;
+        self.ask(&json!({"do": "room", "name": ROOM}))?;
         let out = self.scratch.join("own-codec");
         std::fs::create_dir_all(&out).context("a folder for what is heard")?;
         let arguments = ["listen", ROOM, "--out", text(&out)?, "--bursts", "1", "--timeout", "60"];
