@@ -130,9 +130,9 @@ const deeds = {
     else await page.mouse.up();
     return {};
   },
-  async "wait-for"({ words, pattern, at }) {
+  async "wait-for"({ words, pattern, at, ms }) {
     const hasText = pattern ? new RegExp(pattern) : words;
-    await page.locator(at ?? ".talk-state, .talk-hint, .banner, .item, .sign-in, .link, .person, .empty-words, .who, .device, .card .button").filter({ hasText }).first().waitFor(WAIT);
+    await page.locator(at ?? ".talk-state, .talk-hint, .banner, .item, .sign-in, .link, .person, .empty-words, .who, .device, .card .button").filter({ hasText }).first().waitFor({ timeout: ms ?? WAIT.timeout });
     return { state: (await page.locator(".talk-state").count()) ? await state() : "" };
   },
   async send({ text }) {

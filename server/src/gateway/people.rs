@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use holler_core::model::{PresenceState, Scope};
 use holler_core::units::{BurstId, Incarnation, RequestId, RoomId, Seq};
-use holler_core::wire::problem::Problem;
+use holler_core::wire::problem::{Problem, ProblemKind};
 use holler_core::wire::socket::ServerMessage;
 
 use super::reader::{About, Sends, Session};
@@ -62,7 +62,15 @@ impl Session {
         let Got { incarnation, delivered, read, heard } = got;
         let (user, at) = (self.connection.user, self.app.clock.unix());
         let receipt = Receipt { room, user, incarnation, delivered, read, heard, at };
-        sends.push_back(Box::pin(store(self.app.clone(), request, receipt)));
+        // A task of its own: it is also stored, and told to whom it is about, when it was the last thing that the socket said.
+        let stored = tokio::spawn(store(self.app.clone(), request, receipt));
+        sends.push_back(Box::pin(async move {
+            stored.await.unwrap_or_else(|error| {
+                tracing::error!(%error, "a receipt was not stored");
+                About::Request(request)
+                    .refused(room, Problem::new(ProblemKind::Internal, "the server failed; see its log"))
+            })
+        }));
     }
 }
 

@@ -179,6 +179,24 @@ async fn receipts_reach_the_sender_and_the_rest_interface() {
 }
 
 #[tokio::test]
+async fn a_receipt_that_is_the_last_word_of_a_socket_is_told_too() {
+    let (site, [_, ann, bob]) = Site::new("off").await;
+    let (mut writer, _) = site.follower(&ann).await;
+    for digit in '1'..='9' {
+        let (mut reader, _) = site.follower(&bob).await;
+        let text = json!({"type": "send", "room": site.room.id, "client_id": cid(digit), "body": {"kind": "message.posted", "text": "x"}});
+        writer.say(text).await;
+        let seq = writer.until("ack").await["seq"].as_u64().unwrap();
+        reader.until("events").await;
+        reader
+            .say(json!({"type": "receipt", "request": 9, "room": site.room.id, "incarnation": site.room.head.incarnation, "read": seq}))
+            .await;
+        drop(reader);
+        assert_eq!(writer.until("receipts").await["seq"], seq);
+    }
+}
+
+#[tokio::test]
 async fn a_resumed_socket_gets_exactly_what_it_missed_in_one_round_trip() {
     let (site, [_, ann, bob]) = Site::new("off").await;
     let mut phone = open(site.dir.path(), request(&site.server)).await.unwrap();
