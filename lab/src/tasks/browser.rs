@@ -276,7 +276,7 @@ impl Round<'_> {
 
     /// Who is here, and that they heard it.
     fn people(&mut self) -> Result<()> {
-        // What the server could not take at once is said again after 20 to 40 s.
+        // What the server could not take at once is said again after 20 s at most, as is what it did not answer.
         self.ask(&json!({"do": "wait-for", "words": "Heard by 2 of 3", "ms": 60_000}))
             .context("the receipts of both who heard it")?;
         self.shoot("heard-by")?;
