@@ -58,9 +58,10 @@ impl Players {
     /// A device plays no longer aloud, or its socket ended.
     pub fn gone(&self, connection: &Connection) {
         let mut inner = self.inner();
-        if inner.sockets.remove(&connection.id).is_some() {
+        if inner.sockets.contains_key(&connection.id) {
             let gone = Input::Gone { user: connection.user, connection: connection.id };
             inner.handle(self.clock.now(), Some(connection.user), gone);
+            inner.sockets.remove(&connection.id);
         }
     }
 
@@ -84,7 +85,8 @@ impl Inner {
         self.machine.handle(now, input);
         while let Some(tell) = self.machine.poll_output() {
             if let Some(connection) = self.sockets.get(&tell.connection) {
-                let message = ServerMessage::Playing { device: tell.device, among: tell.among };
+                let silent_ms = u64::try_from(tell.silent.as_millis()).unwrap_or(u64::MAX);
+                let message = ServerMessage::Playing { device: tell.device, among: tell.among, silent_ms };
                 connection.out.control(encode(&message), Some(Coalesce::Playing));
             }
         }

@@ -4,6 +4,8 @@
 //! that was used last. In doubt this one plays: on a connection on which nothing was told, and without one. What a person says on one
 //! of their devices is played aloud on none of the others.
 
+use core::time::Duration;
+
 use super::Cx;
 use super::notice::Notice;
 use super::ports::Lane;
@@ -22,8 +24,23 @@ pub(super) struct Aloud {
     due: Option<Mono>,
     /// Which device plays, and among how many, as told on this connection.
     told: Option<(DeviceId, u32)>,
+    /// This one plays from now on, after one that had been silent for so long.
+    takes_over: Option<Duration>,
     /// What the person was told.
     shown: Option<DeviceId>,
+}
+
+/// How it stands, for the rest of the engine.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// A person can hear what is played here.
+    pub(super) on: bool,
+    /// Another device of theirs plays.
+    pub(super) elsewhere: bool,
+    /// Others are silent because this one plays.
+    pub(super) relied_on: bool,
+    /// Told once, when this one was told that it plays: how long the one before it had been silent.
+    pub(super) takes_over: Option<Duration>,
 }
 
 impl Aloud {
@@ -63,12 +80,13 @@ impl Aloud {
         (self.said_at, self.due, self.told) = (None, None, None);
     }
 
-    /// The server says which device plays.
-    pub(super) fn told(&mut self, cx: &mut Cx<'_>, device: DeviceId, among: u32) {
+    /// The server says which device plays, and how long the one before it had been silent.
+    pub(super) fn told(&mut self, cx: &mut Cx<'_>, device: DeviceId, among: u32, silent: Duration) {
         if !self.on {
             return;
         }
         self.told = Some((device, among));
+        self.takes_over = self.elsewhere(cx).is_none().then_some(silent);
         // What was not said, as this one played, may be later than what the server goes by.
         if let (Some(due), Some(said)) = (self.due, self.said_at)
             && self.elsewhere(cx).is_some()
@@ -100,15 +118,19 @@ impl Aloud {
         cx.session.filter(|session| session.device != plays).map(|_| plays)
     }
 
-    /// Tells the person where it plays, where that changed. Whether a person can hear what is played here, whether another device of
-    /// theirs plays, and whether others are silent because this one does.
-    pub(super) fn show(&mut self, cx: &mut Cx<'_>) -> (bool, bool, bool) {
+    /// Tells the person where it plays, where that changed.
+    pub(super) fn show(&mut self, cx: &mut Cx<'_>) -> Shown {
         let elsewhere = self.elsewhere(cx);
         if self.shown != elsewhere {
             self.shown = elsewhere;
             cx.notice(Notice::Playing { elsewhere });
         }
         let others = self.told.is_some_and(|(_, among)| among > 1);
-        (self.on, elsewhere.is_some(), others && elsewhere.is_none())
+        Shown {
+            on: self.on,
+            elsewhere: elsewhere.is_some(),
+            relied_on: others && elsewhere.is_none(),
+            takes_over: self.takes_over.take(),
+        }
     }
 }

@@ -166,6 +166,7 @@ impl Listen {
         };
         for burst in self.bursts.iter_mut().filter(|burst| burst.room == room && Some(burst.id()) != talking) {
             if matches!(burst.end, End::Open) {
+                self.choice.note_over(cx.now, burst);
                 burst.end = End::Passed { since: cx.now };
             }
         }
@@ -294,6 +295,7 @@ impl Listen {
                     // Whole here, though a restored log has only its beginning.
                     return;
                 }
+                self.choice.note_over(cx.now, burst);
                 burst.end = End::Awaited { until: cx.now + REPAIR_WAIT };
                 burst.finish(cx.now, (last_received.0 > 0).then_some(*last_received));
                 burst.tell(cx, HeardState::Interrupted);
@@ -315,6 +317,7 @@ impl Listen {
         if burst.settled {
             return;
         }
+        self.choice.note_over(cx.now, burst);
         burst.last = Some((last, digest));
         burst.finish(cx.now, Some(last));
         if matches!(burst.play, Play::Done) && burst.is_heard(last) {

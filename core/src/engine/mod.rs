@@ -240,9 +240,12 @@ impl Engine {
         let urgent = self.talk.is_urgent(now);
         self.link.set_urgent(&mut cx!(self, now), urgent);
         let mut cx = cx!(self, now);
-        let (on, elsewhere, relied_on) = self.aloud.show(&mut cx);
-        self.listen.set_here(&mut cx, on, elsewhere);
-        self.link.set_relied_on(&mut cx, relied_on);
+        let shown = self.aloud.show(&mut cx);
+        self.listen.set_here(&mut cx, shown.on, shown.elsewhere);
+        if let Some(silent) = shown.takes_over {
+            self.listen.take_over(&mut cx, silent);
+        }
+        self.link.set_relied_on(&mut cx, shown.relied_on);
         let expecting = self.listen.is_live();
         cx!(self, now).path_drives(expecting);
     }
@@ -523,7 +526,9 @@ impl Engine {
             ServerMessage::PresenceCounts { room, counts, lease_ms } => {
                 self.presence.counts_told(&mut cx, room, counts, lease_ms);
             }
-            ServerMessage::Playing { device, among } => self.aloud.told(&mut cx, device, among),
+            ServerMessage::Playing { device, among, silent_ms } => {
+                self.aloud.told(&mut cx, device, among, Duration::from_millis(silent_ms));
+            }
             ServerMessage::ReceiptStored { request, room } => self.receipts.stored(&mut cx, room, request),
             ServerMessage::Receipts { room, seq, burst, of, delivered, taken } => {
                 cx.notice(Notice::Receipts { room, seq, burst, of, delivered, taken });

@@ -8,6 +8,8 @@
 //! - A device whose sign of life is late by [`PLAYING_SLACK`] is passed over at once, though its socket may be found dead only much
 //!   later; when something comes from it again, it counts again.
 //! - A client that was told nothing on its present connection plays.
+//! - Until it is passed over, a device that nobody can reach is relied on all the same. So with the change is told for how long it had
+//!   been silent: what was said meanwhile, nobody may have heard.
 //!
 //! The machine's form is that of all. Signs of life need not be handed in as they come: the shell keeps the time of the last one, and
 //! hands in those that [`Playing::asks`] names, before what it has to say.
@@ -71,6 +73,8 @@ pub struct Tell {
     pub device: DeviceId,
     /// How many of the person's devices would.
     pub among: u32,
+    /// For how long nothing had come from the device that played until now.
+    pub silent: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +98,19 @@ impl Claim {
 #[derive(Debug, Default)]
 struct Person {
     claims: Vec<Claim>,
+    /// The device that plays, and its last sign of life.
+    plays: Option<(DeviceId, Mono)>,
     timer: Option<Mono>,
+}
+
+impl Person {
+    /// Keeps the last sign of life of the one that plays: it may go.
+    fn note_heard(&mut self) {
+        if let Some((plays, heard)) = &mut self.plays {
+            let claims = self.claims.iter().filter(|claim| claim.device == *plays);
+            *heard = claims.map(|claim| claim.heard).fold(*heard, Mono::max);
+        }
+    }
 }
 
 /// Which device of each person plays. It holds an entry for each socket that said it plays aloud.
@@ -135,6 +151,7 @@ impl Playing {
             }
             Input::Gone { user, connection } => {
                 if let Some(person) = self.people.get_mut(&user) {
+                    person.note_heard();
                     person.claims.retain(|claim| claim.connection != connection);
                     self.settle(now, user);
                 }
@@ -170,11 +187,18 @@ impl Playing {
             self.people.remove(&user);
             return;
         };
+        person.note_heard();
+        let before = person.plays.filter(|(device, _)| *device != plays);
+        let silent = before.map_or(Duration::ZERO, |(_, heard)| now.since(heard));
+        if before.is_some() || person.plays.is_none() {
+            person.plays = Some((plays, Mono::default()));
+            person.note_heard();
+        }
         let among = u32::try_from(person.claims.len()).unwrap_or(u32::MAX);
         for claim in &mut person.claims {
             if claim.told != Some((plays, among)) {
                 claim.told = Some((plays, among));
-                self.out.push_back(Tell { connection: claim.connection, device: plays, among });
+                self.out.push_back(Tell { connection: claim.connection, device: plays, among, silent });
             }
         }
         // Alone it is relied on by nobody.

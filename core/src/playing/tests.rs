@@ -26,6 +26,11 @@ fn gone(playing: &mut Playing, now: Mono, n: u8) {
     playing.handle(now, Input::Gone { user: USER, connection: u64::from(n) });
 }
 
+/// For how long the one that played had been silent, as everyone was told, s.
+fn silent(playing: &mut Playing) -> Vec<u64> {
+    core::iter::from_fn(|| playing.poll_output()).map(|tell| tell.silent.as_secs()).collect()
+}
+
 /// What was told: to whom, who plays, among how many.
 fn told(playing: &mut Playing) -> Vec<(u64, u8, u32)> {
     core::iter::from_fn(|| playing.poll_output())
@@ -87,6 +92,26 @@ fn a_device_that_is_late_is_passed_over_within_twenty_seconds_and_counts_again_w
     heard(&mut playing, at(122), 1);
     playing.handle(at(122), Input::Timeout);
     assert_eq!(told(&mut playing), [(1, 1, 2), (2, 1, 2)]);
+}
+
+#[test]
+fn with_a_change_is_told_for_how_long_the_one_that_played_was_silent() {
+    let mut playing = Playing::default();
+    here(&mut playing, at(100), 1, 0);
+    here(&mut playing, at(100), 2, 60);
+    assert_eq!(silent(&mut playing), [0, 0, 0], "the same one goes on");
+    heard(&mut playing, at(103), 1);
+    heard(&mut playing, at(110), 2);
+    playing.handle(at(123), Input::Timeout);
+    assert_eq!(silent(&mut playing), [20, 20]);
+    heard(&mut playing, at(124), 1);
+    heard(&mut playing, at(124), 2);
+    playing.handle(at(124), Input::Timeout);
+    assert_eq!(silent(&mut playing), [0, 0], "the other one was there");
+    gone(&mut playing, at(131), 1);
+    assert_eq!(silent(&mut playing), [7], "its socket ended");
+    here(&mut playing, at(132), 3, 0);
+    assert_eq!(silent(&mut playing), [8, 8], "another one was used");
 }
 
 #[test]

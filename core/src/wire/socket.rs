@@ -506,6 +506,9 @@ tagged! {
             /// How many of the person's devices would play, this one among them. Above 1 the others rely on the one that plays, which
             /// is to give a sign of life every 15 s.
             among: u32,
+            /// For how long nothing had come from the device that played until now, ms; 0 where the same one goes on.
+            #[serde(default)]
+            silent_ms: u64,
         },
         /// What a `receipt` said is stored.
         #[serde(rename = "receipt.stored")]

@@ -4,19 +4,35 @@
 //! first. An emergency may always be heard. What does not play is held: it becomes complete as any other, and is told as missed; where
 //! another device of the same person plays, or it is the person's own, as heard.
 
+use core::time::Duration;
+use std::collections::VecDeque;
+
 use crate::sorted;
 
 use super::super::Cx;
-use super::super::notice::HeardState;
+use super::super::notice::{HeardState, Notice};
 use super::super::ports::Output;
 use super::incoming::{End, Play};
 use super::{Incoming, Listen};
 use crate::model::Priority;
-use crate::units::RoomId;
+use crate::units::{BurstId, Mono, RoomId, UserId};
 use crate::wire::limits::SUBSCRIPTIONS_MAX;
 
 /// The rank of an emergency, above any other: nothing keeps it from playing, another emergency neither.
 const EMERGENCY: u8 = 2;
+
+/// Bursts kept that another device was relied on to play: as many as are followed at once.
+const RELIED_MAX: usize = 64;
+
+/// A burst that another device of the person's was relied on to play.
+#[derive(Debug)]
+struct Relied {
+    room: RoomId,
+    burst: BurstId,
+    user: UserId,
+    /// When it went off air.
+    over: Mono,
+}
 
 /// Which of the rooms that are followed may be heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -40,6 +56,8 @@ pub(super) struct Choice {
     aloud: bool,
     /// Another device of the person plays.
     elsewhere: bool,
+    /// The last that went by so, oldest first.
+    relied: VecDeque<Relied>,
 }
 
 impl Choice {
@@ -51,6 +69,16 @@ impl Choice {
     /// How it stands with one that does not play here.
     pub(super) fn held(&self, burst: &Incoming) -> HeardState {
         if self.is_elsewhere(burst) { HeardState::Elsewhere } else { HeardState::Missed }
+    }
+
+    /// A burst goes off air.
+    pub(super) fn note_over(&mut self, now: Mono, burst: &Incoming) {
+        if matches!((&burst.end, &burst.play), (End::Open, Play::Held)) && !burst.own && self.is_elsewhere(burst) {
+            if self.relied.len() == RELIED_MAX {
+                self.relied.pop_front();
+            }
+            self.relied.push_back(Relied { room: burst.room, burst: burst.id(), user: burst.user, over: now });
+        }
     }
 
     fn allows(&self, burst: &Incoming) -> bool {
@@ -103,6 +131,21 @@ impl Listen {
         if (self.choice.aloud, self.choice.elsewhere) != (aloud, elsewhere) {
             (self.choice.aloud, self.choice.elsewhere) = (aloud, elsewhere);
             self.reconsider(cx);
+        }
+    }
+
+    /// This device plays from now on. What another one was relied on for while nothing came from it, perhaps nobody heard.
+    pub(in super::super) fn take_over(&mut self, cx: &mut Cx<'_>, silent: Duration) {
+        let relied = core::mem::take(&mut self.choice.relied);
+        if silent.is_zero() {
+            return;
+        }
+        let now = cx.now;
+        for Relied { room, burst, user, .. } in relied.into_iter().filter(|relied| now.since(relied.over) <= silent) {
+            cx.notice(Notice::Heard { room, burst, user, state: HeardState::Missed });
+        }
+        for burst in self.bursts.iter().filter(|burst| matches!((&burst.play, &burst.end), (Play::Held, End::Open))) {
+            burst.tell(cx, self.choice.held(burst));
         }
     }
 

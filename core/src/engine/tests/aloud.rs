@@ -18,7 +18,12 @@ fn aloud() -> Bench {
 }
 
 fn say_plays(bench: &mut Bench, device: u8) {
-    bench.say(&ServerMessage::Playing { device: id(device), among: 2 });
+    say_plays_after(bench, device, 0);
+}
+
+/// The one that played before had been silent for so long.
+fn say_plays_after(bench: &mut Bench, device: u8, silent_ms: u64) {
+    bench.say(&ServerMessage::Playing { device: id(device), among: 2, silent_ms });
 }
 
 /// How long ago this device was used, as it said each time.
@@ -75,6 +80,49 @@ fn what_plays_on_another_device_is_not_played_here_and_not_missed_but_emergencie
     assert_eq!(plays(&mut bench), [(burst(2), true)]);
     bench.input(Input::Binary { link: bench.link, bytes: live(2, 9, 1) });
     assert!(!bench.outputs.is_empty(), "its frames are played");
+}
+
+#[test]
+fn what_was_said_while_nothing_came_from_the_device_that_plays_is_missed() {
+    let idle = |counter| FloorState::Idle { token: FloorToken { term: 1, counter } };
+    let missed =
+        |bench: &mut Bench| -> Vec<BurstId> {
+            let notices = bench.notices().into_iter();
+            notices
+                .filter_map(|n| {
+                    if let Notice::Heard { burst, state: HeardState::Missed, .. } = n { Some(burst) } else { None }
+                })
+                .collect()
+        };
+    let speak = |bench: &mut Bench, n: u8, user| {
+        bench.say(&floor(3, taken(n.into(), user, n)));
+        bench.pass(ms(500));
+        bench.say(&floor(3, idle(n.into())));
+        pass(bench, Duration::from_secs(5));
+    };
+    for (silent_ms, are_missed) in [(12_000, vec![2, 4]), (0, vec![])] {
+        let mut bench = aloud();
+        say_plays(&mut bench, 77);
+        for (n, user) in [(1, 60), (2, 60), (3, OWN), (4, 61)] {
+            speak(&mut bench, n, user);
+        }
+        bench.take();
+        say_plays_after(&mut bench, 2, silent_ms);
+        let are_missed: Vec<_> = are_missed.into_iter().map(burst).collect();
+        assert_eq!(missed(&mut bench), are_missed, "neither what the other one played, nor one's own");
+        say_plays(&mut bench, 77);
+        say_plays_after(&mut bench, 2, 60_000);
+        assert_eq!(missed(&mut bench), [], "it is told once");
+    }
+    // What is being said is heard from here on, and where that can't be, it is missed.
+    let mut bench = aloud();
+    say_plays(&mut bench, 77);
+    bench.say(&floor(3, taken(1, 60, 1)));
+    bench.say(&floor(4, taken(2, 61, 2)));
+    bench.take();
+    say_plays_after(&mut bench, 2, 20_000);
+    assert!(bench.outputs.iter().any(|o| matches!(o, Output::StartPlayback { burst: b, .. } if *b == burst(1))));
+    assert_eq!(missed(&mut bench), [burst(2)]);
 }
 
 #[test]
@@ -168,7 +216,7 @@ fn a_device_that_others_rely_on_gives_signs_of_life_though_it_was_put_away() {
     assert_eq!(taken_back, [None], "it takes its promise back at once");
     let kept = pings(pass(&mut bench, 8 * HEARTBEAT));
     assert!(kept.len() >= 7 && kept.iter().all(Option::is_none), "{kept:?}");
-    bench.say(&ServerMessage::Playing { device: id(2), among: 1 });
+    bench.say(&ServerMessage::Playing { device: id(2), among: 1, silent_ms: 0 });
     let alone = pings(pass(&mut bench, 8 * HEARTBEAT_IDLE_MAX));
     assert_eq!(alone.last(), Some(&Some(120_000)), "alone it may sleep again");
 }

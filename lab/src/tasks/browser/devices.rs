@@ -8,7 +8,8 @@ use holler_client::audio::wav;
 use serde_json::{Value, json};
 
 use super::page::{Page, Start};
-use super::{LIKENESS_MIN, MISSING_MS_MAX, NATIVE, Options, PATIENCE, ROOM, WEB, heard_at, look_over, shoot, trust};
+use super::sound::heard_at;
+use super::{LIKENESS_MIN, MISSING_MS_MAX, NATIVE, Options, PATIENCE, ROOM, WEB, look_over, shoot, trust};
 use crate::programs::{self, PASSWORD, Server, text};
 use crate::similarity::compare;
 use crate::tasks::say;
