@@ -85,8 +85,8 @@ impl Inner {
         self.machine.handle(now, input);
         while let Some(tell) = self.machine.poll_output() {
             if let Some(connection) = self.sockets.get(&tell.connection) {
-                let silent_ms = u64::try_from(tell.silent.as_millis()).unwrap_or(u64::MAX);
-                let message = ServerMessage::Playing { device: tell.device, among: tell.among, silent_ms };
+                let last_sign_ms = tell.last_sign.map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX));
+                let message = ServerMessage::Playing { device: tell.device, among: tell.among, last_sign_ms };
                 connection.out.control(encode(&message), Some(Coalesce::Playing));
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! A client whose sound a person can hear says so, and when it was used; the server says which of the person's devices plays, the one
 //! that was used last. In doubt this one plays: on a connection on which nothing was told, and without one. What a person says on one
-//! of their devices is played aloud on none of the others.
+//! of their devices is played aloud on none of the others. One that is not to be disturbed keeps no other from playing.
 
 use core::time::Duration;
 
@@ -15,7 +15,10 @@ use crate::wire::socket::ClientMessage;
 
 #[derive(Debug, Default)]
 pub(super) struct Aloud {
+    /// A person can hear what is played here.
     on: bool,
+    /// But does not want to.
+    quiet: bool,
     /// When somebody used this device, as far as that counts.
     used_at: Mono,
     /// When that was last said, on this connection.
@@ -24,7 +27,7 @@ pub(super) struct Aloud {
     due: Option<Mono>,
     /// Which device plays, and among how many, as told on this connection.
     told: Option<(DeviceId, u32)>,
-    /// This one plays from now on, after one that had been silent for so long.
+    /// This one plays, and the last sign of life of the one before it was so long ago.
     takes_over: Option<Duration>,
     /// What the person was told.
     shown: Option<DeviceId>,
@@ -39,19 +42,35 @@ pub(super) struct Shown {
     pub(super) elsewhere: bool,
     /// Others are silent because this one plays.
     pub(super) relied_on: bool,
-    /// Told once, when this one was told that it plays: how long the one before it had been silent.
+    /// As this one was just told that it plays: how long ago the last sign of life of the one before it was.
     pub(super) takes_over: Option<Duration>,
 }
 
 impl Aloud {
     /// Whether a person can hear what is played here. To begin with is to be used: somebody opened it.
     pub(super) fn set(&mut self, cx: &mut Cx<'_>, on: bool) {
-        if self.on == on {
+        let plays = self.plays();
+        self.on = on;
+        self.changed(cx, plays);
+    }
+
+    /// Whether the person wants to hear nothing here, but for emergencies. Who changes that uses the device.
+    pub(super) fn set_quiet(&mut self, cx: &mut Cx<'_>, quiet: bool) {
+        let plays = self.plays();
+        self.quiet = quiet;
+        self.changed(cx, plays);
+    }
+
+    fn plays(&self) -> bool {
+        self.on && !self.quiet
+    }
+
+    fn changed(&mut self, cx: &mut Cx<'_>, before: bool) {
+        if self.plays() == before {
             return;
         }
-        self.on = on;
         self.told = None;
-        if on {
+        if self.plays() {
             self.used_at = self.used_at.max(cx.now);
             self.say(cx);
         } else {
@@ -63,7 +82,7 @@ impl Aloud {
     /// Somebody used this device.
     pub(super) fn used(&mut self, cx: &mut Cx<'_>) {
         self.used_at = cx.now;
-        if self.on && cx.session.is_some() {
+        if self.plays() && cx.session.is_some() {
             let every = if self.elsewhere(cx).is_some() { PLAYING_USED } else { PLAYING_USED_HERE };
             self.due = Some(self.said_at.map_or(cx.now, |said| said + every));
             self.on_timeout(cx);
@@ -71,7 +90,7 @@ impl Aloud {
     }
 
     pub(super) fn link_up(&mut self, cx: &mut Cx<'_>) {
-        if self.on {
+        if self.plays() {
             self.say(cx);
         }
     }
@@ -80,13 +99,13 @@ impl Aloud {
         (self.said_at, self.due, self.told) = (None, None, None);
     }
 
-    /// The server says which device plays, and how long the one before it had been silent.
-    pub(super) fn told(&mut self, cx: &mut Cx<'_>, device: DeviceId, among: u32, silent: Duration) {
-        if !self.on {
+    /// The server says which device plays, and to that how long ago the last sign of life of the one before it was.
+    pub(super) fn told(&mut self, cx: &mut Cx<'_>, device: DeviceId, among: u32, last_sign_ms: Option<u64>) {
+        if !self.plays() {
             return;
         }
         self.told = Some((device, among));
-        self.takes_over = self.elsewhere(cx).is_none().then_some(silent);
+        self.takes_over = last_sign_ms.filter(|_| self.elsewhere(cx).is_none()).map(Duration::from_millis);
         // What was not said, as this one played, may be later than what the server goes by.
         if let (Some(due), Some(said)) = (self.due, self.said_at)
             && self.elsewhere(cx).is_some()

@@ -186,6 +186,7 @@ impl Listen {
         burst.priority = *priority;
         if matches!(burst.end, End::Passed { .. } | End::Awaited { .. } | End::Left) {
             // Its sender came back and goes on.
+            self.choice.note_again(burst);
             burst.end = End::Open;
         }
         if matches!(burst.play, Play::Unseen) && !burst.settled {
@@ -203,7 +204,7 @@ impl Listen {
         let room = burst.room;
         if !plays {
             burst.play = Play::Held;
-            return burst.tell(cx, self.choice.held(burst));
+            return burst.tell_held(cx, &self.choice);
         }
         let entry = if burst.late.is_some() { Entry::LiveEdge } else { Entry::Beginning };
         let jitter = Box::new(Jitter::new(burst.header.frame_ms, entry, history, reach));

@@ -241,10 +241,7 @@ impl Engine {
         self.link.set_urgent(&mut cx!(self, now), urgent);
         let mut cx = cx!(self, now);
         let shown = self.aloud.show(&mut cx);
-        self.listen.set_here(&mut cx, shown.on, shown.elsewhere);
-        if let Some(silent) = shown.takes_over {
-            self.listen.take_over(&mut cx, silent);
-        }
+        self.listen.set_here(&mut cx, &shown);
         self.link.set_relied_on(&mut cx, shown.relied_on);
         let expecting = self.listen.is_live();
         cx!(self, now).path_drives(expecting);
@@ -415,7 +412,10 @@ impl Engine {
             Command::Follow { room, cursor, voice } => self.rooms.follow(&mut cx, room, cursor, voice),
             Command::Unfollow { room } => self.rooms.unfollow(&mut cx, room),
             Command::SetPrimary { room } => self.listen.set_primary(&mut cx, room),
-            Command::SetHearing { hearing } => self.listen.set_hearing(&mut cx, hearing),
+            Command::SetHearing { hearing } => {
+                self.aloud.set_quiet(&mut cx, hearing == Hearing::Nothing);
+                self.listen.set_hearing(&mut cx, hearing);
+            }
             Command::Mute { room, muted } => self.listen.mute(&mut cx, room, muted),
             Command::KeepRoster => self.roster.keep(&mut cx),
             Command::Read { room, cursor } => self.receipts.read(&mut cx, room, cursor),
@@ -526,8 +526,8 @@ impl Engine {
             ServerMessage::PresenceCounts { room, counts, lease_ms } => {
                 self.presence.counts_told(&mut cx, room, counts, lease_ms);
             }
-            ServerMessage::Playing { device, among, silent_ms } => {
-                self.aloud.told(&mut cx, device, among, Duration::from_millis(silent_ms));
+            ServerMessage::Playing { device, among, last_sign_ms } => {
+                self.aloud.told(&mut cx, device, among, last_sign_ms)
             }
             ServerMessage::ReceiptStored { request, room } => self.receipts.stored(&mut cx, room, request),
             ServerMessage::Receipts { room, seq, burst, of, delivered, taken } => {

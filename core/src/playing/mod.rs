@@ -9,7 +9,7 @@
 //!   later; when something comes from it again, it counts again.
 //! - A client that was told nothing on its present connection plays.
 //! - Until it is passed over, a device that nobody can reach is relied on all the same. So with the change is told for how long it had
-//!   been silent: what was said meanwhile, nobody may have heard.
+//!   been silent: what was said meanwhile, perhaps nobody heard.
 //!
 //! The machine's form is that of all. Signs of life need not be handed in as they come: the shell keeps the time of the last one, and
 //! hands in those that [`Playing::asks`] names, before what it has to say.
@@ -35,7 +35,7 @@ pub enum Input {
         user: UserId,
         /// The device.
         device: DeviceId,
-        /// Its socket: a newer one of the same device replaces it.
+        /// Its socket: a newer one of the same device, of a higher number, replaces it.
         connection: u64,
         /// How long ago somebody used it.
         used_ago: Duration,
@@ -73,8 +73,9 @@ pub struct Tell {
     pub device: DeviceId,
     /// How many of the person's devices would.
     pub among: u32,
-    /// For how long nothing had come from the device that played until now.
-    pub silent: Duration,
+    /// To the device that plays: how long ago the last sign of life was of the one that played before it, while that did. It is told
+    /// with each message: one may be lost with its socket, or give way to the next.
+    pub last_sign: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +101,8 @@ struct Person {
     claims: Vec<Claim>,
     /// The device that plays, and its last sign of life.
     plays: Option<(DeviceId, Mono)>,
+    /// The last sign of life of the one that played before it.
+    before: Option<Mono>,
     timer: Option<Mono>,
 }
 
@@ -138,6 +141,10 @@ impl Playing {
                 let ago = u64::try_from(used_ago.as_micros()).unwrap_or(u64::MAX);
                 let used_at = micros(now.0).saturating_sub(micros(ago));
                 let claims = &mut self.people.entry(user).or_default().claims;
+                if claims.iter().any(|claim| claim.device == device && claim.connection > connection) {
+                    // What was still on its way on the socket that the newer one replaced.
+                    return;
+                }
                 let told = claims.iter().find(|claim| claim.connection == connection).and_then(|claim| claim.told);
                 claims.retain(|claim| claim.device != device);
                 claims.push(Claim { device, connection, used_at, heard: now, lease, told });
@@ -188,9 +195,8 @@ impl Playing {
             return;
         };
         person.note_heard();
-        let before = person.plays.filter(|(device, _)| *device != plays);
-        let silent = before.map_or(Duration::ZERO, |(_, heard)| now.since(heard));
-        if before.is_some() || person.plays.is_none() {
+        if person.plays.is_none_or(|(device, _)| device != plays) {
+            person.before = person.plays.map(|(_, heard)| heard);
             person.plays = Some((plays, Mono::default()));
             person.note_heard();
         }
@@ -198,7 +204,8 @@ impl Playing {
         for claim in &mut person.claims {
             if claim.told != Some((plays, among)) {
                 claim.told = Some((plays, among));
-                self.out.push_back(Tell { connection: claim.connection, device: plays, among, silent });
+                let last_sign = person.before.filter(|_| claim.device == plays).map(|at| now.since(at));
+                self.out.push_back(Tell { connection: claim.connection, device: plays, among, last_sign });
             }
         }
         // Alone it is relied on by nobody.

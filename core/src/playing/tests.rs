@@ -26,9 +26,10 @@ fn gone(playing: &mut Playing, now: Mono, n: u8) {
     playing.handle(now, Input::Gone { user: USER, connection: u64::from(n) });
 }
 
-/// For how long the one that played had been silent, as everyone was told, s.
-fn silent(playing: &mut Playing) -> Vec<u64> {
-    core::iter::from_fn(|| playing.poll_output()).map(|tell| tell.silent.as_secs()).collect()
+/// How long ago the last sign of life was of the one that played before, as each was told, s.
+fn last_sign(playing: &mut Playing) -> Vec<(u64, Option<u64>)> {
+    let told = core::iter::from_fn(|| playing.poll_output());
+    told.map(|tell| (tell.connection, tell.last_sign.map(|ago| ago.as_secs()))).collect()
 }
 
 /// What was told: to whom, who plays, among how many.
@@ -95,23 +96,25 @@ fn a_device_that_is_late_is_passed_over_within_twenty_seconds_and_counts_again_w
 }
 
 #[test]
-fn with_a_change_is_told_for_how_long_the_one_that_played_was_silent() {
+fn the_one_that_plays_is_told_how_long_ago_the_last_sign_of_the_one_before_it_was() {
     let mut playing = Playing::default();
     here(&mut playing, at(100), 1, 0);
     here(&mut playing, at(100), 2, 60);
-    assert_eq!(silent(&mut playing), [0, 0, 0], "the same one goes on");
+    assert_eq!(last_sign(&mut playing), [(1, None), (1, None), (2, None)], "the same one goes on");
     heard(&mut playing, at(103), 1);
     heard(&mut playing, at(110), 2);
     playing.handle(at(123), Input::Timeout);
-    assert_eq!(silent(&mut playing), [20, 20]);
-    heard(&mut playing, at(124), 1);
-    heard(&mut playing, at(124), 2);
-    playing.handle(at(124), Input::Timeout);
-    assert_eq!(silent(&mut playing), [0, 0], "the other one was there");
-    gone(&mut playing, at(131), 1);
-    assert_eq!(silent(&mut playing), [7], "its socket ended");
-    here(&mut playing, at(132), 3, 0);
-    assert_eq!(silent(&mut playing), [8, 8], "another one was used");
+    assert_eq!(last_sign(&mut playing), [(1, None), (2, Some(20))]);
+    // Its socket was dead, too: it is told again on the new one.
+    let again = Input::Here { user: USER, device: device(2), connection: 7, used_ago: Duration::ZERO, lease: LEASE };
+    playing.handle(at(125), again);
+    assert_eq!(last_sign(&mut playing), [(7, Some(22))]);
+    gone(&mut playing, at(130), 1);
+    assert_eq!(last_sign(&mut playing), [(7, Some(27))], "what was told before may not have got there");
+    here(&mut playing, at(131), 3, 0);
+    assert_eq!(last_sign(&mut playing), [(7, None), (3, Some(6))], "another one was used");
+    gone(&mut playing, at(140), 3);
+    assert_eq!(last_sign(&mut playing), [(7, Some(9))], "its socket ended");
 }
 
 #[test]
@@ -123,8 +126,9 @@ fn a_new_socket_of_a_device_takes_the_place_of_the_old_one_and_is_told_anew() {
     let again = Input::Here { user: USER, device: device(2), connection: 7, used_ago: Duration::ZERO, lease: LEASE };
     playing.handle(at(11), again);
     assert_eq!(told(&mut playing), [(7, 2, 2)]);
+    here(&mut playing, at(12), 2, 0);
     gone(&mut playing, at(12), 2);
-    assert_eq!(told(&mut playing), [], "the end of the old one says nothing");
+    assert_eq!(told(&mut playing), [], "the old one and its end say nothing");
 }
 
 /// However devices come, are used, fall silent and go: somebody who is heard from is always told to play, or was told nothing.

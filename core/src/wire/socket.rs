@@ -506,9 +506,10 @@ tagged! {
             /// How many of the person's devices would play, this one among them. Above 1 the others rely on the one that plays, which
             /// is to give a sign of life every 15 s.
             among: u32,
-            /// For how long nothing had come from the device that played until now, ms; 0 where the same one goes on.
-            #[serde(default)]
-            silent_ms: u64,
+            /// To the device that plays: how long ago the last sign of life was of the one that played before it, while that did, ms.
+            /// What was on air since, perhaps nobody heard. Absent where none is known, and to the others.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            last_sign_ms: Option<u64>,
         },
         /// What a `receipt` said is stored.
         #[serde(rename = "receipt.stored")]

@@ -46,22 +46,22 @@ async fn of_one_persons_devices_the_one_used_last_plays_and_another_one_when_it_
 }
 
 #[tokio::test]
-async fn with_a_change_is_told_for_how_long_nothing_had_come_from_the_one_that_played() {
+async fn the_one_that_plays_is_told_how_long_ago_the_last_sign_of_the_one_before_it_was() {
     let (site, [_, ann, _]) = Site::new("off").await;
     let again = sign_in(&site.client, &site.server.url, "ann", "a long password", "phone").await;
     let phone = again.json::<Tokens>().await.unwrap();
     let mut hand = plays_here(&site, &phone, 60_000).await;
-    let mut silent = vec![];
+    let mut ago = vec![];
     for goes in ["with a word", "without one"] {
         let mut desk = plays_here(&site, &ann, 0).await;
         while plays(&mut hand).await.0 != ann.device.to_string() {}
-        // Not a wait for anything: the silence that is told.
+        // Not a wait for anything: it is what is told.
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         if goes == "with a word" {
             desk.say(json!({"type": "playing.stopped"})).await;
         }
         drop(desk);
-        silent.push(hand.until("playing").await["silent_ms"].as_u64().unwrap());
+        ago.push(hand.until("playing").await["last_sign_ms"].as_u64().unwrap());
     }
-    assert!(silent[0] < 1_200 && silent[1] >= 1_200, "{silent:?}");
+    assert!(ago[0] < 1_200 && ago[1] >= 1_200, "{ago:?}");
 }

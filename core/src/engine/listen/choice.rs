@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use crate::sorted;
 
 use super::super::Cx;
+use super::super::aloud::Shown;
 use super::super::notice::{HeardState, Notice};
 use super::super::ports::Output;
 use super::incoming::{End, Play};
@@ -66,19 +67,19 @@ impl Choice {
         burst.own || self.elsewhere && burst.priority != Priority::Emergency
     }
 
-    /// How it stands with one that does not play here.
-    pub(super) fn held(&self, burst: &Incoming) -> HeardState {
-        if self.is_elsewhere(burst) { HeardState::Elsewhere } else { HeardState::Missed }
-    }
-
     /// A burst goes off air.
     pub(super) fn note_over(&mut self, now: Mono, burst: &Incoming) {
-        if matches!((&burst.end, &burst.play), (End::Open, Play::Held)) && !burst.own && self.is_elsewhere(burst) {
+        if burst.relied && matches!((&burst.end, &burst.play), (End::Open, Play::Held)) {
             if self.relied.len() == RELIED_MAX {
                 self.relied.pop_front();
             }
             self.relied.push_back(Relied { room: burst.room, burst: burst.id(), user: burst.user, over: now });
         }
+    }
+
+    /// A burst is on air again: its sender came back.
+    pub(super) fn note_again(&mut self, burst: &Incoming) {
+        self.relied.retain(|relied| relied.burst != burst.id());
     }
 
     fn allows(&self, burst: &Incoming) -> bool {
@@ -127,25 +128,29 @@ impl Listen {
     }
 
     /// Whether a person hears what plays here, and whether another device of theirs plays.
-    pub(in super::super) fn set_here(&mut self, cx: &mut Cx<'_>, aloud: bool, elsewhere: bool) {
-        if (self.choice.aloud, self.choice.elsewhere) != (aloud, elsewhere) {
-            (self.choice.aloud, self.choice.elsewhere) = (aloud, elsewhere);
+    pub(in super::super) fn set_here(&mut self, cx: &mut Cx<'_>, shown: &Shown) {
+        if (self.choice.aloud, self.choice.elsewhere) != (shown.on, shown.elsewhere) {
+            (self.choice.aloud, self.choice.elsewhere) = (shown.on, shown.elsewhere);
             self.reconsider(cx);
+        }
+        if let Some(last_sign) = shown.takes_over {
+            self.take_over(cx, last_sign);
         }
     }
 
-    /// This device plays from now on. What another one was relied on for while nothing came from it, perhaps nobody heard.
-    pub(in super::super) fn take_over(&mut self, cx: &mut Cx<'_>, silent: Duration) {
-        let relied = core::mem::take(&mut self.choice.relied);
-        if silent.is_zero() {
-            return;
-        }
+    /// This device plays, and the last sign of life of the one before it was so long ago: what that one was relied on for since,
+    /// perhaps nobody heard.
+    fn take_over(&mut self, cx: &mut Cx<'_>, last_sign: Duration) {
         let now = cx.now;
-        for Relied { room, burst, user, .. } in relied.into_iter().filter(|relied| now.since(relied.over) <= silent) {
+        let relied = core::mem::take(&mut self.choice.relied);
+        for Relied { room, burst, user, .. } in relied.into_iter().filter(|relied| now.since(relied.over) <= last_sign)
+        {
             cx.notice(Notice::Heard { room, burst, user, state: HeardState::Missed });
         }
-        for burst in self.bursts.iter().filter(|burst| matches!((&burst.play, &burst.end), (Play::Held, End::Open))) {
-            burst.tell(cx, self.choice.held(burst));
+        let on_air =
+            |burst: &&mut Incoming| burst.relied && matches!((&burst.play, &burst.end), (Play::Held, End::Open));
+        for burst in self.bursts.iter_mut().filter(on_air) {
+            burst.tell_held(cx, &self.choice);
         }
     }
 
@@ -166,7 +171,7 @@ impl Listen {
             return false;
         }
         for other in self.bursts.iter_mut().filter(|other| is_other(other) && choice.rank(other) < rank) {
-            other.hold(cx, choice.held(other));
+            other.hold(cx, choice);
         }
         true
     }
@@ -177,7 +182,7 @@ impl Listen {
         let choice = &self.choice;
         for burst in self.bursts.iter_mut().filter(|burst| matches!(burst.play, Play::Playing { .. })) {
             if !choice.allows(burst) {
-                burst.hold(cx, choice.held(burst));
+                burst.hold(cx, choice);
             }
         }
         let waits = |burst: &Incoming| matches!((&burst.play, &burst.end), (Play::Held, End::Open)) && !burst.settled;
@@ -202,9 +207,16 @@ impl Listen {
 
 impl Incoming {
     /// It plays no longer: something else has precedence, or it may not be heard.
-    pub(super) fn hold(&mut self, cx: &mut Cx<'_>, state: HeardState) {
+    fn hold(&mut self, cx: &mut Cx<'_>, choice: &Choice) {
         cx.push(Output::StopPlayback { burst: self.id() });
         self.play = Play::Held;
-        self.tell(cx, state);
+        self.tell_held(cx, choice);
+    }
+
+    /// How it stands with one that does not play here.
+    pub(super) fn tell_held(&mut self, cx: &mut Cx<'_>, choice: &Choice) {
+        let elsewhere = choice.is_elsewhere(self);
+        self.relied = elsewhere && !self.own;
+        self.tell(cx, if elsewhere { HeardState::Elsewhere } else { HeardState::Missed });
     }
 }

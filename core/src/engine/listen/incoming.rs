@@ -74,6 +74,8 @@ pub(super) struct Incoming {
     pub(super) device: DeviceId,
     /// The person's own, from another device.
     pub(super) own: bool,
+    /// Another device of the person's is relied on to play it.
+    pub(super) relied: bool,
     pub(super) token: FloorToken,
     pub(super) priority: Priority,
     /// Began before this client came: subscribed at.
@@ -107,6 +109,7 @@ impl Incoming {
             user,
             device,
             own,
+            relied: false,
             token: FloorToken::default(),
             priority: Priority::Normal,
             late: None,
