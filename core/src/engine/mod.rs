@@ -527,7 +527,7 @@ impl Engine {
                 self.presence.counts_told(&mut cx, room, counts, lease_ms);
             }
             ServerMessage::Playing { device, among, last_sign_ms } => {
-                self.aloud.told(&mut cx, device, among, last_sign_ms)
+                self.aloud.told(&mut cx, device, among, last_sign_ms);
             }
             ServerMessage::ReceiptStored { request, room } => self.receipts.stored(&mut cx, room, request),
             ServerMessage::Receipts { room, seq, burst, of, delivered, taken } => {
