@@ -98,6 +98,10 @@ const OWN_PAUSE: Duration = Duration::from_millis(100);
 /// How long after it complaints are not heard.
 const COMPLAINT_MAX: Duration = Duration::from_secs(1);
 
+/// Frames sent for so long before the end of a burst go over the socket, too, as far as nothing was heard of them: no later datagram repeats
+/// them, and a listener who hears of the end no longer notices that datagrams stopped. It is [`STALL`] and what the two ways differ by.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
 /// Which end this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -345,6 +349,12 @@ impl Path {
     /// The talker has ended: what nothing was heard of is to go over the socket before the end does.
     pub fn flush(&mut self, now: Mono) {
         self.reopen(now);
+    }
+
+    /// The burst of another has ended, and the other end is about to hear of it: its last words go over the socket before that.
+    pub fn ended(&mut self, now: Mono, tag: BurstTag) {
+        let last = self.recent.iter_mut().filter(|sent| now.since(sent.at) <= LAST_WORDS && sent.is_of(tag));
+        self.resend.extend(last.filter_map(|sent| sent.again(now)));
     }
 
     /// The other end says that nothing comes: the socket carries, until the path has proved itself again. After a pause of this end's own

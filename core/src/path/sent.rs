@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::units::Mono;
+use crate::units::{BurstTag, Mono};
 use crate::wire::datagram::Report;
 use crate::wire::limits::DATAGRAM_COPIES_MAX;
 use crate::wire::voice::{FrameAge, HEADER_BYTES};
@@ -42,6 +42,11 @@ impl Sent {
     /// Whether a datagram that brought it came, as far as this report tells.
     pub(super) fn came(&self, report: &Report) -> bool {
         self.counters.iter().any(|counter| *counter > 0 && report.has(*counter) == Some(true))
+    }
+
+    /// Whether it is of the burst with this tag.
+    pub(super) fn is_of(&self, tag: BurstTag) -> bool {
+        self.frame.get(6..14) == Some(&tag.0[..])
     }
 
     /// It is to go over the socket, if nothing was heard of it and it is not too old; once.

@@ -10,7 +10,7 @@ use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use holler_core::path::Route;
 use holler_core::session::{Coalesce, Dropped, Next, Outbox};
-use holler_core::units::{Cursor, DeviceId, Incarnation, Mono, RoomId, Seq, UserId};
+use holler_core::units::{BurstTag, Cursor, DeviceId, Incarnation, Mono, RoomId, Seq, UserId};
 use holler_core::wire::limits::SILENCE_MAX;
 use holler_core::wire::socket::{CloseCode, ServerMessage};
 use tokio::sync::Notify;
@@ -222,6 +222,13 @@ impl Connection {
         }
         self.out.voice(frame.clone());
         Route::Socket
+    }
+
+    /// The burst with this tag has ended, and what says so is about to be queued.
+    pub fn ended_burst(&self, now: Mono, tag: BurstTag) {
+        if let Some(path) = &*self.path.load() {
+            path.ended_burst(now, tag);
+        }
     }
 
     /// Its voice path, if it has one.

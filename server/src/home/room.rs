@@ -12,7 +12,8 @@ use holler_core::model::{Event, EventBody, Role};
 use holler_core::path::Route;
 use holler_core::session::Coalesce;
 use holler_core::units::{
-    BurstId, BurstStep, ClientId, Cursor, DeviceId, Epoch, Incarnation, Mono, RequestId, RoomId, Seq, UnixMs, UserId,
+    BurstId, BurstStep, BurstTag, ClientId, Cursor, DeviceId, Epoch, Incarnation, Mono, RequestId, RoomId, Seq, UnixMs,
+    UserId,
 };
 use holler_core::wire::socket::{DenyReason, FloorState, RevokeReason, ServerMessage};
 use holler_core::wire::voice::{VoiceFrame, VoiceKind};
@@ -92,6 +93,8 @@ pub struct Room {
     chunk_at: Option<Mono>,
     draining: bool,
     buffers: Buffers,
+    /// The burst whose frames were last sent on, until those who listen know of its end.
+    sent_on: Option<BurstTag>,
 }
 
 impl Room {
@@ -113,6 +116,7 @@ impl Room {
             chunk_at: None,
             draining: false,
             buffers: Buffers::default(),
+            sent_on: None,
         }
     }
 
@@ -340,6 +344,7 @@ impl Room {
         let what = match &kept {
             Ok(true) if frame.kind == VoiceKind::Live => {
                 self.fan_out(now, device, &frame.encode());
+                self.sent_on = Some(frame.tag);
                 "live"
             }
             Ok(true) => "repair",
@@ -406,11 +411,11 @@ impl Room {
                     .increment(1);
                 metrics::histogram!("holler_floor_wait_seconds", "outcome" => outcome).record(wait.as_secs_f64());
             }
+            floor::Output::Changed(floor) => self.last_words(floor),
             floor::Output::Revoked { .. }
             | floor::Output::Queued { .. }
             | floor::Output::Denied { .. }
             | floor::Output::Warning { .. }
-            | floor::Output::Changed(_)
             | floor::Output::Emergencies { .. }
             | floor::Output::ClearRefused { .. } => {}
         }
@@ -434,6 +439,19 @@ impl Room {
                     member.connection.out.floor(text.clone(), coalesce);
                 }
             }
+        }
+    }
+
+    /// Where a burst has ended with this change of the floor, its last words get there before the change does.
+    fn last_words(&mut self, floor: &FloorState) {
+        let talking = match floor {
+            FloorState::Idle { .. } => None,
+            FloorState::Taken { header, .. } => Some(header.burst.tag()),
+        };
+        let Some(ended) = self.sent_on.take_if(|tag| Some(*tag) != talking) else { return };
+        let now = self.clock.now();
+        for member in self.members.values().filter(|member| member.voice) {
+            member.connection.ended_burst(now, ended);
         }
     }
 

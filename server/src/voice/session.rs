@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use holler_core::path::{End, Path, Route};
-use holler_core::units::Mono;
+use holler_core::units::{BurstTag, Mono};
 use holler_core::wire::datagram::{DatagramError, PathKind};
 use holler_core::wire::voice::VoiceFrame;
 use tokio::sync::Notify;
@@ -168,8 +168,18 @@ impl Session {
 
     /// The client says that nothing comes by datagram.
     pub fn stalled(&self, now: Mono) {
+        self.resends(now, |machine| machine.stalled(now));
+    }
+
+    /// The burst with this tag has ended: its last words go over the socket before the client hears of that.
+    pub fn ended_burst(&self, now: Mono, tag: BurstTag) {
+        self.resends(now, |machine| machine.ended(now, tag));
+    }
+
+    /// Does this, and puts what the machine then has for the socket into its queue.
+    fn resends(&self, now: Mono, change: impl FnOnce(&mut Path)) {
         let mut machine = self.machine();
-        machine.stalled(now);
+        change(&mut machine);
         let resend = machine.resend(now);
         drop(machine);
         resend.into_iter().for_each(|frame| self.out.voice(frame));
@@ -222,11 +232,7 @@ impl Session {
 
     /// The client has moved, or may have: what was sent to where it was goes over the socket.
     pub(super) fn moved(&self, now: Mono) {
-        let mut machine = self.machine();
-        machine.moved(now);
-        let resend = machine.resend(now);
-        drop(machine);
-        resend.into_iter().for_each(|frame| self.out.voice(frame));
+        self.resends(now, |machine| machine.moved(now));
     }
 
     /// Lets what is due happen. Gives whether there will be more.

@@ -1,8 +1,15 @@
 use std::net::UdpSocket;
 
+use holler_core::burst::Recording;
+use holler_core::floor;
+use holler_core::log::LogHead;
+use holler_core::model::{BurstHeader, Codec, Priority, Role};
 use holler_core::path::{End, Path, Route};
 use holler_core::session::Next;
-use holler_core::units::{BurstTag, DeviceId, FloorToken, FrameNo, UserId};
+use holler_core::units::{
+    Bitrate, BurstId, BurstTag, DeviceId, Epoch, FloorToken, FrameMs, FrameNo, Incarnation, RequestId, RoomId, Seq,
+    UserId,
+};
 use holler_core::wire::limits::DATAGRAMS_AT_ONCE_MAX;
 use holler_core::wire::sealed::{Opener, SealedBy, Sealer};
 use holler_core::wire::voice::{FrameAge, VoiceFrame, VoiceKind};
@@ -10,6 +17,7 @@ use holler_core::wire::voice::{FrameAge, VoiceFrame, VoiceKind};
 use super::*;
 use crate::config::{CommonFlags, Config, ServeFlags};
 use crate::gateway::{Frame, Outgoing};
+use crate::home::{Command, Opening, Room};
 use crate::storage::audit::chain::unhex;
 
 /// A server's side with a real socket.
@@ -357,6 +365,62 @@ async fn what_nothing_was_heard_of_goes_over_the_socket_with_the_frame_that_find
     let first = found[0];
     assert!(first <= 2, "{found:?}");
     assert_eq!(found, (first..=70).collect::<Vec<_>>());
+}
+
+/// No later datagram repeats a burst's last frames, and who hears of its end no longer misses them: they go over the socket before that.
+#[tokio::test]
+async fn the_last_words_of_a_burst_go_over_the_socket_before_its_end_is_told() {
+    let mut bench = Bench::new();
+    let (log, id) = (
+        LogHead { incarnation: Incarnation::from_bytes([1; 16]), first_seq: Seq(1), head: Seq(0), epoch: Epoch(0) },
+        [7; 16],
+    );
+    let room = RoomId::from_bytes([9; 16]);
+    let opening = Opening { room, term: 1, emergencies: vec![], log, draw: Box::new(move || Ok(id)) };
+    let mut home = Room::new(opening, bench.clock);
+    let listener = bench.connection();
+    let out = Arc::new(Outgoing::new(bench.clock));
+    let (user, device) = (UserId::from_bytes([3; 16]), DeviceId::from_bytes([4; 16]));
+    let talker = Arc::new(Connection::new(2, user, device, out, bench.clock.now()));
+    for connection in [&listener, &talker] {
+        let (connection, request) = (Arc::clone(connection), RequestId(1));
+        home.command(Command::Join { connection, role: Role::Talker, request, cursor: None, voice: true });
+    }
+    let mut client = bench.client(&listener);
+    bench.settle(&mut client);
+    let burst = BurstId::from_bytes([5; 16]);
+    let header = BurstHeader {
+        burst,
+        codec: Codec::Opus,
+        frame_ms: FrameMs::Ms20,
+        bitrate: Bitrate(24_000),
+        key_epoch: Epoch(0),
+    };
+    let (request, priority, queue, spoken_ago) = (RequestId(2), Priority::Normal, false, Duration::ZERO);
+    let request = floor::Request { device, user, role: Role::Talker, request, priority, queue, header, spoken_ago };
+    home.command(Command::Floor(floor::Input::Request(request)));
+    home.settle();
+    let mut recording = Recording::new();
+    for number in 1..=3 {
+        let frame = VoiceFrame { number: FrameNo(number), tag: burst.tag(), ..frame(number) };
+        recording.push(frame.payload.clone()).unwrap();
+        home.command(Command::Voice { connection: Arc::clone(&talker), frame });
+        home.settle();
+    }
+    while !matches!(listener.out.try_next().0, Next::Idle) {}
+    let (last, digest) = recording.end().unwrap();
+    home.command(Command::BurstEnd { connection: Arc::clone(&talker), burst, last, digest });
+    home.settle();
+    let mut said = Vec::new();
+    while let Next::Item(item) = listener.out.try_next().0 {
+        said.push(match item {
+            Frame::Binary(bytes) => VoiceFrame::decode(&bytes).unwrap().number.to_string(),
+            Frame::Text(text) if text.contains("idle") => "over".to_owned(),
+            Frame::Text(text) => text.to_string(),
+        });
+    }
+    assert_eq!(said, ["1", "2", "3", "over"]);
+    assert!(std::iter::from_fn(|| client.hears()).filter(|(_, inner)| inner[0] == 5).count() == 3, "and by datagram");
 }
 
 /// Whoever has a session has one, and nobody else's: neither with the key of their own, nor with its secret.

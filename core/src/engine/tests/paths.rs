@@ -178,3 +178,33 @@ fn the_last_words_get_there_though_the_path_died_with_them() {
     let repairs = world.talk_states(0, burst(1)).into_iter().filter(|s| matches!(s, TalkState::Repairing { .. }));
     assert_eq!(repairs.count(), 0, "they went over the socket before the end of the burst did");
 }
+
+/// On the way down nobody would complain: that the burst is over comes before the pause is noticed, and no later datagram repeats its last frames.
+#[test]
+fn the_last_words_get_to_those_who_listen_though_their_path_died_with_them() {
+    for before in [20, 100, 150] {
+        let mut world = three(8);
+        world.key_down(0, burst(1), false);
+        world.pass(ms(2_000));
+        world.datagrams_lost[1] = 1_000;
+        world.pass(ms(before));
+        world.command(0, Command::KeyUp);
+        world.pass(ms(2_000));
+        let spoken = world.peers[0].kept[&burst(1)].len();
+        assert_eq!(played(&world, 1), [spoken; 2], "dead {before} ms before the end");
+    }
+}
+
+#[test]
+fn the_very_last_datagrams_may_be_lost_alone() {
+    let mut world = three(9);
+    world.key_down(0, burst(1), false);
+    world.pass(ms(2_000));
+    world.command(0, Command::KeyUp);
+    world.datagrams_lost[1] = 1_000;
+    world.pass(ms(50));
+    world.datagrams_lost[1] = 0;
+    world.pass(ms(2_000));
+    let spoken = world.peers[0].kept[&burst(1)].len();
+    assert_eq!(played(&world, 1), [spoken; 2]);
+}

@@ -12,7 +12,7 @@ use crate::path::{End, Path, Route};
 use crate::units::{Bitrate, BurstStep, FrameMs};
 use crate::wire::datagram::PathOffer;
 use crate::wire::rest::EventPage;
-use crate::wire::socket::Follow;
+use crate::wire::socket::{FloorState, Follow};
 use crate::wire::voice::VoiceKind;
 
 pub(super) const ROOM: u8 = 3;
@@ -739,6 +739,9 @@ impl World {
             if let floor::Output::Revoked { burst, reason: crate::wire::socket::RevokeReason::LinkLost, .. } = &output {
                 self.server.bursts.get_mut(burst).expect("it was granted").interrupt();
             }
+            if let floor::Output::Changed(FloorState::Idle { .. }) = &output {
+                self.last_words();
+            }
             match output.message(id(ROOM)) {
                 Some((Audience::Device(device), message)) => self.tell(usize::from(device.bytes()[0]) - 100, &message),
                 Some((Audience::Room, message)) => self.tell_room(&message),
@@ -758,6 +761,21 @@ impl World {
         }
         for (peer, client_id, body) in appends {
             self.append(peer, client_id, body);
+        }
+    }
+
+    /// What was said goes over the socket before those who listen hear of its end, as a home does it.
+    fn last_words(&mut self) {
+        let (now, tags) = (self.now, self.server.bursts.keys().map(|burst| burst.tag()).collect::<Vec<_>>());
+        let mut paths = vec![];
+        for (peer, seat) in &mut self.server.seats {
+            if let Some(path) = &mut seat.path {
+                tags.iter().for_each(|tag| path.ended(now, *tag));
+                paths.push((*peer, seat.link));
+            }
+        }
+        for (peer, link) in paths {
+            self.sweep(peer, link);
         }
     }
 
