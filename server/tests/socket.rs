@@ -193,6 +193,23 @@ async fn a_session_begins_with_auth_or_ends() {
 }
 
 #[tokio::test]
+async fn who_sends_what_can_not_be_read_has_no_voice_path_when_they_are_told() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (site, [_, ann, _]) = Site::new(&free.to_string()).await;
+    let paths = async || {
+        let page = site.client.get(format!("http://{free}/metrics")).send().await.unwrap().text().await.unwrap();
+        page.lines().find_map(|line| line.strip_prefix("holler_voice_paths_open ").map(str::to_owned))
+    };
+    let mut socket = site.socket(&ann).await;
+    socket.say(json!({"type": "voice.path", "request": 6, "kinds": ["sealed-udp"]})).await;
+    assert_eq!(socket.until("voice.path").await["offer"]["kind"], "sealed-udp");
+    assert_eq!(paths().await.as_deref(), Some("1"));
+    socket.0.send(Message::text("x".repeat(70_000))).await.unwrap();
+    assert_eq!(socket.closed().await, Some(CloseCode::Malformed));
+    assert_eq!(paths().await.as_deref(), Some("0"), "it ends before the socket does");
+}
+
+#[tokio::test]
 async fn bad_messages_get_a_precise_error_and_the_session_goes_on() {
     let (site, [_, ann, _]) = Site::new("off").await;
     let mut socket = site.socket(&ann).await;

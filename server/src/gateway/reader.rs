@@ -98,6 +98,10 @@ pub(super) async fn run(
                         closing = true;
                     }
                     Err(Stop::Unreadable) => {
+                        if let Some(session) = session.take() {
+                            // Before the client is told, which takes as long as it likes.
+                            Box::pin(session.end(ending)).await;
+                        }
                         out.close(CloseCode::Malformed);
                         let _ended = (&mut writing).await;
                         // What the client still sends can't be read any more, and a socket that is closed over unread bytes
