@@ -174,6 +174,10 @@ fn the_limits_are_the_limits() {
         ("copies of earlier frames in one datagram", limits::DATAGRAM_COPIES_MAX.to_string()),
         ("datagrams of one client a second, for long", limits::DATAGRAMS_PER_S_MAX.to_string()),
         ("datagrams of one client at once", limits::DATAGRAMS_AT_ONCE_MAX.to_string()),
+        (
+            "WebTransport connections of one address that have shown no secret",
+            limits::UNPROVEN_PER_ADDRESS_MAX.to_string(),
+        ),
     ];
     let expected: Vec<_> = expected.into_iter().map(|(what, limit)| vec![what.to_owned(), limit]).collect();
     assert_eq!(table("| what | limit |"), expected);

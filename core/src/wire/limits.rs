@@ -166,5 +166,7 @@ pub const DATAGRAM_BYTES_MAX: usize = 1_200;
 pub const DATAGRAMS_PER_S_MAX: u32 = 200;
 /// How many of them it may send at once: what was recorded while the floor was asked for comes faster.
 pub const DATAGRAMS_AT_ONCE_MAX: u32 = 400;
+/// WebTransport connections of one address, or of one /64 network of IPv6, that have shown no secret yet.
+pub const UNPROVEN_PER_ADDRESS_MAX: usize = 16;
 /// Earlier frames that a datagram repeats at most.
 pub const DATAGRAM_COPIES_MAX: usize = 3;

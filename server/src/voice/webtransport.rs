@@ -14,11 +14,15 @@ mod door;
 mod shared;
 
 use std::any::Any;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use holler_core::wire::limits::{DATAGRAM_BYTES_MAX, DATAGRAMS_AT_ONCE_MAX, DATAGRAMS_PER_S_MAX};
+use holler_core::wire::limits::{
+    DATAGRAM_BYTES_MAX, DATAGRAMS_AT_ONCE_MAX, DATAGRAMS_PER_S_MAX, UNPROVEN_PER_ADDRESS_MAX,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -41,6 +45,8 @@ const PROOF_MAX: Duration = Duration::from_secs(5);
 const UNPROVEN_MAX: usize = 256;
 /// With so many that have not, a new one must first show that its address is its own (RFC 9000 section 8.1.2).
 const UNPROVEN_TRUSTED: usize = 32;
+/// The same for those of one address: others may speak in its name, and use its share up.
+const UNPROVEN_TRUSTED_PER_ADDRESS: usize = 4;
 /// A connection of which nothing comes for so long has ended. Browsers send a sign of life each 15 s while a session is open.
 const IDLE_MAX_MS: u32 = 30_000;
 /// Voice that waits for its turn, in bytes: some frames, then the oldest is dropped.
@@ -117,6 +123,7 @@ pub(super) struct Listener {
     endpoints: Vec<quinn::Endpoint>,
     certificates: Mutex<Certificates>,
     unproven: Arc<Semaphore>,
+    shares: Arc<Shares>,
     /// The wall clock, since 1970.
     now: Box<dyn Fn() -> Duration + Send + Sync>,
 }
@@ -155,7 +162,8 @@ impl Listener {
         };
         let endpoints = sockets.into_iter().map(endpoint).collect::<Result<_, _>>()?;
         let unproven = Arc::new(Semaphore::new(UNPROVEN_MAX));
-        Ok(Self { endpoints, certificates: Mutex::new(certificates), unproven, now: Box::new(now) })
+        let (certificates, shares) = (Mutex::new(certificates), Arc::default());
+        Ok(Self { endpoints, certificates, unproven, shares, now: Box::new(now) })
     }
 
     /// What an offer names: the SHA-256 of each certificate that may be shown, in base64url.
@@ -167,7 +175,7 @@ impl Listener {
     pub(super) async fn run(self: Arc<Self>, sessions: Arc<dyn Sessions>, stop: CancellationToken) {
         let tasks = TaskTracker::new();
         for endpoint in self.endpoints.iter().cloned() {
-            let accept = accept(endpoint, Arc::clone(&self.unproven), Arc::clone(&sessions), tasks.clone());
+            let accept = accept(endpoint, Arc::clone(&self), Arc::clone(&sessions), tasks.clone());
             let stop = stop.clone();
             tasks.spawn(async move { stop.run_until_cancelled(accept).await });
         }
@@ -256,30 +264,77 @@ fn count(what: &'static str) {
 
 async fn accept(
     endpoint: quinn::Endpoint,
-    unproven: Arc<Semaphore>,
+    listener: Arc<Listener>,
     sessions: Arc<dyn Sessions>,
     connections: TaskTracker,
 ) {
     while let Some(incoming) = endpoint.accept().await {
-        let Ok(permit) = Arc::clone(&unproven).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&listener.unproven).try_acquire_owned() else {
             count("full");
             incoming.refuse();
             continue;
         };
-        let crowded = unproven.available_permits() < UNPROVEN_MAX - UNPROVEN_TRUSTED;
+        let Some((share, before)) = Shares::take(&listener.shares, incoming.remote_address().ip()) else {
+            count("share");
+            incoming.refuse();
+            continue;
+        };
+        let crowded = listener.unproven.available_permits() < UNPROVEN_MAX - UNPROVEN_TRUSTED
+            || before >= UNPROVEN_TRUSTED_PER_ADDRESS;
         if crowded && incoming.may_retry() {
             count("retry");
             // It comes again from where it says that it is.
             let _ = incoming.retry();
             continue;
         }
-        connections.spawn(serve(incoming, Arc::clone(&sessions), permit));
+        connections.spawn(serve(incoming, Arc::clone(&sessions), (permit, share)));
     }
 }
 
-async fn serve(incoming: quinn::Incoming, sessions: Arc<dyn Sessions>, permit: OwnedSemaphorePermit) {
+/// How many connections of each address have not shown a secret yet; there are no more than [`UNPROVEN_MAX`] in all.
+#[derive(Debug, Default)]
+struct Shares(Mutex<BTreeMap<IpAddr, usize>>);
+
+/// One of them.
+struct Share {
+    of: Arc<Shares>,
+    address: IpAddr,
+}
+
+impl Shares {
+    /// One more for this address, and how many it had; `None`: it has all that it may have. A network gives a household 2^64 addresses of IPv6:
+    /// these are one.
+    fn take(of: &Arc<Self>, address: IpAddr) -> Option<(Share, usize)> {
+        let address = match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+            address @ IpAddr::V4(_) => address,
+        };
+        let mut shares = of.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = shares.entry(address).or_default();
+        let before = *share;
+        if before >= UNPROVEN_PER_ADDRESS_MAX {
+            return None;
+        }
+        *share += 1;
+        Some((Share { of: Arc::clone(of), address }, before))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut shares = self.of.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get_mut(&self.address) {
+            *share -= 1;
+            if *share == 0 {
+                shares.remove(&self.address);
+            }
+        }
+    }
+}
+
+async fn serve(incoming: quinn::Incoming, sessions: Arc<dyn Sessions>, unproven: (OwnedSemaphorePermit, Share)) {
     let proven = tokio::time::timeout(PROOF_MAX, proven(incoming, &*sessions)).await;
-    drop(permit);
+    drop(unproven);
     let proven = match proven {
         Ok(Ok(proven)) => proven,
         Ok(Err(what)) => return count(what),

@@ -1,4 +1,4 @@
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
@@ -70,7 +70,11 @@ struct Server {
 }
 
 fn server() -> Server {
-    let socket = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
+    server_at(Ipv6Addr::LOCALHOST.into())
+}
+
+fn server_at(ip: IpAddr) -> Server {
+    let socket = UdpSocket::bind((ip, 0)).unwrap();
     let address = socket.local_addr().unwrap();
     let (sender, others) = mpsc::unbounded_channel();
     let ours = move |from, packet: &mut [u8]| {
@@ -91,11 +95,15 @@ fn server() -> Server {
 
 impl Server {
     fn url(&self, path: &str) -> String {
-        format!("https://[::1]:{}{path}", self.address.port())
+        format!("https://{}{path}", self.address)
     }
 
     /// What a browser's is: it takes no other certificate than those that the offer names.
     fn client(hashes: &[String]) -> Endpoint<wtransport::endpoint::endpoint_side::Client> {
+        Self::client_at(Ipv6Addr::LOCALHOST.into(), hashes)
+    }
+
+    fn client_at(ip: IpAddr, hashes: &[String]) -> Endpoint<wtransport::endpoint::endpoint_side::Client> {
         let hashes = hashes.iter().map(|hash| {
             let hash: [u8; 32] = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, hash)
                 .unwrap()
@@ -103,10 +111,8 @@ impl Server {
                 .unwrap();
             Sha256Digest::new(hash)
         });
-        let config = ClientConfig::builder()
-            .with_bind_address((Ipv6Addr::LOCALHOST, 0).into())
-            .with_server_certificate_hashes(hashes)
-            .build();
+        let config =
+            ClientConfig::builder().with_bind_address((ip, 0).into()).with_server_certificate_hashes(hashes).build();
         Endpoint::client(config).unwrap()
     }
 
@@ -195,6 +201,31 @@ async fn who_shows_nothing_within_5_s_is_cut() {
     tokio::time::timeout(PROOF_MAX * 4, connection.closed()).await.unwrap();
     assert!(begin.elapsed() >= PROOF_MAX);
     assert_eq!(server.listener.unproven.available_permits(), UNPROVEN_MAX);
+}
+
+#[tokio::test]
+async fn one_address_keeps_no_other_out() {
+    let mut server = server_at(Ipv4Addr::LOCALHOST.into());
+    let [one, other] =
+        [1, 2].map(|last| Server::client_at(Ipv4Addr::new(127, 0, 0, last).into(), &server.listener.hashes()));
+    let connect = |_| one.connect(server.url(ADDRESS));
+    let held: Vec<_> = futures_util::future::join_all((0..UNPROVEN_MAX).map(connect)).await;
+    assert!(held.iter().filter(|connected| connected.is_ok()).count() >= UNPROVEN_PER_ADDRESS_MAX, "its share it has");
+    assert!(server.listener.unproven.available_permits() >= UNPROVEN_MAX - UNPROVEN_PER_ADDRESS_MAX);
+    let connection = other.connect(server.url(ADDRESS)).await.unwrap();
+    assert_eq!(show(&connection, SESSION, &SECRET).await, Some(1));
+    assert_eq!(server.happened().await, Happened::Proved);
+}
+
+#[test]
+fn the_addresses_of_a_network_of_ipv6_share() {
+    let shares = Arc::default();
+    let take = |ip: &str| Shares::take(&shares, ip.parse().unwrap());
+    let held: Vec<_> = (0..=UNPROVEN_PER_ADDRESS_MAX).map_while(|host| take(&format!("2001:db8::{host}"))).collect();
+    assert_eq!(held.len(), UNPROVEN_PER_ADDRESS_MAX);
+    assert!(take("2001:db8:0:1::1").is_some() && take("192.0.2.1").is_some());
+    drop(held);
+    assert!(take("2001:db8::1").is_some_and(|(_, before)| before == 0));
 }
 
 #[tokio::test]
