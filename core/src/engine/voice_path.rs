@@ -214,6 +214,10 @@ impl Cx<'_> {
             self.path.out.clear();
             self.out.push_back(Output::Datagram { link: *link, counter, inner, captured_at: None });
         }
+        if path.is_worn() {
+            let link = *link;
+            return self.path_failed(link);
+        }
         let (stalled, up) = (path.take_stalled(), path.figures().up);
         self.path_resends();
         if up {

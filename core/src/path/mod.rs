@@ -8,7 +8,7 @@
 //! | who | sends | when |
 //! |---|---|---|
 //! | the client | a probe | at the start; every second around voice; every 20 s otherwise, which keeps the way through a NAT open; while none is answered, after waits that double |
-//! | either | a report | at the first voice after a pause, then every 100 ms (the server, to who talks) or 500 ms (a listener) |
+//! | either | a report | at the first voice after a pause, then every 100 ms (the server, to who talks) or 500 ms (a listener), and when 32 datagrams of it came |
 //! | a listener | `voice.path.stalled` over the socket | when datagrams stop while somebody talks |
 //!
 //! Counters are the shell's to seal or carry; [`Path::received`] takes each once. Frames that came, too, are given out once, whether they
@@ -68,6 +68,8 @@ const LATELY: Duration = Duration::from_mins(5);
 const PROBES_LOST: u32 = 5;
 /// How old its proof is by then, at least.
 const PROOF_LOST: Duration = Duration::from_secs(3);
+/// A client asks for another path once a counter is above this: 100,000 are left, the most that a client sends in eight minutes.
+const COUNTER_WORN: u32 = u32::MAX - 100_000;
 /// For how long after voice a path counts as being around it.
 const LIVE: Duration = Duration::from_secs(5);
 
@@ -75,6 +77,9 @@ const LIVE: Duration = Duration::from_secs(5);
 const REPORT_SERVER: Duration = Duration::from_millis(100);
 /// How often a listener reports.
 const REPORT_CLIENT: Duration = Duration::from_millis(500);
+/// Either end reports at the latest when so many datagrams of voice came: from rooms that talk at once they come faster than a report can
+/// tell of each ([`Report::has`]) or [`RECENT_MAX`] waits for it. Where one report is lost, the next still tells of all.
+const REPORT_AFTER: u32 = 32;
 /// A pause in what comes after which the next voice is reported at once.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -169,6 +174,8 @@ pub struct Path {
     proof_after: u32,
     /// The same, kept when it fails.
     carried_at: Option<Mono>,
+    /// The other end is where datagrams go, or showed it: before, nothing that it says is proof.
+    placed: bool,
     /// The other end may have gone somewhere else since: what it says of earlier datagrams is no proof.
     doubted: bool,
     both_since: Option<Mono>,
@@ -186,6 +193,8 @@ pub struct Path {
     /// When voice last went or came, either way.
     live_at: Option<Mono>,
     report_at: Option<Mono>,
+    /// Datagrams of voice that came since the last report.
+    unreported: u32,
     answer: Option<u32>,
     respond: Option<[u8; 8]>,
     responded: Option<[u8; 8]>,
@@ -211,6 +220,7 @@ impl Path {
             proved_at: None,
             proof_after: 0,
             carried_at: None,
+            placed: true,
             doubted: false,
             both_since: None,
             failed_until: None,
@@ -223,6 +233,7 @@ impl Path {
             came_at: None,
             live_at: None,
             report_at: None,
+            unreported: 0,
             answer: None,
             respond: None,
             responded: None,
@@ -233,6 +244,17 @@ impl Path {
             expecting: false,
             stalled: false,
         }
+    }
+
+    /// A path whose other end must first show that it is where datagrams go ([`Path::placed`]): else it could have voice sent to anybody.
+    pub fn unplaced(now: Mono, end: End) -> Self {
+        Self { placed: false, ..Self::new(now, end) }
+    }
+
+    /// The other end showed that it is where datagrams go: what it told of them counts from now on.
+    pub fn placed(&mut self, now: Mono) {
+        self.placed = true;
+        self.prove(now);
     }
 
     /// Sends a live voice frame, its age as of now. What is to be sent by datagram is appended to `out`.
@@ -246,8 +268,11 @@ impl Path {
         if pause > OWN_PAUSE && pause <= PAUSE {
             self.resumed_at = Some(now);
         }
+        let Some(counter) = self.count() else {
+            self.reopen(now);
+            return Route::Socket;
+        };
         self.sent_at = Some(now);
-        self.counter += 1;
         let copied = self.copied(frame);
         let copies = copied.iter().flatten().filter_map(|(at, distance)| {
             let sent = self.recent.get(*at)?;
@@ -255,7 +280,7 @@ impl Path {
         });
         put_voice(out, frame, copies);
         for (at, _) in copied.into_iter().flatten() {
-            self.recent[at].copied_in(self.counter);
+            self.recent[at].copied_in(counter);
         }
         if self.recent.len() == RECENT_MAX
             && let Some(mut oldest) = self.recent.pop_front()
@@ -264,8 +289,19 @@ impl Path {
             // over the socket as well.
             self.resend.extend(oldest.again(now));
         }
-        self.recent.push_back(Sent::new(self.counter, now, frame.clone(), alone));
-        if alone { Route::Datagram(self.counter) } else { Route::Both(self.counter) }
+        self.recent.push_back(Sent::new(counter, now, frame.clone(), alone));
+        if alone { Route::Datagram(counter) } else { Route::Both(counter) }
+    }
+
+    /// The counter of one more datagram; `None`: there is none left, as none ever comes again.
+    fn count(&mut self) -> Option<u32> {
+        self.counter = self.counter.checked_add(1)?;
+        Some(self.counter)
+    }
+
+    /// Whether the counters of either end come to an end: then another path is to be asked for.
+    pub fn is_worn(&self) -> bool {
+        self.counter.max(self.window.counts().highest) > COUNTER_WORN
     }
 
     /// Which earlier frames to repeat with this one: where they are among the recent ones, and how far before it.
@@ -447,7 +483,12 @@ impl Path {
                 self.came_at = Some(now);
                 self.live(now);
                 let every = if self.end == End::Server { REPORT_SERVER } else { REPORT_CLIENT };
-                self.report_at = Some(if paused { now } else { self.report_at.unwrap_or(now + every) });
+                self.unreported += 1;
+                self.report_at = Some(if paused || self.unreported >= REPORT_AFTER {
+                    now
+                } else {
+                    self.report_at.unwrap_or(now + every)
+                });
                 for frame in copies.into_iter().rev().chain([newest]) {
                     if self.is_new(frame.tag, frame.number) {
                         frames.push(frame);
@@ -507,7 +548,13 @@ impl Path {
         for sent in self.recent.iter_mut().filter(|sent| sent.open) {
             sent.open = !sent.came(&report);
         }
-        if report.highest > self.proof_after && self.failed_until.is_none_or(|until| until <= now) {
+        self.prove(now);
+    }
+
+    /// What was reported last may be proof.
+    fn prove(&mut self, now: Mono) {
+        let told = self.placed && self.reported.highest > self.proof_after;
+        if told && self.failed_until.is_none_or(|until| until <= now) {
             self.proved_at = Some(now);
             self.carried_at = Some(now);
             self.doubted = false;
@@ -515,11 +562,11 @@ impl Path {
         }
     }
 
-    /// Writes a challenge to `out` and gives its counter: to be sent to an address that is to be proved.
-    pub fn challenge(&mut self, bytes: [u8; 8], out: &mut Vec<u8>) -> u32 {
+    /// Writes a challenge to `out` and gives its counter: to be sent to an address that is to be proved. `None`: no counter is left.
+    pub fn challenge(&mut self, bytes: [u8; 8], out: &mut Vec<u8>) -> Option<u32> {
+        let counter = self.count()?;
         Datagram::Challenge(bytes).put(out);
-        self.counter += 1;
-        self.counter
+        Some(counter)
     }
 
     /// The answer to a challenge that came.
@@ -529,6 +576,9 @@ impl Path {
 
     /// What to send beside voice, appended to `out`, and its counter.
     pub fn next(&mut self, now: Mono, out: &mut Vec<u8>) -> Option<u32> {
+        if self.counter == u32::MAX {
+            return None;
+        }
         let is_due = self.probe_at.is_some_and(|at| at <= now);
         if is_due
             && self.unanswered >= PROBES_LOST
@@ -539,7 +589,7 @@ impl Path {
         if let Some(bytes) = self.respond.take() {
             Datagram::Response(bytes).put(out);
         } else if let Some(nonce) = self.answer.take() {
-            Datagram::Answer { nonce, report: self.window.report() }.put(out);
+            Datagram::Answer { nonce, report: self.report() }.put(out);
         } else if self.probe_at.is_some_and(|at| at <= now) {
             // The counter is as good a nonce as any: the datagram is sealed.
             let nonce = self.counter + 1;
@@ -549,21 +599,26 @@ impl Path {
             let wait = PROBE_AGAIN.saturating_mul(1 << self.unanswered.min(16)).min(longest);
             self.probe_at = Some(now + wait);
             self.unanswered += 1;
-            Datagram::Probe { nonce, report: self.window.report() }.put(out);
+            Datagram::Probe { nonce, report: self.report() }.put(out);
         } else if self.report_at.is_some_and(|at| at <= now) {
             self.report_at = None;
-            Datagram::Report(self.window.report()).put(out);
+            Datagram::Report(self.report()).put(out);
         } else {
             return None;
         }
-        self.counter += 1;
-        Some(self.counter)
+        self.count()
+    }
+
+    fn report(&mut self) -> Report {
+        self.unreported = 0;
+        self.window.report()
     }
 
     /// When to call [`Path::timeout`].
     pub fn poll_timeout(&self) -> Option<Mono> {
         let stall = self.came_at.filter(|_| self.expecting).map(|at| at + STALL);
-        [self.probe_at, self.report_at, stall].into_iter().flatten().min()
+        let speaks = [self.probe_at, self.report_at].into_iter().filter(|_| self.counter < u32::MAX);
+        speaks.chain([stall]).flatten().min()
     }
 
     /// The time has come.

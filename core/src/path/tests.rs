@@ -118,6 +118,13 @@ impl World {
     }
 
     fn talk(&mut self, from: usize, burst: u8, number: u16) -> Route {
+        let route = self.utter(from, burst, number);
+        self.run(FRAME);
+        route
+    }
+
+    /// Sends a frame; no time passes.
+    fn utter(&mut self, from: usize, burst: u8, number: u16) -> Route {
         let (mut inner, frame) = (Vec::new(), frame(burst, number, FRAME));
         let route = self.ends[from].voice(self.now, &frame, &mut inner);
         if let Route::Datagram(counter) | Route::Both(counter) = route {
@@ -129,7 +136,6 @@ impl World {
             self.ends[1 - from].live(self.now);
         }
         self.late(from);
-        self.run(FRAME);
         route
     }
 
@@ -383,6 +389,67 @@ fn what_is_sent_faster_than_it_was_spoken_is_not_forgotten() {
     world.say(1, 1, 251, 100);
     assert!(world.missing(1, 1, 350).is_empty(), "{:?}", world.missing(1, 1, 350));
     assert!(world.ends[1].recent.len() <= RECENT_MAX);
+}
+
+/// Faster than a listener who reports now and then could tell of each datagram.
+#[test]
+fn four_who_talk_at_once_go_by_datagram_and_not_over_the_socket_a_second_time() {
+    for from in 0..2 {
+        let mut world = World::new();
+        world.run(Duration::from_secs(1));
+        for number in 1..=250 {
+            for burst in 1..=4 {
+                world.utter(from, burst, number);
+            }
+            world.run(FRAME);
+        }
+        assert!((1..=4).all(|burst| world.missing(from, burst, 250).is_empty()));
+        assert!(
+            world.by_socket <= 12,
+            "end {from}: {} over the socket, of which the start needs three of each",
+            world.by_socket
+        );
+        let told = world.sent[1 - from];
+        assert!(told <= 70, "{told} datagrams to say what came of a thousand");
+    }
+}
+
+#[test]
+fn where_the_other_end_is_must_be_shown_before_anything_it_says_is_proof() {
+    let now = Mono(1);
+    let mut path = Path::unplaced(now, End::Server);
+    assert_eq!(path.challenge([7; 8], &mut Vec::new()), Some(1));
+    let mut inner = Vec::new();
+    Datagram::Report(Report { highest: 1, came: 1, map: 0 }).put(&mut inner);
+    path.received(now, 1, &inner.into(), &mut Vec::new()).unwrap();
+    assert!(!path.figures().up, "the counter is easily guessed");
+    assert_eq!(path.voice(now, &frame(1, 1, FRAME), &mut Vec::new()), Route::Socket);
+    path.placed(now);
+    assert!(path.figures().up, "what it told before counts");
+    assert!(matches!(path.voice(now, &frame(1, 2, FRAME), &mut Vec::new()), Route::Datagram(2)));
+}
+
+/// One that came again would seal two datagrams under one nonce.
+#[test]
+fn a_path_whose_counters_ran_out_says_nothing_more() {
+    let mut world = World::new();
+    world.run(Duration::from_secs(1));
+    let (now, path) = (world.now, &mut world.ends[0]);
+    path.proved_at = Some(now);
+    assert!(!path.is_worn());
+    path.counter = u32::MAX - 1;
+    path.reported.highest = path.counter;
+    assert!(path.is_worn());
+    let mut out = Vec::new();
+    assert_eq!(path.voice(now, &frame(1, 1, FRAME), &mut out), Route::Datagram(u32::MAX));
+    assert_eq!(path.voice(now, &frame(1, 2, FRAME), &mut Vec::new()), Route::Socket);
+    assert_eq!(path.resend(now).len(), 1, "nobody will say that the one before came");
+    path.network_changed(now);
+    path.answer = Some(1);
+    path.report_at = Some(now);
+    assert_eq!((path.next(now, &mut Vec::new()), path.challenge([1; 8], &mut Vec::new())), (None, None));
+    assert_eq!(path.poll_timeout(), None, "nobody is woken for what can't be said");
+    assert_eq!(path.counter, u32::MAX);
 }
 
 /// A complaint that comes when the burst is over changes nothing but this: its last words go over the socket.

@@ -9,8 +9,8 @@
 //!
 //! Both keys follow from the secret of the offer: HKDF with SHA-256 (RFC 5869), the session as salt, and `holler voice path 1 client` or
 //! `holler voice path 1 server` as info, by the end that sends, give 16 bytes of key and 12 of initialisation vector. The nonce is that
-//! vector with the counter combined into its last four bytes by exclusive or, as in QUIC (RFC 9001 section 5.3). A counter that ran out ends
-//! the session: nothing is ever sealed twice under one nonce.
+//! vector with the counter combined into its last four bytes by exclusive or, as in QUIC (RFC 9001 section 5.3). Nothing is ever sealed twice
+//! under one nonce: a session whose counters have run out says nothing more, and before that the client asks for another.
 //!
 //! What is in the inner bytes, and which counters are taken, is no concern of this module.
 

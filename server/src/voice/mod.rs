@@ -38,7 +38,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::sealed::Sealed;
+use self::sealed::{Address, Sealed};
 use self::session::Carrier;
 use crate::app::App;
 use crate::clock::Clock;
@@ -201,6 +201,7 @@ impl Voice {
         let Some(id) = session_of(packet) else { return "not-ours" };
         let Some(session) = self.session(id) else { return "unknown-session" };
         let Some(sealed) = session.sealed() else { return "unknown-session" };
+        let length = packet.len();
         let Ok((counter, inner)) = sealed.open(packet) else { return "forged" };
         let now = self.clock.now();
         // Before the allowance, which somebody who repeats packets could else use up.
@@ -214,19 +215,27 @@ impl Voice {
         if let Err(DatagramError::Replayed(_)) = taken {
             return "replayed";
         }
-        if sealed.came(now, counter, from, socket, &self.draw)
-            && let Some(challenge) = sealed.challenge()
+        let from = Address { remote: from, socket: Arc::clone(socket) };
+        if sealed.came(now, (counter, length), &from, &self.draw)
+            && let Some((challenge, is_elsewhere)) = sealed.challenge()
         {
-            session.moved(now);
-            let counter = session.challenge(challenge, buffers);
-            let (inner, packet) = buffers.parts();
-            sealed.send_challenge(counter, inner, packet);
+            if is_elsewhere {
+                session.moved(now);
+            }
+            if let Some(counter) = session.challenge(challenge, buffers) {
+                let (inner, packet) = buffers.parts();
+                sealed.send_challenge(counter, inner, packet);
+            }
         }
         if let Ok(Some(response)) = taken
-            && sealed.answered(response, from, socket)
+            && let Some(has_moved) = sealed.answered(response, &from)
         {
-            session.moved(now);
-            metrics::counter!("holler_voice_path_moves_total").increment(1);
+            if has_moved {
+                session.moved(now);
+                metrics::counter!("holler_voice_path_moves_total").increment(1);
+            } else {
+                session.placed(now);
+            }
         }
         self.reply(&session, now, buffers);
         if taken.is_ok() { "taken" } else { "malformed" }

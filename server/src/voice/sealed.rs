@@ -1,8 +1,10 @@
 //! Sealed UDP: the keys of a session, where its client is, and how often it may send.
 //!
-//! A client is where its newest genuine packet came from, once it has proved it: the first address is taken as it is, another one is
-//! challenged, and gets voice only when the answer came from there. Whoever copies packets to another address so gains nothing but the challenge,
-//! which is shorter than the packet that brought it.
+//! A client is where its newest genuine packet came from, once it has proved it: each address is challenged, the first one too, and gets voice only
+//! when the answer came from there. What a client says before it has proved an address is answered to where it came from, and is no proof that
+//! datagrams get there ([`holler_core::path::Path::placed`]): else somebody with an account could have voice sent to whomever they like. No
+//! answer is longer than the packet that brought it, and a challenge, which comes beside it at most three times a second, is not either: below the
+//! three times as much that RFC 9000 section 8.1 allows.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 use holler_core::units::Mono;
 use holler_core::wire::limits::{DATAGRAMS_AT_ONCE_MAX, DATAGRAMS_PER_S_MAX};
-use holler_core::wire::sealed::{CipherError, OpenError, Opener, SealedBy, Sealer};
+use holler_core::wire::sealed::{CipherError, HEADER_BYTES, OpenError, Opener, SealedBy, Sealer, TAG_BYTES};
 use subtle::ConstantTimeEq as _;
 
 use super::session::SessionId;
@@ -18,6 +20,8 @@ use super::{Draw, Socket};
 
 /// How often a new address is challenged at most.
 const CHALLENGE_EVERY: Duration = Duration::from_millis(333);
+/// Bytes of a packet that challenges; a shorter one is not answered with it. Whatever a client says is at least as long.
+const CHALLENGE_BYTES: usize = HEADER_BYTES + 1 + 8 + TAG_BYTES;
 
 /// The sealed side of a session.
 pub(super) struct Sealed {
@@ -30,6 +34,8 @@ pub(super) struct Sealed {
 #[derive(Default)]
 struct Place {
     at: Option<Address>,
+    /// Whether it has proved that.
+    proved: bool,
     /// The highest counter that was taken: what is older says nothing of where the client is.
     highest: u32,
     /// Where it may have gone.
@@ -39,10 +45,11 @@ struct Place {
     full_at: Mono,
 }
 
+/// A client's address, and the socket of ours by which it is reached.
 #[derive(Clone)]
-struct Address {
-    remote: SocketAddr,
-    socket: Arc<Socket>,
+pub(super) struct Address {
+    pub(super) remote: SocketAddr,
+    pub(super) socket: Arc<Socket>,
 }
 
 struct Candidate {
@@ -92,40 +99,39 @@ impl Sealed {
         true
     }
 
-    /// A genuine packet with a counter that was not used before came from there. `true`: the address is new, and is to be challenged.
-    pub(super) fn came(&self, now: Mono, counter: u32, from: SocketAddr, socket: &Arc<Socket>, draw: &Draw) -> bool {
+    /// A genuine packet of so many bytes, with a counter that was not used before, came from there. `true`: the address is not proved, and is to
+    /// be challenged.
+    pub(super) fn came(&self, now: Mono, (counter, length): (u32, usize), from: &Address, draw: &Draw) -> bool {
         let mut place = self.place();
         if counter <= place.highest {
             return false;
         }
         place.highest = counter;
-        let address = Address { remote: from, socket: Arc::clone(socket) };
-        let Some(at) = &place.at else {
-            place.at = Some(address);
-            return false;
-        };
-        if at.is(from, socket) {
+        if !place.proved {
+            place.at = Some(from.clone());
+        } else if place.at.as_ref() == Some(from) {
             place.candidate = None;
             return false;
         }
-        if place.challenged_at.is_some_and(|at| now.since(at) < CHALLENGE_EVERY) {
+        if length < CHALLENGE_BYTES || place.challenged_at.is_some_and(|at| now.since(at) < CHALLENGE_EVERY) {
             return false;
         }
-        if place.candidate.as_ref().is_none_or(|candidate| !candidate.address.is(from, socket)) {
+        if place.candidate.as_ref().is_none_or(|candidate| candidate.address != *from) {
             let mut challenge = [0; 8];
             // Without random bytes the client stays where it was.
             if !draw.fill(&mut challenge) {
                 return false;
             }
-            place.candidate = Some(Candidate { address, challenge });
+            place.candidate = Some(Candidate { address: from.clone(), challenge });
         }
         place.challenged_at = Some(now);
         true
     }
 
-    /// What the new address is to say again.
-    pub(super) fn challenge(&self) -> Option<[u8; 8]> {
-        Some(self.place().candidate.as_ref()?.challenge)
+    /// What the new address is to say again, and whether the client has proved to be elsewhere.
+    pub(super) fn challenge(&self) -> Option<([u8; 8], bool)> {
+        let place = self.place();
+        Some((place.candidate.as_ref()?.challenge, place.proved))
     }
 
     /// Seals a challenge and sends it to the new address.
@@ -139,20 +145,24 @@ impl Sealed {
         }
     }
 
-    /// The answer to a challenge came from there. `true`: from now on the client is there.
-    pub(super) fn answered(&self, response: [u8; 8], from: SocketAddr, socket: &Arc<Socket>) -> bool {
+    /// The answer to a challenge came from there. `Some`: from now on the client is there; whether it had proved to be elsewhere.
+    pub(super) fn answered(&self, response: [u8; 8], from: &Address) -> Option<bool> {
         let mut place = self.place();
         let proved = place
             .candidate
-            .take_if(|candidate| candidate.address.is(from, socket) && candidate.challenge.ct_eq(&response).into());
-        let Some(Candidate { address, .. }) = proved else { return false };
-        place.at = Some(address);
-        true
+            .take_if(|candidate| candidate.address == *from && candidate.challenge.ct_eq(&response).into());
+        place.at = Some(proved?.address);
+        let has_moved = std::mem::replace(&mut place.proved, true);
+        if !has_moved {
+            // What the first address was challenged for says nothing of another.
+            place.challenged_at = None;
+        }
+        Some(has_moved)
     }
 }
 
-impl Address {
-    fn is(&self, remote: SocketAddr, socket: &Arc<Socket>) -> bool {
-        self.remote == remote && Arc::ptr_eq(&self.socket, socket)
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        self.remote == other.remote && Arc::ptr_eq(&self.socket, &other.socket)
     }
 }

@@ -68,11 +68,16 @@ impl fmt::Debug for Session {
 
 impl Session {
     pub(super) fn new(id: SessionId, secret: [u8; 32], carrier: Carrier, out: Arc<Outgoing>, now: Mono) -> Self {
+        let machine = match carrier {
+            Carrier::Sealed(_) => Path::unplaced(now, End::Server),
+            // A connection has an address of its own, which is proved.
+            Carrier::Opened(_) => Path::new(now, End::Server),
+        };
         Self {
             id,
             secret: secret.into(),
             carrier,
-            machine: Mutex::new(Path::new(now, End::Server)),
+            machine: Mutex::new(machine),
             out,
             uplink: Mutex::default(),
             came: Notify::new(),
@@ -225,9 +230,14 @@ impl Session {
     }
 
     /// Challenges an address, by sealed UDP.
-    pub(super) fn challenge(&self, bytes: [u8; 8], buffers: &mut Buffers) -> u32 {
+    pub(super) fn challenge(&self, bytes: [u8; 8], buffers: &mut Buffers) -> Option<u32> {
         buffers.inner.clear();
         self.machine().challenge(bytes, &mut buffers.inner)
+    }
+
+    /// The client showed that it is where datagrams go.
+    pub(super) fn placed(&self, now: Mono) {
+        self.machine().placed(now);
     }
 
     /// The client has moved, or may have: what was sent to where it was goes over the socket.

@@ -214,6 +214,30 @@ async fn who_moves_gets_voice_where_they_are_once_they_proved_it() {
     assert!(client.hears().is_some());
 }
 
+/// Somebody with an account sends one packet in another's name, and then says from where they are that all that followed came there.
+#[tokio::test]
+async fn nobody_has_voice_sent_to_an_address_that_did_not_answer() {
+    let mut bench = Bench::new();
+    let connection = bench.connection();
+    let mut client = bench.client(&connection);
+    let (now, mut buffers) = (bench.clock.now(), Buffers::default());
+    let first = client.says(now).unwrap();
+    assert_eq!(bench.judge(&client, &first), "taken");
+    let other = std::mem::replace(&mut client.io, socket());
+    let came: Vec<_> = std::iter::from_fn(|| other.recv(&mut [0; 1_500]).ok()).collect();
+    assert!(came.len() == 2 && came.iter().all(|length| *length <= first.len()), "an answer and a challenge: {came:?}");
+    for guessed in 1..=20 {
+        let mut report = vec![6];
+        report.extend([u32::to_be_bytes(guessed), u32::to_be_bytes(guessed)].concat());
+        report.extend([0xff; 8]);
+        assert_eq!(bench.judge(&client, &client.seal(100 + guessed, &report)), "taken");
+        assert_eq!(connection.voice(now, &frame(1).encode(), &mut buffers), Route::Socket, "{guessed}");
+    }
+    let told: Vec<_> = std::iter::from_fn(|| client.hears()).map(|(_, inner)| inner[0]).collect();
+    assert!(told.iter().all(|kind| *kind == 3), "{told:?}");
+    assert!(other.recv(&mut [0; 1_500]).is_err());
+}
+
 #[tokio::test]
 async fn a_client_sends_so_much_and_no_more_and_nobody_else_uses_its_allowance_up() {
     let mut bench = Bench::new();

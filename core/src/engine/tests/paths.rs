@@ -208,3 +208,17 @@ fn the_very_last_datagrams_may_be_lost_alone() {
     let spoken = world.peers[0].kept[&burst(1)].len();
     assert_eq!(played(&world, 1), [spoken; 2]);
 }
+
+#[test]
+fn another_path_is_asked_for_before_the_counters_of_one_run_out() {
+    let mut world = three(10);
+    let link = world.peers[0].engine.link.session().map(|session| session.link).expect("it is connected");
+    let received = |world: &mut World, counter| {
+        world.input(0, Input::Datagram { link, counter, inner: Bytes::from_static(&[6; 17]) });
+        world.peers[0].engine.voice_path().is_some()
+    };
+    assert!(received(&mut world, 1_000_000_000));
+    assert!(!received(&mut world, u32::MAX - 1_000));
+    world.pass(ms(3_000));
+    assert!(world.peers[0].engine.voice_path().is_some_and(|path| path.up), "a new one");
+}
