@@ -243,8 +243,8 @@ impl Engine {
         let shown = self.aloud.show(&mut cx);
         self.listen.set_here(&mut cx, &shown);
         self.link.set_relied_on(&mut cx, shown.relied_on);
-        let expecting = self.listen.is_live();
-        cx!(self, now).path_drives(expecting);
+        let (expecting, away) = (self.listen.is_live(), self.link.is_put_away());
+        cx!(self, now).path_drives(expecting, away);
     }
 
     fn dispatch(&mut self, now: Mono, input: Input) {
@@ -307,10 +307,10 @@ impl Engine {
             Input::PathOpened { link } => cx.path_opened(link),
             Input::PathFailed { link, detail: _ } => cx.path_failed(link),
             Input::Datagram { link, counter, inner } => {
-                self.link.note_active(now);
                 let half_rtt = cx.path.half_rtt().unwrap_or(half_rtt);
                 // What does not fit is dropped without a word, as the network itself would drop it.
                 for frame in cx.path_received(link, counter, &inner).unwrap_or_default() {
+                    self.link.note_active(now);
                     self.listen.voice(&mut cx, half_rtt, frame);
                 }
             }

@@ -198,13 +198,14 @@ impl Cx<'_> {
         }
     }
 
-    /// Does what is due. `expecting`: somebody talks whom this client hears.
-    pub(super) fn path_drives(&mut self, expecting: bool) {
+    /// Does what is due. `expecting`: somebody talks whom this client hears. `away`: the device was put away.
+    pub(super) fn path_drives(&mut self, expecting: bool, away: bool) {
         if self.path.again_at.is_some_and(|at| at <= self.now) {
             self.path_asks();
         }
         let Some((link, path)) = &mut self.path.path else { return };
         path.expect(self.now, expecting);
+        path.rest(self.now, away);
         if path.poll_timeout().is_some_and(|at| at <= self.now) {
             path.timeout(self.now);
         }

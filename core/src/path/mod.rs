@@ -7,7 +7,7 @@
 //!
 //! | who | sends | when |
 //! |---|---|---|
-//! | the client | a probe | at the start; every second around voice; every 20 s otherwise, which keeps the way through a NAT open; while none is answered, after waits that double |
+//! | the client | a probe | at the start; every second around voice; every 20 s otherwise, which keeps the way through a NAT open; while none is answered, after waits that double; on a device that was put away around voice only |
 //! | either | a report | at the first voice after a pause, then every 100 ms (the server, to who talks) or 500 ms (a listener), and when 32 datagrams of it came |
 //! | a listener | `voice.path.stalled` over the socket | when datagrams stop while somebody talks |
 //!
@@ -15,6 +15,8 @@
 //! came as the newest or as a copy. The shell calls [`Path::next`] until it gives nothing, after each [`Path::received`] and
 //! [`Path::timeout`].
 
+mod came;
+mod kinds;
 mod loss;
 mod sent;
 mod window;
@@ -23,15 +25,17 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
+use came::Came;
 use loss::Loss;
 use sent::{Sent, aged, distance};
 use window::Window;
 
-use crate::units::{BurstTag, FrameNo, Mono};
+use crate::units::{BurstTag, Mono};
 use crate::wire::datagram::{COPY_HEADER_BYTES, Datagram, DatagramError, Report, VOICE_HEADER_BYTES, put_voice};
 use crate::wire::limits::{DATAGRAM_BYTES_MAX, DATAGRAM_COPIES_MAX};
 use crate::wire::voice::{HEADER_BYTES, VoiceFrame};
 
+pub use kinds::{End, PathFigures, Route};
 pub use window::WINDOW;
 
 /// What carriers put around the inner bytes, at most.
@@ -47,8 +51,6 @@ const COPIES_REACH: usize = 16;
 /// give 0.95 PESQ more than those one and two back, and no less at random loss (`./x bench speech`). The farther, the later a frame comes that
 /// only its copy brings: 80 ms here.
 const DISTANCES: [u8; 2] = [2, 4];
-/// Bursts of which is remembered which frames came.
-const BURSTS_MAX: usize = 4;
 
 /// How often a client probes around voice.
 const PROBE_LIVE: Duration = Duration::from_secs(1);
@@ -103,54 +105,6 @@ const OWN_PAUSE: Duration = Duration::from_millis(100);
 /// How long after it complaints are not heard.
 const COMPLAINT_MAX: Duration = Duration::from_secs(1);
 
-/// Frames sent for so long before the end of a burst go over the socket, too, as far as nothing was heard of them: no later datagram repeats
-/// them, and a listener who hears of the end no longer notices that datagrams stopped. It is [`STALL`] and what the two ways differ by.
-const LAST_WORDS: Duration = Duration::from_millis(250);
-
-/// Which end this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It probes.
-    Client,
-    /// It answers.
-    Server,
-}
-
-/// Which way a frame goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// By datagram, with this counter: send what was written out.
-    Datagram(u32),
-    /// The same, and the frame over the socket as well.
-    Both(u32),
-    /// Over the socket.
-    Socket,
-}
-
-/// A path in figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PathFigures {
-    /// Whether it carries voice.
-    pub up: bool,
-    /// The round trip on it, smoothed; a client's only.
-    pub rtt: Option<Duration>,
-    /// Loss on the way to the other end, in thousandths.
-    pub loss_sent: u16,
-    /// Loss on the way here, in thousandths.
-    pub loss_received: u16,
-    /// How many earlier frames each datagram repeats.
-    pub copies: usize,
-}
-
-/// Which frames of one burst came.
-#[derive(Debug)]
-struct Came {
-    tag: BurstTag,
-    highest: u16,
-    /// The lowest bit is the highest frame, the next the one before it.
-    map: u128,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     nonce: u32,
@@ -187,7 +141,7 @@ pub struct Path {
     resumed_at: Option<Mono>,
     window: Window,
     lost_here: Loss,
-    came: Vec<Came>,
+    came: Came,
     /// When voice last came by datagram.
     came_at: Option<Mono>,
     /// When voice last went or came, either way.
@@ -202,6 +156,8 @@ pub struct Path {
     probe_at: Option<Mono>,
     unanswered: u32,
     rtt: Option<Duration>,
+    /// The device was put away: its path is left alone while nobody talks.
+    resting: bool,
     /// Whether somebody talks whom this client listens to.
     expecting: bool,
     stalled: bool,
@@ -229,7 +185,7 @@ impl Path {
             resumed_at: None,
             window: Window::default(),
             lost_here: Loss::default(),
-            came: Vec::new(),
+            came: Came::default(),
             came_at: None,
             live_at: None,
             report_at: None,
@@ -241,6 +197,7 @@ impl Path {
             probe_at: (end == End::Client).then_some(now),
             unanswered: 0,
             rtt: None,
+            resting: false,
             expecting: false,
             stalled: false,
         }
@@ -389,7 +346,7 @@ impl Path {
 
     /// The burst of another has ended, and the other end is about to hear of it: its last words go over the socket before that.
     pub fn ended(&mut self, now: Mono, tag: BurstTag) {
-        let last = self.recent.iter_mut().filter(|sent| now.since(sent.at) <= LAST_WORDS && sent.is_of(tag));
+        let last = self.recent.iter_mut().filter(|sent| sent.is_last_word(now, tag));
         self.resend.extend(last.filter_map(|sent| sent.again(now)));
     }
 
@@ -416,6 +373,20 @@ impl Path {
     pub fn network_changed(&mut self, now: Mono) {
         self.live(now);
         self.probe_soon(now);
+    }
+
+    /// The device was put away, or taken up again. While it is away and nobody talks nothing is sent on the path: each probe would have a phone's
+    /// radio work for some ten seconds. The first voice after that goes both ways, or over the socket, until there is proof.
+    pub fn rest(&mut self, now: Mono, resting: bool) {
+        if self.resting && !resting {
+            self.probe_soon(now);
+        }
+        self.resting = resting;
+    }
+
+    /// When the next probe is due. A device that was put away probes around voice only.
+    fn probes_at(&self) -> Option<Mono> {
+        self.probe_at.filter(|at| !self.resting || self.live_at.is_some_and(|live_at| *at <= live_at + LIVE))
     }
 
     /// Whether somebody talks whom this client listens to, so that datagrams should come.
@@ -490,33 +461,13 @@ impl Path {
                     self.report_at.unwrap_or(now + every)
                 });
                 for frame in copies.into_iter().rev().chain([newest]) {
-                    if self.is_new(frame.tag, frame.number) {
+                    if self.came.is_new(frame.tag, frame.number) {
                         frames.push(frame);
                     }
                 }
             }
         }
         Ok(())
-    }
-
-    fn is_new(&mut self, tag: BurstTag, number: FrameNo) -> bool {
-        let at = self.came.iter().position(|came| came.tag == tag).unwrap_or_else(|| {
-            if self.came.len() == BURSTS_MAX {
-                self.came.remove(0);
-            }
-            self.came.push(Came { tag, highest: number.0, map: 0 });
-            self.came.len() - 1
-        });
-        let came = &mut self.came[at];
-        if number.0 > came.highest {
-            came.map = came.map.checked_shl(u32::from(number.0 - came.highest)).unwrap_or(0);
-            came.highest = number.0;
-        }
-        // One so far back that it is not known is given out: a frame too many is ignored later, one too few is not.
-        let Some(bit) = 1_u128.checked_shl(u32::from(came.highest - number.0)) else { return true };
-        let new = came.map & bit == 0;
-        came.map |= bit;
-        new
     }
 
     fn answered(&mut self, now: Mono, probe: Probe) {
@@ -579,7 +530,7 @@ impl Path {
         if self.counter == u32::MAX {
             return None;
         }
-        let is_due = self.probe_at.is_some_and(|at| at <= now);
+        let is_due = self.probes_at().is_some_and(|at| at <= now);
         if is_due
             && self.unanswered >= PROBES_LOST
             && self.proved_at.is_some_and(|proved_at| now.since(proved_at) >= PROOF_LOST)
@@ -590,7 +541,7 @@ impl Path {
             Datagram::Response(bytes).put(out);
         } else if let Some(nonce) = self.answer.take() {
             Datagram::Answer { nonce, report: self.report() }.put(out);
-        } else if self.probe_at.is_some_and(|at| at <= now) {
+        } else if self.probes_at().is_some_and(|at| at <= now) {
             // The counter is as good a nonce as any: the datagram is sealed.
             let nonce = self.counter + 1;
             self.probe = Some(Probe { nonce, sent_at: now });
@@ -617,7 +568,7 @@ impl Path {
     /// When to call [`Path::timeout`].
     pub fn poll_timeout(&self) -> Option<Mono> {
         let stall = self.came_at.filter(|_| self.expecting).map(|at| at + STALL);
-        let speaks = [self.probe_at, self.report_at].into_iter().filter(|_| self.counter < u32::MAX);
+        let speaks = [self.probes_at(), self.report_at].into_iter().filter(|_| self.counter < u32::MAX);
         speaks.chain([stall]).flatten().min()
     }
 
@@ -631,7 +582,7 @@ impl Path {
         if !self.is_live(now) && !self.recent.is_empty() {
             // A path that rests takes little memory.
             self.recent = VecDeque::new();
-            self.came = Vec::new();
+            self.came = Came::default();
         }
     }
 

@@ -13,6 +13,11 @@ use crate::wire::voice::{FrameAge, HEADER_BYTES};
 /// up to a second. What is older is fetched.
 const AGAIN_MAX: Duration = Duration::from_millis(2_500);
 
+/// Frames sent for so long before the end of a burst go over the socket, too, as far as nothing was heard of them: no later datagram repeats
+/// them, and a listener who hears of the end no longer notices that datagrams stopped. It is what a listener waits before saying so
+/// ([`super::STALL`]), and what the two ways differ by.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
 #[derive(Debug)]
 pub(super) struct Sent {
     /// Of the datagram that brought it first, then of those that repeated it; 0: no more.
@@ -44,9 +49,9 @@ impl Sent {
         self.counters.iter().any(|counter| *counter > 0 && report.has(*counter) == Some(true))
     }
 
-    /// Whether it is of the burst with this tag.
-    pub(super) fn is_of(&self, tag: BurstTag) -> bool {
-        self.frame.get(6..14) == Some(&tag.0[..])
+    /// Whether it is one of the last words of the burst with this tag, which ends now.
+    pub(super) fn is_last_word(&self, now: Mono, tag: BurstTag) -> bool {
+        now.since(self.at) <= LAST_WORDS && self.frame.get(6..14) == Some(&tag.0[..])
     }
 
     /// It is to go over the socket, if nothing was heard of it and it is not too old; once.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::units::FloorToken;
+use crate::units::{FloorToken, FrameNo};
 use crate::wire::voice::{FrameAge, VoiceKind};
 
 const MS: Duration = Duration::from_millis(1);

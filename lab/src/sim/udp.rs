@@ -303,7 +303,7 @@ impl Server {
     /// A packet came. Gives what it was counted as.
     pub(super) fn datagram(&mut self, now: Mono, from: SocketAddr, packet: &mut [u8]) -> &'static str {
         let timed = self.voice.is_timed();
-        let what = self.voice.received(&self.socket, from, packet, &mut self.buffers);
+        let what = self.voice.received(&self.socket, (from, None), packet, &mut self.buffers);
         if !timed && self.voice.is_timed() {
             self.times_at = now;
         }

@@ -22,7 +22,7 @@ mod tests;
 mod webtransport;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -184,20 +184,27 @@ impl Voice {
         (session.kind() == PathKind::Webtransport && session.has_secret(secret)).then_some(session)
     }
 
-    /// A packet came that is none of QUIC's: ours, or nobody's. It is opened where it lies. Gives what it was counted as.
+    /// A packet came, from one address to one of ours where that is known, that is none of QUIC's: ours, or nobody's. It is opened where it
+    /// lies. Gives what it was counted as.
     pub fn received(
         &self,
         socket: &Arc<Socket>,
-        from: SocketAddr,
+        way: (SocketAddr, Option<IpAddr>),
         packet: &mut [u8],
         buffers: &mut Buffers,
     ) -> &'static str {
-        let what = self.judge(socket, from, packet, buffers);
+        let what = self.judge(socket, way, packet, buffers);
         metrics::counter!("holler_voice_datagrams_total", "what" => what).increment(1);
         what
     }
 
-    fn judge(&self, socket: &Arc<Socket>, from: SocketAddr, packet: &mut [u8], buffers: &mut Buffers) -> &'static str {
+    fn judge(
+        &self,
+        socket: &Arc<Socket>,
+        (remote, local): (SocketAddr, Option<IpAddr>),
+        packet: &mut [u8],
+        buffers: &mut Buffers,
+    ) -> &'static str {
         let Some(id) = session_of(packet) else { return "not-ours" };
         let Some(session) = self.session(id) else { return "unknown-session" };
         let Some(sealed) = session.sealed() else { return "unknown-session" };
@@ -215,7 +222,7 @@ impl Voice {
         if let Err(DatagramError::Replayed(_)) = taken {
             return "replayed";
         }
-        let from = Address { remote: from, socket: Arc::clone(socket) };
+        let from = Address { remote, local, socket: Arc::clone(socket) };
         if sealed.came(now, (counter, length), &from, &self.draw)
             && let Some((challenge, is_elsewhere)) = sealed.challenge()
         {

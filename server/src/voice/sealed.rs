@@ -6,7 +6,7 @@
 //! answer is longer than the packet that brought it, and a challenge, which comes beside it at most three times a second, is not either: below the
 //! three times as much that RFC 9000 section 8.1 allows.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ struct Place {
 #[derive(Clone)]
 pub(super) struct Address {
     pub(super) remote: SocketAddr,
+    /// Which of our addresses its packets come to, where that is known.
+    pub(super) local: Option<IpAddr>,
     pub(super) socket: Arc<Socket>,
 }
 
@@ -77,8 +79,7 @@ impl Sealed {
             return false;
         }
         let place = self.place();
-        let Some(Address { remote, socket }) = &place.at else { return false };
-        socket.send(*remote, packet)
+        place.at.as_ref().is_some_and(|at| at.send(packet))
     }
 
     /// The counter and the inner bytes of a packet.
@@ -140,8 +141,8 @@ impl Sealed {
         if self.sealer.seal(counter, inner, packet).is_err() {
             return;
         }
-        if let Some(Candidate { address: Address { remote, socket }, .. }) = &self.place().candidate {
-            socket.send(*remote, packet);
+        if let Some(Candidate { address, .. }) = &self.place().candidate {
+            address.send(packet);
         }
     }
 
@@ -161,8 +162,14 @@ impl Sealed {
     }
 }
 
+impl Address {
+    fn send(&self, packet: &[u8]) -> bool {
+        self.socket.send(self.remote, self.local, packet)
+    }
+}
+
 impl PartialEq for Address {
     fn eq(&self, other: &Self) -> bool {
-        self.remote == other.remote && Arc::ptr_eq(&self.socket, &other.socket)
+        (self.remote, self.local) == (other.remote, other.local) && Arc::ptr_eq(&self.socket, &other.socket)
     }
 }

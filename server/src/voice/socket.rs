@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, Type};
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
+use wtransport::quinn::udp::{Transmit, UdpSockRef, UdpSocketState};
 
 use super::{Buffers, Voice};
 use crate::config::Config;
@@ -27,6 +28,8 @@ pub const PACKET_BYTES_MAX: usize = 1_536;
 pub struct Socket {
     way: Way,
     local: SocketAddr,
+    /// How a packet leaves from one of several addresses.
+    sources: OnceLock<UdpSocketState>,
 }
 
 #[derive(Debug)]
@@ -50,12 +53,12 @@ impl Socket {
         socket.bind(&address.into())?;
         let io = UdpSocket::from_std(socket.into())?;
         let local = io.local_addr()?;
-        Ok(Self { way: Way::System(io), local })
+        Ok(Self { way: Way::System(io), local, sources: OnceLock::new() })
     }
 
     /// A socket of a simulation, which takes what is sent with [`Socket::take_sent`].
     pub fn simulated(local: SocketAddr) -> Self {
-        Self { way: Way::Virtual(Mutex::default()), local }
+        Self { way: Way::Virtual(Mutex::default()), local, sources: OnceLock::new() }
     }
 
     /// What was sent on a simulated socket first, and where to.
@@ -79,11 +82,30 @@ impl Socket {
         }
     }
 
-    /// Sends a packet unless the kernel has no room for it: voice must not wait. Gives whether it was taken.
-    pub fn send(&self, to: SocketAddr, packet: &[u8]) -> bool {
+    /// From now on packets leave from the address that they answer for ([`Socket::send`]), where this socket has all that the machine has. Whoever
+    /// reads it learns of each packet where it went to.
+    pub fn knows_destinations(&self) -> io::Result<()> {
+        if let Way::System(io) = &self.way
+            && self.local.ip().is_unspecified()
+        {
+            let _first = self.sources.set(UdpSocketState::new(UdpSockRef::from(io))?);
+        }
+        Ok(())
+    }
+
+    /// Sends a packet unless the kernel has no room for it: voice must not wait. `from`: where the client's packets come to; a machine with several
+    /// addresses would choose another, from which the client or its NAT takes nothing. Gives whether it was taken.
+    pub fn send(&self, to: SocketAddr, from: Option<IpAddr>, packet: &[u8]) -> bool {
         match &self.way {
             // Past the runtime: whether there is room only the kernel knows.
-            Way::System(io) => rustix::net::sendto(io, packet, SendFlags::empty(), &to).is_ok(),
+            Way::System(io) => match self.sources.get().zip(from) {
+                Some((sources, from)) => {
+                    let (destination, src_ip) = (to, Some(from));
+                    let packet = Transmit { destination, ecn: None, contents: packet, segment_size: None, src_ip };
+                    sources.try_send(UdpSockRef::from(io), &packet).is_ok()
+                }
+                None => rustix::net::sendto(io, packet, SendFlags::empty(), &to).is_ok(),
+            },
             Way::Virtual(sent) => {
                 sent.lock().unwrap_or_else(PoisonError::into_inner).push_back((to, packet.to_vec()));
                 true
@@ -130,7 +152,7 @@ pub async fn receive(voice: Arc<Voice>, socket: Arc<Socket>, stop: CancellationT
         for _ in 0..BATCH {
             match io.try_recv_from(&mut buffer) {
                 Ok((length, from)) => {
-                    voice.received(&socket, from, &mut buffer[..length], &mut buffers);
+                    voice.received(&socket, (from, None), &mut buffer[..length], &mut buffers);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Of an earlier packet to somebody who is gone (ICMP): it says nothing of this one.

@@ -31,10 +31,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let clock = Clock::default();
-        let folder = std::env::temp_dir();
-        let common =
-            CommonFlags { data: Some(folder.join("data")), keys: Some(folder.join("keys")), ..CommonFlags::default() };
-        let mut config = Config::load(&common, &ServeFlags::default(), []).unwrap();
+        let mut config = config();
         config.listen = vec!["127.0.0.1:0".parse().unwrap()];
         let sockets = bind(&config, &config.listen.clone()).unwrap();
         let voice = Voice::new(clock);
@@ -49,25 +46,13 @@ impl Bench {
     }
 
     fn client(&self, connection: &Connection) -> Client {
-        let offer = self.voice.offer(connection, &[PathKind::Webtransport, PathKind::SealedUdp]).unwrap();
-        assert_eq!((offer.kind, Some(offer.port)), (PathKind::SealedUdp, self.voice.port()));
-        let session: SessionId = unhex(&offer.session).unwrap().try_into().unwrap();
-        let secret: [u8; 32] = URL_SAFE_NO_PAD.decode(&offer.secret).unwrap().try_into().unwrap();
-        Client {
-            session,
-            secret,
-            sealer: Sealer::new(session, &secret, SealedBy::Client).unwrap(),
-            opener: Opener::new(session, &secret, SealedBy::Server).unwrap(),
-            path: Path::new(self.clock.now(), End::Client),
-            io: socket(),
-            server: self.socket.local(),
-        }
+        client(&self.voice, self.socket.local(), connection, self.clock)
     }
 
     /// What becomes of a packet from the client's address.
     fn judge(&mut self, client: &Client, packet: &[u8]) -> &'static str {
         let from = client.io.local_addr().unwrap();
-        self.voice.judge(&self.socket, from, &mut packet.to_vec(), &mut self.buffers)
+        self.voice.judge(&self.socket, (from, None), &mut packet.to_vec(), &mut self.buffers)
     }
 
     /// Lets client and server say what they have to say until neither has more.
@@ -78,6 +63,29 @@ impl Bench {
                 client.path.received(self.clock.now(), counter, &inner, &mut Vec::new()).unwrap();
             }
         }
+    }
+}
+
+fn config() -> Config {
+    let folder = std::env::temp_dir();
+    let common =
+        CommonFlags { data: Some(folder.join("data")), keys: Some(folder.join("keys")), ..CommonFlags::default() };
+    Config::load(&common, &ServeFlags::default(), []).unwrap()
+}
+
+fn client(voice: &Voice, server: SocketAddr, connection: &Connection, clock: Clock) -> Client {
+    let offer = voice.offer(connection, &[PathKind::Webtransport, PathKind::SealedUdp]).unwrap();
+    assert_eq!((offer.kind, Some(offer.port)), (PathKind::SealedUdp, voice.port()));
+    let session: SessionId = unhex(&offer.session).unwrap().try_into().unwrap();
+    let secret: [u8; 32] = URL_SAFE_NO_PAD.decode(&offer.secret).unwrap().try_into().unwrap();
+    Client {
+        session,
+        secret,
+        sealer: Sealer::new(session, &secret, SealedBy::Client).unwrap(),
+        opener: Opener::new(session, &secret, SealedBy::Server).unwrap(),
+        path: Path::new(clock.now(), End::Client),
+        io: socket(),
+        server,
     }
 }
 
@@ -474,6 +482,34 @@ async fn the_session_of_another_is_not_to_be_had() {
     assert_eq!([entitled(ada, ben), entitled(ben, ada)], [None, None]);
     bench.voice.close(&connections[0]);
     assert_eq!([entitled(ada, ada), entitled(ben, ben)], [None, Some(ben.0)]);
+}
+
+/// A machine with several addresses would answer from the one that it likes best, and a client that has connected its socket hears nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_one_of_several_addresses_is_answered_from_it() {
+    let clock = Clock::default();
+    let mut config = config();
+    config.listen = vec!["0.0.0.0:0".parse().unwrap()];
+    let sockets = bind(&config, &config.listen.clone()).unwrap();
+    let voice = Arc::new(Voice::new(clock));
+    voice.open(&sockets);
+    let _web = webtransport::listen(&voice, &sockets).unwrap();
+    let bench = Bench { socket: Arc::clone(&sockets[0]), voice: Voice::new(clock), clock, buffers: Buffers::default() };
+    let connection = bench.connection();
+    let mut client = client(&voice, bench.socket.local(), &connection, clock);
+    let io = tokio::net::UdpSocket::bind("0.0.0.0:0").await.unwrap();
+    io.connect(("127.0.0.2", bench.socket.local().port())).await.unwrap();
+    let mut buffer = [0; PACKET_BYTES_MAX];
+    while !client.path.figures().up {
+        while let Some(packet) = client.says(clock.now()) {
+            io.send(&packet).await.unwrap();
+        }
+        let came = tokio::time::timeout(Duration::from_secs(20), io.recv(&mut buffer)).await;
+        let length = came.expect("an answer, from where it was asked").unwrap();
+        let (counter, inner) = client.opener.open(&mut buffer[..length]).unwrap();
+        let inner = Bytes::copy_from_slice(inner);
+        client.path.received(clock.now(), counter, &inner, &mut Vec::new()).unwrap();
+    }
 }
 
 /// A packet that was long on its way says nothing of where the client is now.

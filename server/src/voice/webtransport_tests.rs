@@ -77,7 +77,7 @@ fn server_at(ip: IpAddr) -> Server {
     let socket = UdpSocket::bind((ip, 0)).unwrap();
     let address = socket.local_addr().unwrap();
     let (sender, others) = mpsc::unbounded_channel();
-    let ours = move |from, packet: &mut [u8]| {
+    let ours = move |(from, _): (SocketAddr, Option<IpAddr>), packet: &mut [u8]| {
         packet[0] = 0;
         let _ = sender.send((from, packet.to_vec()));
     };

@@ -57,6 +57,11 @@ impl Link {
         }
     }
 
+    /// Whether the device was put away.
+    pub(in super::super) fn is_put_away(&self) -> bool {
+        self.rhythm.idle
+    }
+
     /// Whether other devices of the same person rely on this one's being heard from.
     pub(in super::super) fn set_relied_on(&mut self, cx: &mut Cx<'_>, relied_on: bool) {
         if relied_on && !self.rhythm.relied_on {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::{EventBody, PresenceState};
+use crate::path::{End, Path};
 use crate::units::Seq;
 use crate::wire::limits::{HEARTBEAT, HEARTBEAT_IDLE_MAX, SILENCE_MAX};
 use crate::wire::presence::{PersonPresence, PresenceCounts};
@@ -232,6 +233,53 @@ fn a_device_that_was_put_away_pings_ever_more_rarely_and_begins_anew_when_somebo
     bench.say(&ServerMessage::Floor { room: ROOM, floor: talks });
     let waits = rhythm(&mut bench, 2);
     assert!(waits.iter().all(|wait| *wait <= 2 * HEARTBEAT.as_secs()), "{waits:?}");
+}
+
+/// Nor does a path, whose probes are answered, keep a radio at work.
+#[test]
+fn a_device_that_was_put_away_goes_quiet_though_it_has_a_path() {
+    let mut bench = lasting();
+    let (link, mut server) = (bench.link, Path::new(bench.now, End::Server));
+    bench.input(Input::PathOpened { link });
+    // Everything is answered at once. Gives how many datagrams there were, and when pings were sent.
+    let mut run = |bench: &mut Bench, span: Duration| {
+        let (end, mut datagrams, mut pings) = (bench.now + span, 0, vec![]);
+        while bench.now < end {
+            bench.pass(ms(100));
+            for output in bench.take() {
+                if let Output::Datagram { counter, inner, .. } = output {
+                    datagrams += 1;
+                    server.received(bench.now, counter, &inner, &mut vec![]).expect("clients say what servers know");
+                    let mut out = vec![];
+                    while let Some(counter) = server.next(bench.now, &mut out) {
+                        bench.input(Input::Datagram { link, counter, inner: core::mem::take(&mut out).into() });
+                    }
+                } else if let Output::Send { text, .. } = output
+                    && let Ok(ClientMessage::Ping { nonce, .. }) = serde_json::from_str(&text)
+                {
+                    pings.push(bench.now);
+                    bench.say(&ServerMessage::Pong { nonce, server_time: UnixMs(0), presence_ms: None });
+                }
+            }
+            // What comes late of an earlier connection says nothing.
+            bench.input(Input::Datagram { link: LinkNo(99), counter: 1, inner: Bytes::new() });
+        }
+        (datagrams, pings)
+    };
+    assert!(run(&mut bench, s(60)).0 > 4);
+    assert!(bench.engine.voice_path().is_some_and(|path| path.up));
+    bench.input(Input::Command(Command::PutAway { idle: true }));
+    let (datagrams, pings) = run(&mut bench, s(1_800));
+    assert!(datagrams <= 1, "{datagrams}");
+    let wait = pings[pings.len() - 1].since(pings[pings.len() - 2]);
+    assert!(wait >= HEARTBEAT_IDLE_MAX, "{wait:?}");
+    bench.input(Input::Command(Command::PutAway { idle: false }));
+    assert!(run(&mut bench, ms(200)).0 >= 1, "it asks at once");
+    // Around voice there is no saving: it is looked whether the path carries.
+    bench.input(Input::Command(Command::PutAway { idle: true }));
+    run(&mut bench, s(60));
+    bench.input(Input::Binary { link, bytes: Bytes::from_static(&[9; 40]) });
+    assert!(run(&mut bench, s(3)).0 >= 2);
 }
 
 #[test]

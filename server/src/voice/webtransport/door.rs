@@ -15,13 +15,14 @@ pub(in crate::voice) fn listen(voice: &Arc<Voice>, sockets: &[Arc<Socket>]) -> R
     let shared = sockets.iter().map(|socket| {
         let io = socket.io().ok_or(std::io::ErrorKind::Unsupported)?;
         let quic = SockRef::from(io).try_clone()?;
+        socket.knows_destinations()?;
         // Weakly: what is served here belongs to it.
         let (voice, socket) = (Arc::downgrade(voice), Arc::clone(socket));
         let buffers = Mutex::new(Buffers::default());
-        Shared::open(quic.into(), move |from, packet| {
+        Shared::open(quic.into(), move |way, packet| {
             if let Some(voice) = voice.upgrade() {
                 let mut buffers = buffers.lock().unwrap_or_else(PoisonError::into_inner);
-                voice.received(&socket, from, packet, &mut buffers);
+                voice.received(&socket, way, packet, &mut buffers);
             }
         })
     });

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,8 +13,8 @@ use wtransport::quinn::{AsyncUdpSocket, Runtime as _, TokioRuntime, UdpPoller};
 /// First byte of the packets that are not QUIC's.
 pub(super) const OURS: u8 = 0x08;
 
-/// What takes the packets that are ours.
-type Ours = Box<dyn Fn(SocketAddr, &mut [u8]) + Send + Sync>;
+/// What takes the packets that are ours: where each came from, to which address where that is known, and the packet.
+type Ours = Box<dyn Fn((SocketAddr, Option<IpAddr>), &mut [u8]) + Send + Sync>;
 
 /// A socket that QUIC reads, less the packets that are not its own.
 pub(super) struct Shared {
@@ -26,7 +26,7 @@ impl Shared {
     /// QUIC has `socket` from now on; `ours` is given each packet that begins with [`OURS`], where it lies.
     pub(super) fn open(
         socket: std::net::UdpSocket,
-        ours: impl Fn(SocketAddr, &mut [u8]) + Send + Sync + 'static,
+        ours: impl Fn((SocketAddr, Option<IpAddr>), &mut [u8]) + Send + Sync + 'static,
     ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let quic = TokioRuntime.wrap_udp_socket(socket)?;
         Ok(Arc::new(Self { quic, ours: Box::new(ours) }))
@@ -62,7 +62,7 @@ impl AsyncUdpSocket for Shared {
                 if buf.first() == Some(&OURS) {
                     let length = std::mem::take(&mut meta.len);
                     for packet in buf[..length].chunks_mut(meta.stride.max(1)) {
-                        (self.ours)(meta.addr, packet);
+                        (self.ours)((meta.addr, meta.dst_ip), packet);
                     }
                 }
             }
