@@ -293,6 +293,59 @@ const deeds = {
     await page.evaluate(() => (globalThis.listening = false));
     return {};
   },
+  // From now on it is noted what the sound thread gives of each burst: blocks of samples, until it says that no more come.
+  async "note-blocks"() {
+    await page.workers()[0].evaluate(() => {
+      globalThis.noted = [0];
+      if (globalThis.notes) return;
+      globalThis.notes = new WeakSet();
+      const post = MessagePort.prototype.postMessage;
+      MessagePort.prototype.postMessage = function (message, ...rest) {
+        if (message?.record && !globalThis.notes.has(this)) {
+          globalThis.notes.add(this);
+          this.addEventListener("message", ({ data }) => {
+            if (data instanceof Float32Array) globalThis.noted[globalThis.noted.length - 1]++;
+            else globalThis.noted.push(0);
+          });
+        }
+        return post.call(this, message, ...rest);
+      };
+    });
+    return {};
+  },
+  // How many blocks each burst had whose end was told since.
+  async noted() {
+    const bursts = await page.workers()[0].evaluate(() => globalThis.noted.filter((blocks) => blocks > 0));
+    return { bursts };
+  },
+  // Waits until so many wake locks are held; how often one was asked for.
+  async "wake-locks"({ held }) {
+    const all = () => globalThis.locks.filter(({ released }) => !released).length;
+    await page.waitForFunction((held) => globalThis.locks.filter(({ released }) => !released).length === held, held, WAIT).catch(async () => {
+      throw new Error(`expected ${held} wake locks, found ${await page.evaluate(all)}`);
+    });
+    return { asked: await page.evaluate(() => globalThis.locks.length) };
+  },
+  // The page looks again at whether it is seen.
+  async "shown-again"() {
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    return {};
+  },
+  // The system has one microphone more, and says so.
+  async "plug-in"({ name }) {
+    await page.evaluate((label) => {
+      const devices = navigator.mediaDevices;
+      const known = devices.enumerateDevices.bind(devices);
+      devices.enumerateDevices = async () => [...(await known()), { kind: "audioinput", deviceId: "plugged", label }];
+      devices.dispatchEvent(new Event("devicechange"));
+    }, name);
+    return {};
+  },
+  // Waits until it can be chosen.
+  async offered({ name }) {
+    await page.locator("option", { hasText: name }).first().waitFor({ ...WAIT, state: "attached" });
+    return {};
+  },
   // No microphone is given from now on, until the page is loaded anew.
   async refuse({ error }) {
     await page.evaluate((error) => (navigator.mediaDevices.getUserMedia = async () => Promise.reject(new DOMException("", error))), error);

@@ -49,6 +49,17 @@ export const eavesdrop = () => {
       globalThis.microphones.push(stream);
       return stream;
     };
+  // Every lock that keeps the screen on. None of the system is asked for: a machine without a screen has none.
+  globalThis.locks = [];
+  Object.defineProperty(navigator, "wakeLock", {
+    value: {
+      async request() {
+        const lock = { released: false, release: async () => void (lock.released = true) };
+        globalThis.locks.push(lock);
+        return lock;
+      },
+    },
+  });
   // What the buttons of a headset would do.
   globalThis.media = {};
   const handle = navigator.mediaSession?.setActionHandler.bind(navigator.mediaSession);

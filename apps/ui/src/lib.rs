@@ -15,6 +15,8 @@
 
 #![expect(unused_qualifications, reason = "rsx! writes full paths")]
 
+mod act;
+mod memo;
 pub mod parts;
 pub mod port;
 pub mod screens;
@@ -28,6 +30,7 @@ use dioxus::prelude::*;
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::StreamExt as _;
 
+use memo::use_memo;
 use port::{Ask, Host, Media, Told};
 use state::{Account, View};
 use words::Language;
@@ -128,7 +131,8 @@ fn take(mut ui: Ui, host: &Host, told: Told) {
             words::speak(language, &file);
             ui.language.set(language);
         }
-        Told::Key(true) => press(ui, host),
+        Told::Key(true) => press(ui, host, false),
+        Told::Clicked => press(ui, host, true),
         Told::Key(false) => release(ui, host),
         Told::Gone | Told::Media(Media::HangUp) => end(ui, host),
         Told::Media(Media::Play) => {
@@ -188,13 +192,14 @@ fn ask_all(ui: Ui, host: &Host, asks: Vec<Ask>) {
     }
 }
 
-/// The talk button goes down; where a press goes on without a finger, this ends it.
-fn press(mut ui: Ui, host: &Host) {
+/// The talk button goes down; where a press goes on without a finger, this ends it. `clicked`: nothing will say that it came up, so it
+/// goes on until the next time.
+fn press(mut ui: Ui, host: &Host, clicked: bool) {
     let Some(room) = ui.view.peek().open else { return };
-    if ui.view.peek().press.as_ref().is_some_and(|press| press.held && press.latched) {
+    if ui.view.peek().press.as_ref().is_some_and(|press| press.held && (press.latched || clicked)) {
         return end(ui, host);
     }
-    if ui.view.write().press(false) {
+    if ui.view.write().press(false, clicked) {
         ui.now.set(host.now_ms());
         host.ask(Ask::KeyDown { room, emergency: false });
     }

@@ -449,6 +449,8 @@ pub enum Told {
     Audible(bool),
     /// A key that stands for the talk button went down (`true`) or up, or the button can't be held any longer.
     Key(bool),
+    /// The talk button was activated without being held: by another key, a screen reader or a switch.
+    Clicked,
     /// The page goes away: whatever is held or latched ends.
     Gone,
     /// Whether the screens can be seen.

@@ -155,6 +155,7 @@ emergency-other = طوارئ: { $name }، في { $room }
 emergency-known = طوارئ { $name }، في { $room }
 emergency-see = رأيتها
 emergency-clear = إنهاؤها
+emergency-clear-later = لا اتصال: يمكن إنهاؤها عند عودة الاتصال.
 
 ## What was said and written
 timeline = ما قيل وما كُتب

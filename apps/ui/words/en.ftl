@@ -154,6 +154,7 @@ emergency-other = Emergency: { $name }, in { $room }
 emergency-known = Emergency of { $name }, in { $room }
 emergency-see = I see it
 emergency-clear = Clear it
+emergency-clear-later = Not connected: it can be cleared once you are.
 
 ## What was said and written
 timeline = What was said and written

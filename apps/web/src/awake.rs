@@ -1,24 +1,29 @@
-//! The screen stays on while the page is looked at, where the person wants it (Screen Wake Lock).
+//! The screen stays on while somebody is signed in and looks at the page, where the person wants it (Screen Wake Lock).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::JsFuture;
 
-/// Holds the lock while it is wanted and can be had.
+/// Holds the lock while it is wanted and can be had: one, for one that was let out of sight could never be given back.
+#[derive(Default)]
 pub(crate) struct Awake {
-    wanted: Cell<bool>,
+    set: Cell<bool>,
+    signed_in: Cell<bool>,
+    asking: Cell<bool>,
+    held: RefCell<Option<JsValue>>,
 }
 
 impl Awake {
     /// Not wanted yet. Browsers take the lock away whenever the page is hidden: it is asked for again when it shows.
     pub(crate) fn new() -> Rc<Self> {
-        let awake = Rc::new(Self { wanted: Cell::new(false) });
+        let awake = Rc::new(Self::default());
         let again = Rc::clone(&awake);
         if let Some(document) = web_sys::window().and_then(|window| window.document()) {
-            let shown = Closure::<dyn FnMut()>::new(move || again.ask());
+            let shown = Closure::<dyn FnMut()>::new(move || again.look());
             // A document takes any listener.
             let _ = document.add_event_listener_with_callback("visibilitychange", shown.as_ref().unchecked_ref());
             shown.forget();
@@ -26,52 +31,58 @@ impl Awake {
         awake
     }
 
-    /// Whether the screen is to stay on.
-    pub(crate) fn set(&self, wanted: bool) {
-        if self.wanted.replace(wanted) && !wanted {
-            return release();
-        }
-        self.ask();
+    /// Whether the person wants it.
+    pub(crate) fn set(self: &Rc<Self>, wanted: bool) {
+        self.set.set(wanted);
+        self.look();
     }
 
-    fn ask(&self) {
-        if self.wanted.get() {
-            // A browser that refuses (battery, no support, hidden) dims the screen as ever.
-            let _ = request();
+    /// Whether somebody is signed in.
+    pub(crate) fn signed_in(self: &Rc<Self>, is: bool) {
+        self.signed_in.set(is);
+        self.look();
+    }
+
+    /// Asks for the lock, or gives it back, as it is wanted now.
+    fn look(self: &Rc<Self>) {
+        if self.asking.get() {
+            // Looked at again with the answer.
+            return;
         }
+        let wanted = self.set.get() && self.signed_in.get();
+        let held = self
+            .held
+            .take()
+            .filter(|held| !Reflect::get(held, &"released".into()).is_ok_and(|released| released.is_truthy()));
+        match held {
+            held @ Some(_) if wanted => *self.held.borrow_mut() = held,
+            // One that the browser took meanwhile needs no release.
+            Some(held) => drop(call(&held, "release", &JsValue::UNDEFINED)),
+            None if wanted => self.ask(),
+            None => {}
+        }
+    }
+
+    fn ask(self: &Rc<Self>) {
+        // A browser that refuses (battery, no support, hidden) dims the screen as ever.
+        let Some(window) = web_sys::window() else { return };
+        let Ok(lock) = Reflect::get(&window.navigator(), &"wakeLock".into()) else { return };
+        let Ok(asked) = call(&lock, "request", &"screen".into()) else { return };
+        self.asking.set(true);
+        let this = Rc::clone(self);
+        wasm_bindgen_futures::spawn_local(async move {
+            let held = JsFuture::from(asked).await;
+            this.asking.set(false);
+            if let Ok(held) = held {
+                *this.held.borrow_mut() = Some(held);
+                // Somebody may have changed their mind.
+                this.look();
+            }
+        });
     }
 }
 
-/// Where the lock is kept, so that it can be given back.
-const HELD: &str = "hollerAwake";
-
-fn request() -> Result<(), JsValue> {
-    let window = web_sys::window().ok_or("no window")?;
-    let lock = Reflect::get(&window.navigator(), &"wakeLock".into())?;
-    if lock.is_undefined() {
-        return Ok(());
-    }
-    let request: Function = Reflect::get(&lock, &"request".into())?.dyn_into()?;
-    let asked: Promise = request.call1(&lock, &"screen".into())?.dyn_into()?;
-    wasm_bindgen_futures::spawn_local(async move {
-        if let Ok(held) = wasm_bindgen_futures::JsFuture::from(asked).await {
-            // A window takes any field.
-            let _ = Reflect::set(&window, &HELD.into(), &held);
-        }
-    });
-    Ok(())
-}
-
-fn release() {
-    let released = || -> Result<(), JsValue> {
-        let window = web_sys::window().ok_or("no window")?;
-        let held = Reflect::get(&window, &HELD.into())?;
-        if !held.is_undefined() {
-            let release: Function = Reflect::get(&held, &"release".into())?.dyn_into()?;
-            release.call0(&held)?;
-        }
-        Ok(())
-    };
-    // One that the browser took already needs no release.
-    let _ = released();
+fn call(of: &JsValue, name: &str, with: &JsValue) -> Result<Promise, JsValue> {
+    let method: Function = Reflect::get(of, &name.into())?.dyn_into()?;
+    method.call1(of, with)?.dyn_into()
 }

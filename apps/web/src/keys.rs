@@ -10,7 +10,7 @@ use holler_core::engine::Command;
 use holler_ui::port::Told;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
-use web_sys::{Element, Event, EventTarget, KeyboardEvent, PointerEvent};
+use web_sys::{Element, Event, EventTarget, KeyboardEvent, PointerEvent, UiEvent};
 
 /// How often the screens are told that time goes by.
 const TICK: Duration = Duration::from_millis(250);
@@ -39,6 +39,9 @@ pub(crate) fn listen(
             if !event.repeat() {
                 down(Told::Key(true));
             }
+        } else if event.repeat() && is_at_button(&event) {
+            // A key that is held would click over and over.
+            event.prevent_default();
         }
     })?;
     let (up, talks) = (send.clone(), Rc::clone(key));
@@ -54,8 +57,7 @@ pub(crate) fn listen(
     // A finger or mouse that leaves the button still holds it; wherever it is lifted, it is lifted.
     on(target, "pointerdown", |event| {
         let event: PointerEvent = event.unchecked_into();
-        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
-        if let Some(Ok(Some(button))) = target.map(|target| target.closest("[data-talk]")) {
+        if let Some(button) = closest(&event, "[data-talk]") {
             // A pointer that is gone already was lifted, which is told as well.
             let _ = button.set_pointer_capture(event.pointer_id());
         }
@@ -82,8 +84,15 @@ pub(crate) fn listen(
     }
     // Where use moves the sound, nothing moves away under the finger, or before the key that leads through the page got there: a click is
     // use, by finger, mouse or key.
-    let used = Rc::clone(engine);
-    on(target, "click", move |_| used.tell(&ToWorker::Command(Command::Used)))?;
+    let (used, clicked) = (Rc::clone(engine), send.clone());
+    on(target, "click", move |event| {
+        let event: UiEvent = event.unchecked_into();
+        // A click that no pointer made: another key than the one that talks, a screen reader, a switch.
+        if event.detail() == 0 && is_at_button(&event) {
+            clicked(Told::Clicked);
+        }
+        used.tell(&ToWorker::Command(Command::Used));
+    })?;
     let look = Rc::clone(engine);
     on(target, "focus", move |_| look.tell(&ToWorker::Look))?;
     let engine = Rc::clone(engine);
@@ -103,17 +112,23 @@ fn on(target: &EventTarget, event: &str, run: impl FnMut(Event) + 'static) -> Re
     Ok(())
 }
 
+/// What an event is for, or the nearest of this kind around it.
+fn closest(event: &Event, kind: &str) -> Option<Element> {
+    event.target()?.dyn_into::<Element>().ok()?.closest(kind).ok()?
+}
+
+/// Whether an event is for the talk button.
+fn is_at_button(event: &Event) -> bool {
+    closest(event, "[data-talk]").is_some()
+}
+
 /// Whether the key means something to what has the focus: a text, or another button.
 fn is_for_others(event: &KeyboardEvent) -> bool {
-    let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
-    target.is_some_and(|target| {
-        // Other keys than these two do nothing at buttons and links.
-        let others = if ["Space", "Enter"].contains(&event.code().as_str()) {
-            "input, textarea, select, a, button, [contenteditable]"
-        } else {
-            "input, textarea, select, [contenteditable], [data-keys]"
-        };
-        let others = target.closest(others).ok().flatten();
-        others.is_some_and(|other| !other.has_attribute("data-talk"))
-    })
+    // Other keys than these two do nothing at buttons and links.
+    let others = if ["Space", "Enter"].contains(&event.code().as_str()) {
+        "input, textarea, select, a, button, [contenteditable]"
+    } else {
+        "input, textarea, select, [contenteditable], [data-keys]"
+    };
+    closest(event, others).is_some_and(|other| !other.has_attribute("data-talk"))
 }

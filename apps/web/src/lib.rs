@@ -61,11 +61,12 @@ pub fn page(base: &str, shell: Shell, worker: web_sys::Worker) -> Result<(), JsV
     // What was spoken last, until all of it is on the disk or at the server.
     let spoken: Rc<Cell<Option<BurstId>>> = Rc::default();
     let trial_sound: Rc<RefCell<Option<Rc<Sound>>>> = Rc::default();
+    let awake = Awake::new();
     let engine = Engine::start(worker, {
         let send = send.clone();
         let look = Server::new(base, send.clone());
         let sound = Rc::clone(&trial_sound);
-        let shell = Rc::clone(&shell);
+        let (shell, awake) = (Rc::clone(&shell), Rc::clone(&awake));
         let (begun, leading, spoken) = (Cell::new(false), Rc::clone(&leading), Rc::clone(&spoken));
         move |message| {
             if let ToPage::Leading(leads) = message {
@@ -74,6 +75,7 @@ pub fn page(base: &str, shell: Shell, worker: web_sys::Worker) -> Result<(), JsV
             let mut is_known = false;
             let signed_in = matches!(message, ToPage::SignedIn { .. });
             if signed_in || matches!(message, ToPage::SignedOut { .. }) {
+                awake.signed_in(signed_in);
                 let gone = keep::note_signed_in(signed_in);
                 if gone && !begun.get() {
                     return send(Told::Evicted);
@@ -123,13 +125,14 @@ pub fn page(base: &str, shell: Shell, worker: web_sys::Worker) -> Result<(), JsV
     *trial_sound.borrow_mut() = Some(Rc::clone(&sound));
     let settings = keep::settings();
     let key = Rc::new(RefCell::new(String::new()));
-    let awake = Awake::new();
     go_by(&settings, &sound, &engine, &awake, &key);
     let words = Words::new(base, send.clone());
     let language = settings.language;
     send(Told::Settings(settings));
     keys::listen(&sound, &engine, &key, send.clone())?;
     media::listen(send.clone());
+    let plugged = send.clone();
+    Sound::on_devices(move || tell_microphones(plugged.clone()));
     sound.wake();
     let to_speak = Rc::clone(&words);
     #[expect(clippy::wildcard_enum_match_arm, reason = "`perform` names all the others")]
@@ -203,7 +206,7 @@ pub fn worker(paths: Paths) {
 }
 
 /// Goes by what is set.
-fn go_by(settings: &Settings, sound: &Sound, engine: &Engine, awake: &Awake, key: &RefCell<String>) {
+fn go_by(settings: &Settings, sound: &Sound, engine: &Engine, awake: &Rc<Awake>, key: &RefCell<String>) {
     keep::look(settings);
     awake.set(settings.awake);
     let rooms = settings.room_volumes.clone().into_iter().collect();

@@ -16,6 +16,7 @@
 //! | [`message`] | what page and worker tell each other |
 //! | [`lanes`] | what is handed to the socket next |
 //! | [`store`] | what is kept over a restart of the browser |
+//! | [`volumes`] | how loud rooms and people are |
 //! | `worker` | runs the engine: clock, timers, network, codec, sign-in |
 //! | `page` | starts the worker, opens the microphone and the loudspeaker |
 //!
@@ -26,5 +27,6 @@ pub mod message;
 #[cfg(target_arch = "wasm32")]
 pub mod page;
 pub mod store;
+pub mod volumes;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;

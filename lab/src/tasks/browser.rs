@@ -6,6 +6,7 @@
 //! that the connection is checked as anywhere. Every screen that is passed is looked over by axe-core.
 
 mod app;
+mod controls;
 mod devices;
 mod firefox;
 mod flows;
@@ -74,6 +75,9 @@ pub struct Options {
     /// Do only the part with two devices of one person
     #[arg(long)]
     devices_alone: bool,
+    /// Do only the part about what single controls do
+    #[arg(long)]
+    controls_alone: bool,
     /// Where hollerd and holler are [default: beside this program]
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
@@ -98,6 +102,9 @@ pub(super) fn run(options: &Options) -> Result<bool> {
     }
     if options.devices_alone {
         return Ok(told(&devices::run(options, &programs, &microphone)?));
+    }
+    if options.controls_alone {
+        return Ok(told(&controls::run(options, &programs, &microphone)?));
     }
     let server = Server::start(&programs, scratch.path())?;
     server.add_user(NATIVE, ROOM)?;
@@ -150,7 +157,7 @@ pub(super) fn run(options: &Options) -> Result<bool> {
     round.settings()?;
     round.keyboard_alone()?;
     round.new_password()?;
-    app::upgrades(&mut round.page, &round.server, NEW_PASSWORD)?;
+    app::upgrades(&mut round.page, &round.server, NEW_PASSWORD, &mut round.faults)?;
     let Round { mut page, server, shots, mut faults, .. } = round;
     app::kept(&mut page)?;
     app::notifies(&mut page)?;
@@ -166,6 +173,7 @@ pub(super) fn run(options: &Options) -> Result<bool> {
     });
     page.end()?;
     faults.extend(devices::run(options, &programs, &microphone).context("one person at two devices")?);
+    faults.extend(controls::run(options, &programs, &microphone).context("what single controls do")?);
     faults.extend(paths::run(options, &programs, &microphone).context("voice beside the socket")?);
     if let Some(firefox) = &options.firefox {
         faults.extend(firefox::smoke(options, &programs, firefox).context("in Firefox")?);

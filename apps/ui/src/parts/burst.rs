@@ -1,5 +1,6 @@
 //! A burst in the timeline: its waveform, its length, how it ended; while it plays, where it is, how fast, and a way to another place.
 
+use crate::act::act;
 use dioxus::prelude::*;
 use holler_core::model::Priority;
 use holler_core::units::RoomId;
@@ -106,7 +107,7 @@ fn play_button(mut ui: Ui, host: Host, room: RoomId, burst: &Burst, name: &str, 
         button {
             class: if playing { "icon-button play playing" } else { "icon-button play" }, r#type: "button",
             aria_label: if playing { t!("play-stop") } else { t!("play-burst", name = name, time = time) },
-            onclick: move |_| {
+            onclick: act(move |_| {
                 if playing {
                     let at = *ui.position.peek();
                     let mut view = ui.view.write();
@@ -121,7 +122,7 @@ fn play_button(mut ui: Ui, host: Host, room: RoomId, burst: &Burst, name: &str, 
                 drop(view);
                 ui.position.set(from);
                 host.ask(ask);
-            },
+            }),
             Icon { name: if playing { IconName::Stop } else { IconName::Play } }
         }
     }
@@ -156,7 +157,7 @@ fn player(mut ui: Ui, host: Host, room: RoomId, burst: &Burst) -> Element {
             span { class: "small soft player-at", {t!("play-position-of", at = length(at), whole = length(whole))} }
             button {
                 class: "button speed", r#type: "button", aria_label: t!("play-speed", speed = speed),
-                onclick: move |_| {
+                onclick: act(move |_| {
                     let next = ui.view.peek().speed.next();
                     ui.view.write().speed = next;
                     let at = *ui.position.peek();
@@ -164,7 +165,7 @@ fn player(mut ui: Ui, host: Host, room: RoomId, burst: &Burst) -> Element {
                     ui.position.set(at);
                     let ask = ui.view.peek().replay(room, id, frame_ms, at);
                     host.ask(ask);
-                },
+                }),
                 "{speed}"
             }
         }

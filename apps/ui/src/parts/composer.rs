@@ -1,5 +1,7 @@
 //! A line to write in: a new text, an answer, or what one's own text is to say instead.
 
+use crate::act::act;
+use crate::memo::use_memo;
 use dioxus::prelude::*;
 use holler_core::model::Role;
 use holler_core::units::ClientId;
@@ -72,7 +74,7 @@ pub fn Composer() -> Element {
                 div { class: "composer-about",
                     p { class: "small soft", dir: "auto", "{about}" }
                     button {
-                        class: "icon-button", r#type: "button", aria_label: t!("compose-leave"), onclick: move |_| leave(),
+                        class: "icon-button", r#type: "button", aria_label: t!("compose-leave"), onclick: act(move |_| leave()),
                         Icon { name: IconName::Close }
                     }
                 }

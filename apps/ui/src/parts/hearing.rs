@@ -1,5 +1,7 @@
 //! What is heard, and how loud: a room, a person.
 
+use crate::act::act;
+use crate::memo::use_memo;
 use dioxus::prelude::*;
 use holler_core::units::{RoomId, UserId};
 
@@ -29,7 +31,7 @@ pub fn MuteRoom() -> Element {
         button {
             class: "icon-button mute", r#type: "button", aria_pressed: "{muted}", aria_label: t!("room-mute", room = name),
             title: if muted { t!("room-muted") } else { t!("room-heard") },
-            onclick: move |_| {
+            onclick: act(move |_| {
                 host.ask(Ask::Mute { room, muted: !muted });
                 set(ui, &host, |settings| {
                     if muted {
@@ -38,7 +40,7 @@ pub fn MuteRoom() -> Element {
                         settings.muted.insert(room);
                     }
                 });
-            },
+            }),
             Icon { name: if muted { IconName::Muted } else { IconName::Speaker } }
         }
     }
@@ -72,7 +74,7 @@ pub fn PersonVolume(user: UserId, name: String) -> Element {
     rsx! {
         span { class: "volume",
             Slider {
-                label: t!("person-volume", name = name), percent: percent(),
+                label: t!("person-volume", name = name), percent: *percent.read(),
                 onchange: move |percent| set(ui, &host, |settings| settings.set_volume_of(user, percent)),
             }
         }

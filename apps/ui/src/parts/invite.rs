@@ -1,5 +1,6 @@
 //! An invite into the room that is looked at: for how many, for how long, then its link and a code for a phone's camera.
 
+use crate::act::act;
 use dioxus::prelude::*;
 use holler_core::model::Role;
 
@@ -52,7 +53,7 @@ pub fn Invite() -> Element {
                 h2 { {t!("invite-people")} }
                 button {
                     class: "icon-button", r#type: "button", aria_label: t!("close"),
-                    onclick: move |_| ui.view.write().invite = None,
+                    onclick: act(move |_| ui.view.write().invite = None),
                     Icon { name: IconName::Close }
                 }
             }
@@ -74,10 +75,10 @@ pub fn Invite() -> Element {
                 }
                 button {
                     class: "button primary", r#type: "button",
-                    onclick: move |_| {
+                    onclick: act(move |_| {
                         copied.set(1);
                         copy.ask(Ask::Copy(link.clone()));
-                    },
+                    }),
                     if *copied.read() > 0 { {t!("invite-copied")} } else { {t!("invite-copy")} }
                 }
             } else {

@@ -1,5 +1,6 @@
 //! One line of the timeline: a text, or what else happened. Bursts are in `burst`.
 
+use crate::act::act;
 use dioxus::prelude::*;
 use holler_core::model::Role;
 use holler_core::units::{ClientId, RoomId, Seq};
@@ -154,21 +155,21 @@ fn text_line(
                     div { class: "actions",
                         button {
                             class: "button", r#type: "button",
-                            onclick: move |_| {
+                            onclick: act(move |_| {
                                 open.set(0);
                                 ui.view.write().compose = Some(Compose::Reply(target));
-                            },
+                            }),
                             Icon { name: IconName::Reply }
                             {t!("text-reply")}
                         }
                         if mine {
                             button {
                                 class: "button", r#type: "button",
-                                onclick: move |_| {
+                                onclick: act(move |_| {
                                     open.set(0);
                                     ui.draft.set(words.clone());
                                     ui.view.write().compose = Some(Compose::Edit(target));
-                                },
+                                }),
                                 Icon { name: IconName::Edit }
                                 {t!("text-edit")}
                             }
@@ -176,7 +177,7 @@ fn text_line(
                         if may_delete {
                             button {
                                 class: "button", r#type: "button",
-                                onclick: move |_| {
+                                onclick: act(move |_| {
                                     // It can't be undone: one tap is not enough.
                                     if *open.peek() < 2 {
                                         return open.set(2);
@@ -187,7 +188,7 @@ fn text_line(
                                         room.change(target, client_id);
                                     }
                                     host.ask(Ask::Change { room, client_id, target, text: None });
-                                },
+                                }),
                                 Icon { name: IconName::Close }
                                 if *open.read() == 2 { {t!("text-delete-sure")} } else { {t!("text-delete")} }
                             }
@@ -199,10 +200,10 @@ fn text_line(
                 button {
                     class: "icon-button more", r#type: "button", aria_expanded: if *open.read() > 0 { "true" } else { "false" },
                     aria_label: t!("text-actions", name = name, time = time),
-                    onclick: move |_| {
+                    onclick: act(move |_| {
                         let next = u32::from(*open.peek() == 0);
                         open.set(next);
-                    },
+                    }),
                     Icon { name: IconName::Dots }
                 }
             }

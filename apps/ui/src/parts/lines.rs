@@ -1,5 +1,7 @@
 //! Lines of words: banners, the connection, a room in the list, and what a screen reader is told.
 
+use crate::act::act;
+use crate::memo::use_memo;
 use dioxus::prelude::*;
 use holler_core::units::RoomId;
 
@@ -96,23 +98,27 @@ pub fn Faults() -> Element {
                 if !known {
                     button {
                         class: "button", r#type: "button",
-                        onclick: {
+                        onclick: act({
                             let look = look.clone();
                             move |_| {
                                 ui.view.write().acknowledged.insert((room, user));
                                 look_at(ui, &look, Some(room));
                             }
-                        },
+                        }),
                         {t!("emergency-see")}
                     }
                 }
                 if may && known {
+                    // It is sent at once or not at all.
+                    if link != Link::Up {
+                        span { class: "soft", {t!("emergency-clear-later")} }
+                    }
                     button {
-                        class: "button", r#type: "button",
-                        onclick: {
+                        class: "button", r#type: "button", disabled: link != Link::Up,
+                        onclick: act({
                             let clear = clear.clone();
                             move |_| clear.ask(Ask::ClearEmergency { room, raised_by: user })
-                        },
+                        }),
                         {t!("emergency-clear")}
                     }
                 }
@@ -128,24 +134,24 @@ pub fn Faults() -> Element {
                 },
                 button {
                     class: "button", r#type: "button",
-                    onclick: move |_| connect.ask(Ask::Connect),
+                    onclick: act(move |_| connect.ask(Ask::Connect)),
                     if elsewhere { {t!("link-use-here")} } else { {t!("link-connect")} }
                 }
             }
         }
         if outdated {
             Banner { kind: BannerKind::Note, text: t!("outdated"),
-                button { class: "button", r#type: "button", onclick: move |_| reload.ask(Ask::Reload), {t!("reload")} }
+                button { class: "button", r#type: "button", onclick: act(move |_| reload.ask(Ask::Reload)), {t!("reload")} }
             }
         }
         if telling {
             Banner { kind: BannerKind::Note, text: t!("telling-ask"),
                 button {
-                    class: "button", r#type: "button", onclick: move |_| tell.ask(Ask::Telling(true)),
+                    class: "button", r#type: "button", onclick: act(move |_| tell.ask(Ask::Telling(true))),
                     {t!("telling-yes")}
                 }
                 button {
-                    class: "button", r#type: "button", onclick: move |_| silent.ask(Ask::Telling(false)),
+                    class: "button", r#type: "button", onclick: act(move |_| silent.ask(Ask::Telling(false))),
                     {t!("telling-no")}
                 }
             }
@@ -160,7 +166,7 @@ pub fn Faults() -> Element {
             Banner { kind: BannerKind::Note, text: if silenced { t!("sound-stopped") } else { t!("sound-off") },
                 button {
                     class: "button", r#type: "button",
-                    onclick: move |_| wake.ask(Ask::Tone(crate::port::Tone::Release)),
+                    onclick: act(move |_| wake.ask(Ask::Tone(crate::port::Tone::Release))),
                     {t!("sound-on")}
                 }
             }
@@ -169,9 +175,9 @@ pub fn Faults() -> Element {
             Banner { kind: BannerKind::Fault, text: fault,
                 button {
                     class: "icon-button", r#type: "button", aria_label: t!("close"),
-                    onclick: move |_| {
+                    onclick: act(move |_| {
                         ui.view.write().faults.remove(at);
-                    },
+                    }),
                     Icon { name: IconName::Close }
                 }
             }
@@ -196,7 +202,7 @@ fn PlaysOn() -> Element {
         div { class: "plays-on", role: "status",
             Icon { name: IconName::Speaker }
             p { "{words}" }
-            button { class: "button quiet", r#type: "button", onclick: move |_| host.ask(Ask::Used), {t!("plays-here")} }
+            button { class: "button quiet", r#type: "button", onclick: act(move |_| host.ask(Ask::Used)), {t!("plays-here")} }
         }
     }
 }
@@ -227,7 +233,7 @@ pub fn LinkLine() -> Element {
     rsx! {
         button {
             class, r#type: "button", title: t!("quality"),
-            onclick: move |_| ui.view.write().quality_open = true,
+            onclick: act(move |_| ui.view.write().quality_open = true),
             "{words}"
         }
     }
@@ -258,7 +264,7 @@ pub fn RoomRow(id: RoomId) -> Element {
         li {
             button {
                 class, r#type: "button", aria_current: if open { "true" } else { "false" },
-                onclick: move |_| look_at(ui, &host, Some(id)),
+                onclick: act(move |_| look_at(ui, &host, Some(id))),
                 Icon { name: icon }
                 span { class: "room-row-words",
                     span { class: "room-row-name", "{name}" }

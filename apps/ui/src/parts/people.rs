@@ -1,5 +1,7 @@
 //! Who is in a room, how each is, and the way to talk with one of them alone.
 
+use crate::act::act;
+use crate::memo::use_memo;
 use dioxus::prelude::*;
 use holler_core::model::PresenceState;
 use holler_core::units::UserId;
@@ -86,10 +88,10 @@ pub fn People() -> Element {
                 if invites {
                     button {
                         class: "button", r#type: "button",
-                        onclick: move |_| {
+                        onclick: act(move |_| {
                             let mut view = ui.view.write();
                             view.invite = view.open.map(|room| InviteView { room, busy: false, made: None });
-                        },
+                        }),
                         Icon { name: IconName::Invite }
                         {t!("invite-people")}
                     }
@@ -143,10 +145,10 @@ fn person_row(mut ui: Ui, host: Host, (user, name, class, words): Row, own: bool
                 PersonVolume { user, name: name.clone() }
                 button {
                     class: "icon-button", r#type: "button", aria_label: t!("person-direct", name = name), disabled: opening,
-                    onclick: move |_| {
+                    onclick: act(move |_| {
                         ui.view.write().opening = Some(user);
                         host.ask(Ask::Direct(user));
-                    },
+                    }),
                     Icon { name: if opening { IconName::Dots } else { IconName::Room } }
                 }
             }

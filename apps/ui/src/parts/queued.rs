@@ -1,5 +1,7 @@
 //! What waits to be delivered, in one line, and how it is kept meanwhile.
 
+use crate::act::act;
+use crate::memo::use_memo;
 use dioxus::prelude::*;
 
 use super::{Banner, BannerKind};
@@ -34,7 +36,7 @@ pub fn Queued() -> Element {
             Banner { kind: BannerKind::Note, text: words,
                 button {
                     class: "button", r#type: "button",
-                    onclick: move |_| ui.view.write().queue_open = true,
+                    onclick: act(move |_| ui.view.write().queue_open = true),
                     {t!("queue-show")}
                 }
             }

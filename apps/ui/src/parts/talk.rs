@@ -1,5 +1,7 @@
 //! The talk button: what state it is in, in colour, icon and words.
 
+use crate::act::act;
+use crate::memo::use_memo;
 use dioxus::html::Code;
 use dioxus::prelude::*;
 use holler_core::model::{Priority, Role};
@@ -149,7 +151,7 @@ pub fn TalkPanel() -> Element {
                     onfocus: move |_| focused.ask(Ask::Ready),
                     onpointerdown: move |event: PointerEvent| {
                         if event.is_primary() && event.trigger_button().is_none_or(|button| button == dioxus::html::input_data::MouseButton::Primary) {
-                            press(ui, &host);
+                            press(ui, &host, false);
                         }
                     },
                     oncontextmenu: |event: MouseEvent| event.prevent_default(),
@@ -175,7 +177,7 @@ fn Latch() -> Element {
     rsx! {
         button {
             class: "button quiet latch", r#type: "button", aria_pressed: "{on}",
-            onclick: move |_| ui.view.write().latch = !on,
+            onclick: act(move |_| ui.view.write().latch = !on),
             Icon { name: if on { IconName::Locked } else { IconName::Unlocked } }
             span { {t!("talk-latch")} }
         }

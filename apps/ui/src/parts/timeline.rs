@@ -7,6 +7,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use crate::act::act;
+use crate::memo::use_memo;
 use dioxus::prelude::*;
 use holler_core::units::{Cursor, RoomId};
 
@@ -200,19 +202,19 @@ pub fn Timeline() -> Element {
                 if missed > 0 {
                     button {
                         class: "button missed", r#type: "button",
-                        onclick: move |_| {
+                        onclick: act(move |_| {
                             let next = ui.view.write().play_missed();
                             if let Some(next) = next {
                                 missed_host.ask(next);
                             }
-                        },
+                        }),
                         Icon { name: IconName::Play }
                         {t!("play-missed", count = missed)}
                     }
                 }
                 if let Some(last) = last {
                     button {
-                        class: "button", r#type: "button", onclick: move |_| again.ask(last.clone()),
+                        class: "button", r#type: "button", onclick: act(move |_| again.ask(last.clone())),
                         Icon { name: IconName::Again }
                         {t!("play-last")}
                     }
@@ -241,7 +243,7 @@ pub fn Timeline() -> Element {
                         p { class: "item earlier",
                             button {
                                 class: "button quiet", r#type: "button",
-                                onclick: move |_| host.ask(Ask::Earlier { room, before }),
+                                onclick: act(move |_| host.ask(Ask::Earlier { room, before })),
                                 if searching {
                                     {t!("search-earlier")}
                                 } else if fetching {

@@ -1,5 +1,7 @@
 //! A trial of the microphone: one hears oneself, as others would.
 
+use crate::act::act;
+use crate::memo::use_memo;
 use dioxus::prelude::*;
 
 use super::{Icon, IconName};
@@ -17,12 +19,12 @@ pub fn TryMicrophone() -> Element {
         let percent = (ui.level.read().clamp(0.0, 1.0) * 100.0).round() as u8;
         percent
     });
-    let now = trial();
+    let (now, level) = (*trial.read(), *level.read());
     rsx! {
         div { class: "stack trial",
             button {
                 class: "button", r#type: "button", disabled: now != Trial::Over,
-                onclick: move |_| host.ask(Ask::TryMicrophone),
+                onclick: act(move |_| host.ask(Ask::TryMicrophone)),
                 Icon { name: IconName::Microphone }
                 {match now {
                     Trial::Over => t!("trial"),

@@ -1,5 +1,7 @@
 //! Where a link leads: an invite becomes an account, a one-time link a new password.
 
+use crate::act::act;
+use crate::memo::use_memo;
 use dioxus::prelude::*;
 use holler_core::wire::limits::{NAME_CHARS_MAX, PASSWORD_BYTES_MAX};
 
@@ -188,10 +190,10 @@ fn Instead(here: Option<String>) -> Element {
     rsx! {
         button {
             class: "button quiet", r#type: "button",
-            onclick: move |_| {
+            onclick: act(move |_| {
                 ui.view.write().entry = None;
                 host.ask(Ask::LeaveLink);
-            },
+            }),
             if let Some(here) = here { {t!("entry-go-on", login = here)} } else { {t!("entry-sign-in")} }
         }
     }

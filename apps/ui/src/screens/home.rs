@@ -1,5 +1,7 @@
 //! Rooms, and the room that is looked at: side by side where there is room, one after the other on a phone.
 
+use crate::act::act;
+use crate::memo::use_memo;
 use dioxus::prelude::*;
 
 use holler_core::model::PresenceState;
@@ -26,6 +28,7 @@ pub fn Home() -> Element {
     let queue = use_memo(move || ui.view.read().queue_open);
     let gone = use_memo(move || ui.view.read().room().is_some_and(|room| room.gone));
     let invite = use_memo(move || ui.view.read().invite.is_some());
+    let shown = *open.read();
     // A wide screen shows a room at once; on a phone the list comes first.
     let beside = *settings.read() || *quality.read() || *queue.read();
     let place = if open.read().is_some() || beside { "home in-room" } else { "home in-list" };
@@ -55,7 +58,7 @@ pub fn Home() -> Element {
                             People {}
                         }
                     } else {
-                        Timeline { key: "{open.read():?}" }
+                        Timeline { key: "{shown:?}" }
                         Composer {}
                     }
                 }
@@ -83,7 +86,7 @@ fn Gone() -> Element {
             Icon { name: IconName::No }
             p { {t!("room-gone")} }
             button {
-                class: "button", r#type: "button", onclick: move |_| look_at(ui, &host, None),
+                class: "button", r#type: "button", onclick: act(move |_| look_at(ui, &host, None)),
                 {t!("rooms-back")}
             }
         }
@@ -120,7 +123,7 @@ fn FirstSteps() -> Element {
                     p { class: "soft small", {t!("microphone-why")} }
                     button {
                         class: "button", r#type: "button", disabled: microphone == Microphone::Asking,
-                        onclick: move |_| host.ask(Ask::Microphone),
+                        onclick: act(move |_| host.ask(Ask::Microphone)),
                         Icon { name: IconName::Microphone }
                         if microphone == Microphone::Asking { {t!("microphone-asking")} } else { {t!("microphone-allow")} }
                     }
@@ -209,13 +212,13 @@ fn Rooms() -> Element {
                 Own {}
                 button {
                     class: "icon-button", r#type: "button", aria_label: t!("settings"),
-                    onclick: move |_| {
+                    onclick: act(move |_| {
                         let leaves = ui.view.write().leave();
                         ui.view.write().settings_open = true;
                         for ask in leaves.into_iter().chain([Ask::Devices]) {
                             settings.ask(ask);
                         }
-                    },
+                    }),
                     Icon { name: IconName::Settings }
                 }
             }
@@ -250,7 +253,7 @@ fn RoomHead() -> Element {
         header { class: "room-head",
             button {
                 class: "icon-button back", r#type: "button", aria_label: t!("rooms-back"),
-                onclick: move |_| look_at(ui, &host, None),
+                onclick: act(move |_| look_at(ui, &host, None)),
                 Icon { name: IconName::Back }
             }
             div { class: "room-head-words",
@@ -262,11 +265,11 @@ fn RoomHead() -> Element {
             MuteRoom {}
             button {
                 class: "button people-button", r#type: "button", aria_pressed: "{shows_people}",
-                onclick: move |_| {
+                onclick: act(move |_| {
                     let panel = if shows_people { Panel::Timeline } else { Panel::People };
                     ui.view.write().panel = panel;
                     ui.now.set(clock.now_ms());
-                },
+                }),
                 Icon { name: IconName::Person }
                 span { "{people}" }
             }

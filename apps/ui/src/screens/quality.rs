@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::act::act;
+use crate::memo::use_memo;
 use dioxus::prelude::*;
 use holler_core::engine::{Heard, SpokenFigures};
 
@@ -43,7 +45,7 @@ pub fn Quality() -> Element {
             header { class: "room-head",
                 button {
                     class: "icon-button", r#type: "button", aria_label: t!("back"),
-                    onclick: move |_| ui.view.write().quality_open = false,
+                    onclick: act(move |_| ui.view.write().quality_open = false),
                     Icon { name: IconName::Back }
                 }
                 h1 { {t!("quality")} }

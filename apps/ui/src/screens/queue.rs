@@ -1,5 +1,7 @@
 //! What waits to be delivered, piece by piece: to be heard, to be sent now, or to be dropped.
 
+use crate::act::act;
+use crate::memo::use_memo;
 use dioxus::prelude::*;
 
 use crate::parts::{Faults, Icon, IconName};
@@ -25,7 +27,7 @@ pub fn Queue() -> Element {
             header { class: "room-head",
                 button {
                     class: "icon-button", r#type: "button", aria_label: t!("back"),
-                    onclick: move |_| ui.view.write().queue_open = false,
+                    onclick: act(move |_| ui.view.write().queue_open = false),
                     Icon { name: IconName::Back }
                 }
                 h1 { {t!("queue")} }
@@ -38,7 +40,7 @@ pub fn Queue() -> Element {
                     } else {
                         p { class: "soft small", {t!("queue-about")} }
                         button {
-                            class: "button", r#type: "button", onclick: move |_| host.ask(Ask::Connect),
+                            class: "button", r#type: "button", onclick: act(move |_| host.ask(Ask::Connect)),
                             {t!("queue-try")}
                         }
                     }
@@ -87,18 +89,18 @@ fn Piece(waits: Waits, room: String) -> Element {
             div { class: "actions",
                 if let Some(burst) = burst {
                     button {
-                        class: "button", r#type: "button", onclick: move |_| play.ask(Ask::Waiting(Waiting::Play(burst))),
+                        class: "button", r#type: "button", onclick: act(move |_| play.ask(Ask::Waiting(Waiting::Play(burst)))),
                         {t!("queue-play")}
                     }
                     button {
-                        class: "button", r#type: "button", onclick: move |_| send.ask(Ask::Waiting(Waiting::Send(burst))),
+                        class: "button", r#type: "button", onclick: act(move |_| send.ask(Ask::Waiting(Waiting::Send(burst)))),
                         {t!("queue-send")}
                     }
                 }
                 if let Some(drop) = drop {
                     button {
                         class: "button", r#type: "button",
-                        onclick: move |_| if *sure.peek() { drops.ask(Ask::Waiting(drop)) } else { sure.set(true) },
+                        onclick: act(move |_| if *sure.peek() { drops.ask(Ask::Waiting(drop)) } else { sure.set(true) }),
                         if *sure.read() { {t!("queue-drop-sure")} } else { {t!("queue-drop")} }
                     }
                 }

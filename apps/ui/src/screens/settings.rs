@@ -1,5 +1,7 @@
 //! What a person sets on this device, where they are signed in, and what is kept of them.
 
+use crate::act::act;
+use crate::memo::use_memo;
 use dioxus::prelude::*;
 
 use crate::parts::hearing::set;
@@ -19,7 +21,7 @@ pub fn Settings() -> Element {
             header { class: "room-head",
                 button {
                     class: "icon-button", r#type: "button", aria_label: t!("back"),
-                    onclick: move |_| ui.view.write().settings_open = false,
+                    onclick: act(move |_| ui.view.write().settings_open = false),
                     Icon { name: IconName::Back }
                 }
                 h1 { {t!("settings")} }
@@ -33,7 +35,7 @@ pub fn Settings() -> Element {
                 section { class: "card stack", aria_labelledby: "set-data",
                     h2 { id: "set-data", {t!("set-data")} }
                     p { class: "soft small", {t!("set-data-hint")} }
-                    button { class: "button", r#type: "button", onclick: move |_| host.ask(Ask::Export), {t!("set-data-save")} }
+                    button { class: "button", r#type: "button", onclick: act(move |_| host.ask(Ask::Export)), {t!("set-data-save")} }
                 }
             }
         }
@@ -128,7 +130,7 @@ fn Key() -> Element {
             h2 { id: "set-key", {t!("set-key")} }
             button {
                 class: "button", r#type: "button", "data-keys": "true",
-                onclick: move |_| asks.set(true),
+                onclick: act(move |_| asks.set(true)),
                 onblur: move |_| asks.set(false),
                 onkeydown: move |event: KeyboardEvent| {
                     let code = event.code().to_string();
@@ -141,7 +143,7 @@ fn Key() -> Element {
                         }
                     }
                 },
-                if asks() { {t!("set-key-press")} } else { {t!("set-key-is", key = words())} }
+                if asks() { {t!("set-key-press")} } else { {t!("set-key-is", key = words.read().clone())} }
             }
         }
     }
@@ -233,10 +235,10 @@ fn Devices() -> Element {
                             if own != Some(device.id) {
                                 button {
                                     class: "button", r#type: "button", aria_label: t!("set-device-out", name = device.name.as_str()),
-                                    onclick: {
+                                    onclick: act({
                                         let (host, id) = (host.clone(), device.id);
                                         move |_| host.ask(Ask::Revoke(id))
-                                    },
+                                    }),
                                     {t!("set-sign-out")}
                                 }
                             }
@@ -248,10 +250,10 @@ fn Devices() -> Element {
             }
             button {
                 class: "button", r#type: "button",
-                onclick: move |_| {
+                onclick: act(move |_| {
                     look_at(ui, &out, None);
                     out.ask(Ask::SignOut);
-                },
+                }),
                 {t!("set-sign-out-here")}
             }
         }

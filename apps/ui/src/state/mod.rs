@@ -18,7 +18,7 @@ use holler_core::units::{BurstId, DeviceId, FrameMs, RoomId, UserId};
 use holler_core::wire::rest::Device;
 
 use crate::port::{Ask, Entry, Identity, Microphone, Storage, Telling, Told, Tone, Trial, Waits};
-use crate::{t, words};
+use crate::t;
 pub use chosen::{Compose, InviteView, Speed};
 pub use entry::{EntryView, is_login, login_of};
 pub use people::{Reach, Seen, Taken, ago_since, presence_class, presence_words};
@@ -321,7 +321,7 @@ impl View {
             if self.end() {
                 asks.push(Ask::KeyUp);
             }
-            if let Some(room) = self.open.filter(|_| self.press(true)) {
+            if let Some(room) = self.open.filter(|_| self.press(true, false)) {
                 asks.push(Ask::KeyDown { room, emergency: true });
             }
         }
@@ -379,14 +379,15 @@ impl View {
     }
 
     /// The button went down in the open room. `false`: it can't be pressed.
-    pub fn press(&mut self, emergency: bool) -> bool {
+    /// `latched`: it goes on without a finger.
+    pub fn press(&mut self, emergency: bool, latched: bool) -> bool {
         let Some(room) = self.room() else { return false };
         let held = self.press.as_ref().is_some_and(|press| press.held);
         if held || room.gone || room.role.is_none_or(|role| role < Role::Talker) {
             return false;
         }
         let mut press = Press::new(room.id, emergency);
-        press.latched = emergency || self.latch;
+        press.latched = emergency || latched || self.latch;
         self.press = Some(press);
         true
     }
@@ -569,21 +570,12 @@ impl View {
             | Told::Position(_)
             | Told::Words { .. }
             | Told::Key(_)
+            | Told::Clicked
             | Told::Media(_)
             | Told::Gone
             | Told::Tick => {}
         }
         Vec::new()
-    }
-
-    /// What went wrong with a recording is said where the button is.
-    fn failed(&mut self, detail: &str) {
-        match (detail.strip_prefix("recording: "), self.press.as_mut()) {
-            // What was said until then goes its way.
-            (Some(why), Some(press)) if press.recording => self.fault(t!("fault-cut", why = words::recording(why))),
-            (Some(why), Some(press)) => press.fault = Some(words::recording(why)),
-            _ => self.fault(t!("fault", detail = detail)),
-        }
     }
 
     fn fault(&mut self, detail: String) {

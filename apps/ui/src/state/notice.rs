@@ -208,4 +208,14 @@ impl View {
             None => Vec::new(),
         }
     }
+
+    /// What went wrong with a recording is said where the button is.
+    fn failed(&mut self, detail: &str) {
+        match (detail.strip_prefix("recording: "), self.press.as_mut()) {
+            // What was said until then goes its way.
+            (Some(why), Some(press)) if press.recording => self.fault(t!("fault-cut", why = words::recording(why))),
+            (Some(why), Some(press)) => press.fault = Some(words::recording(why)),
+            _ => self.fault(t!("fault", detail = detail)),
+        }
+    }
 }

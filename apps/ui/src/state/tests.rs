@@ -86,7 +86,7 @@ fn it_is_time_to_speak_only_when_the_floor_is_granted_and_the_microphone_runs() 
     let granted = || TalkState::Granted { access: Duration::ZERO, until: Duration::from_secs(60) };
     for speak_now_first in [true, false] {
         let mut view = view();
-        assert!(view.press(false));
+        assert!(view.press(false, false));
         let (first, second) =
             if speak_now_first { (TalkState::SpeakNow, granted()) } else { (granted(), TalkState::SpeakNow) };
         assert_eq!(talk(&mut view, first), []);
@@ -100,18 +100,43 @@ fn it_is_time_to_speak_only_when_the_floor_is_granted_and_the_microphone_runs() 
 fn a_press_ends_once_and_none_begins_where_one_may_not_talk() {
     let mut view = view();
     assert!(!view.release(), "nothing is held");
-    assert!(view.press(false));
-    assert!(!view.press(false), "it is held already");
+    assert!(view.press(false, false));
+    assert!(!view.press(false, false), "it is held already");
     assert!(view.release());
     assert!(!view.release());
     view.apply(NOW, Told::Notice(Notice::Role { room: ROOM, role: Some(Role::Listener) }));
-    assert!(!view.press(false));
+    assert!(!view.press(false, false));
+}
+
+#[test]
+fn a_click_that_nothing_holds_talks_until_the_next_one() {
+    let mut view = view();
+    assert!(view.press(false, true));
+    assert!(!view.release(), "a key that comes up elsewhere does not end it");
+    talk(&mut view, TalkState::SpeakNow);
+    talk(&mut view, TalkState::Granted { access: Duration::ZERO, until: Duration::from_secs(60) });
+    assert!(drawn(view.clone()).contains("Tap again when done"));
+    assert!(view.end());
+    assert!(view.press(false, false) && view.release(), "the next press is held as ever");
+}
+
+#[test]
+fn an_emergency_is_cleared_with_a_connection_and_without_one_it_is_said_why_not() {
+    let mut view = view();
+    view.apply(NOW, Told::Notice(Notice::Emergencies { room: ROOM, raised_by: vec![ME] }));
+    let connected = drawn(view.clone());
+    assert!(connected.contains("Clear it") && !connected.contains("it can be cleared once you are"), "{connected}");
+    view.apply(NOW, Told::Notice(Notice::Link(LinkState::Connecting { attempt: 1 })));
+    let page = drawn(view);
+    let button = page.split("<button").find(|button| button.contains("Clear it")).unwrap();
+    assert!(button.contains("disabled") && page.contains("it can be cleared once you are"), "{page}");
+    assert!(!connected.split("<button").any(|button| button.contains("Clear it") && button.contains("disabled")));
 }
 
 #[test]
 fn a_recording_that_failed_says_why_at_the_button() {
     let mut view = view();
-    view.press(false);
+    view.press(false, false);
     talk(&mut view, TalkState::Starting);
     view.apply(NOW, Told::Notice(Notice::Fault { detail: "recording: NotFoundError".into() }));
     talk(&mut view, TalkState::Failed { detail: "nothing was recorded".into() });
@@ -280,9 +305,9 @@ fn ones_own_text_can_be_changed_and_others_only_taken_back_by_who_dispatches() {
 fn a_room_that_is_gone_under_the_page_says_so_and_is_left_for_good() {
     let mut view = view();
     view.latch = true;
-    assert!(view.press(false));
+    assert!(view.press(false, false));
     assert_eq!(notice(&mut view, Notice::Role { room: ROOM, role: None }), [Ask::KeyUp], "nobody talks on");
-    assert!(!view.press(false));
+    assert!(!view.press(false, false));
     let none = Told::Directory { workspace: "W".into(), rooms: vec![], people: vec![], invites_by: InvitesBy::Admins };
     view.apply(NOW, none);
     let page = drawn(view.clone());
@@ -426,7 +451,7 @@ fn notice(view: &mut View, notice: Notice) -> Vec<Ask> {
 fn a_latched_press_outlives_the_finger_and_ends_at_the_next_tap() {
     let mut view = view();
     view.latch = true;
-    assert!(view.press(false));
+    assert!(view.press(false, false));
     assert!(!view.release(), "a finger that is lifted ends nothing");
     assert!(view.press.as_ref().unwrap().held);
     assert!(view.end());
@@ -438,7 +463,7 @@ fn nobody_talks_on_in_a_room_that_is_left_unless_it_is_an_emergency() {
     for emergency in [false, true] {
         let mut view = view();
         view.latch = true;
-        assert!(view.press(emergency));
+        assert!(view.press(emergency, false));
         assert_eq!(view.look_at(Some(ROOM)), [Ask::Open(ROOM)], "it is still looked at");
         let asks = view.look_at(None);
         assert_eq!(asks.contains(&Ask::KeyUp), !emergency, "{asks:?}");
@@ -468,7 +493,7 @@ fn an_emergency_needs_two_seconds_of_holding_and_opens_the_microphone_for_ten() 
 fn an_emergency_that_is_held_up_by_a_press_ends_that_first() {
     let mut view = view();
     view.latch = true;
-    view.press(false);
+    view.press(false, false);
     view.hold = Some(NOW);
     assert_eq!(view.tick(NOW + 2_000.0), [Ask::KeyUp, Ask::KeyDown { room: ROOM, emergency: true }]);
 }
@@ -494,7 +519,7 @@ fn an_alarm_sounds_until_it_is_acknowledged_and_again_when_it_is_raised_again() 
 #[test]
 fn waiting_in_line_is_heard_once() {
     let mut view = view();
-    view.press(false);
+    view.press(false, false);
     let queued = |position| TalkState::Queued { position, waiting: 2 };
     assert_eq!(talk(&mut view, queued(2)), [Ask::Tone(Tone::Busy)]);
     assert_eq!(talk(&mut view, queued(1)), []);
@@ -530,7 +555,7 @@ fn receipts_are_counted_in_words() {
 #[test]
 fn one_sees_who_heard_it_at_the_burst_and_at_the_button() {
     let mut view = view();
-    view.press(false);
+    view.press(false, false);
     let FloorState::Taken { header, .. } = taken_by_another() else { panic!() };
     let (token, priority) = (Some(FloorToken::default()), Priority::Normal);
     let started = EventBody::BurstStarted { header, priority, token, spoken_ago_ms: 0, uncertainty_ms: 0 };
@@ -693,7 +718,7 @@ fn silence_that_was_asked_for_is_kept_and_says_nothing_of_what_it_missed() {
 fn a_microphone_that_goes_in_the_middle_is_told_and_what_was_said_goes_its_way() {
     let mut view = view();
     view.look_at(Some(ROOM));
-    assert!(view.press(false));
+    assert!(view.press(false, false));
     let talk = |state| Told::Notice(Notice::Talk { room: ROOM, burst: BURST, state });
     view.apply(NOW, talk(TalkState::Starting));
     view.apply(NOW, talk(TalkState::SpeakNow));

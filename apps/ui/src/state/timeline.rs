@@ -16,6 +16,7 @@ use holler_core::units::{BurstId, ClientId, FrameMs, Seq, UserId};
 
 pub use self::item::{Burst, BurstEnd, Item, Seen, Text};
 use super::Reach;
+use crate::words;
 
 /// Items of a timeline that are kept; the oldest give way to new ones, and no older ones are fetched then.
 pub const ITEMS_MAX: usize = 50_000;
@@ -25,6 +26,8 @@ pub(super) const ITEMS_STEP: usize = 1_000;
 pub const CHUNK: i64 = 24;
 /// Changes and ends that wait for what they name, which is on an older page.
 const LATE_MAX: usize = ITEMS_MAX;
+/// Bursts of a room that were missed and whose event is not here yet: one is on the air at a time, and its event is on its way.
+const LATE_MISSED_MAX: usize = 64;
 /// Characters of what is answered that are shown with the answer.
 const QUOTE_CHARS: usize = 80;
 
@@ -37,6 +40,8 @@ struct Late {
     /// New texts; `None`: taken back.
     texts: Vec<(Seq, Option<String>)>,
     ends: Vec<(BurstId, End)>,
+    /// Bursts that were missed: what is not played at all is told before its event comes.
+    missed: Vec<BurstId>,
 }
 
 /// What is here of a room.
@@ -294,6 +299,10 @@ impl Timeline {
                     reach: None,
                     wave,
                 }));
+                if self.late.missed.contains(&header.burst) {
+                    self.late.missed.retain(|known| *known != header.burst);
+                    self.heard(header.burst, HeardState::Missed);
+                }
             }
             EventBody::BurstCommitted { burst, last, missing, .. } => {
                 self.ended(*burst, Some(last.0), BurstEnd::Ended, !missing.is_empty());
@@ -354,7 +363,17 @@ impl Timeline {
 
     /// How somebody's burst is heard here.
     pub(super) fn heard(&mut self, wanted: BurstId, state: HeardState) {
-        let Some(seq) = self.place(wanted) else { return };
+        let Some(seq) = self.place(wanted) else {
+            if state == HeardState::Missed {
+                self.late.missed.push(wanted);
+            } else if !matches!(state, HeardState::Interrupted | HeardState::Complete | HeardState::Incomplete { .. }) {
+                self.late.missed.retain(|known| *known != wanted);
+            }
+            if self.late.missed.len() > LATE_MISSED_MAX {
+                self.late.missed.remove(0);
+            }
+            return;
+        };
         let Some(burst) = self.burst_mut(wanted) else { return };
         match state {
             HeardState::Missed => {
@@ -455,9 +474,9 @@ impl Timeline {
             SendState::Acked { seq, .. } if text.changing.is_none() => text.seq = text.seq.or(Some(seq)),
             SendState::Refused { problem } => {
                 text.changing = None;
-                text.refused = Some(problem.detail);
+                text.refused = Some(words::problem(&problem.kind, &problem.detail));
             }
-            SendState::PutOff { problem } => text.put_off = Some(problem.detail),
+            SendState::PutOff { problem } => text.put_off = Some(words::problem(&problem.kind, &problem.detail)),
             SendState::Acked { .. } | SendState::Waiting | SendState::TooMany => {}
         }
     }

@@ -137,6 +137,17 @@ impl Sound {
         })
     }
 
+    /// Runs this whenever a microphone or loudspeaker is plugged in or out, as long as the page lives.
+    pub fn on_devices(run: impl FnMut() + 'static) {
+        // A page that may not use devices hears of none.
+        if let Some(Ok(devices)) = web_sys::window().map(|window| window.navigator().media_devices()) {
+            let run = Closure::<dyn FnMut()>::new(run);
+            // Anything that tells of events takes any listener.
+            let _ = devices.add_event_listener_with_callback("devicechange", run.as_ref().unchecked_ref());
+            run.forget();
+        }
+    }
+
     /// Makes the sound context where there is none, and wakes it: browsers keep it silent until a person touched the page.
     pub fn wake(self: &Rc<Self>) {
         if let Some(context) = self.context.borrow().as_ref() {

@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::time::Duration;
 
 use holler_core::engine::SpokenFigures;
-use holler_core::units::Mono;
+use holler_core::units::{BurstId, Mono};
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 
@@ -19,14 +19,26 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Gauge {
     spoken: Cell<Option<SpokenFigures>>,
+    burst: Cell<Option<BurstId>>,
     key_down: Cell<Option<Mono>>,
     watched: Cell<bool>,
 }
 
 impl Gauge {
     /// A burst begins to be recorded.
-    pub(super) fn begin(&self) {
+    pub(super) fn begin(&self, burst: BurstId) {
+        self.burst.set(Some(burst));
         self.spoken.set(Some(SpokenFigures::default()));
+    }
+
+    /// The encoder gave a packet, after so long; of a burst before, it does not count here.
+    pub(super) fn packet(&self, burst: BurstId, took: Duration) {
+        if self.burst.get() == Some(burst) {
+            self.count(|spoken| {
+                spoken.packets += 1;
+                spoken.encode = took;
+            });
+        }
     }
 
     pub(super) fn count(&self, count: impl FnOnce(&mut SpokenFigures)) {

@@ -1,6 +1,7 @@
 //! The worker: the engine, and everything around it that a browser can do without a page.
 
 mod account;
+mod capture;
 mod clock;
 mod codec;
 mod gauge;
@@ -13,7 +14,6 @@ mod store;
 mod tabs;
 mod trial;
 mod vault;
-mod volumes;
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;

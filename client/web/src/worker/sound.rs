@@ -6,39 +6,37 @@ use holler_core::sorted;
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
-use bytes::Bytes;
 use holler_core::engine::jitter::{BRIDGE, Stretch, Stretcher};
 use holler_core::engine::replay::Wave;
 use holler_core::engine::{Input, Pull};
 use holler_core::model::BurstHeader;
-use holler_core::units::{BurstId, FrameMs, FrameNo, Mono, RoomId, UserId};
+use holler_core::units::{BurstId, FrameMs, FrameNo, RoomId, UserId};
 use js_sys::{Array, Float32Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{MessageEvent, MessagePort};
 
 use super::Shell;
+use super::capture::Capturing;
 use super::clock::{self, Timer};
-use super::codec::{Decoder, Encoder, RATE_HZ, words};
+use super::codec::{Decoder, RATE_HZ, words};
 use super::gauge::Gauge;
 use super::replay::Replay;
-use super::volumes::Volumes;
 use crate::message::{ToPage, Trial};
+use crate::volumes::Volumes;
 
 /// Opus looks ahead by 6.5 ms at 48 kHz: a packet's sound is heard that much after its first sample.
 const OPUS_LOOKAHEAD: Duration = Duration::from_micros(6_500);
 /// Frames between two levels that are told: 15 a second.
 const LEVEL_EVERY: u32 = 3;
-/// How long a press waits for the microphone before it has failed: the browser may be asking the person meanwhile.
-const MICROPHONE_WAIT: Duration = Duration::from_secs(20);
 
 /// How often it is told where in a burst of the past one is, ms of the burst.
 const POSITION_EVERY_MS: u32 = 200;
 /// The ports to the sound thread, and what goes on at them.
 pub(super) struct Sound {
     pub(super) shell: Weak<Shell>,
-    ports: RefCell<Option<Ports>>,
-    input_latency: Cell<Duration>,
+    pub(super) ports: RefCell<Option<Ports>>,
+    pub(super) input_latency: Cell<Duration>,
     output_latency: Cell<Duration>,
     pub(super) capture: RefCell<Option<Capturing>>,
     /// Ends a trial of the microphone.
@@ -48,7 +46,11 @@ pub(super) struct Sound {
     pub(super) look: Timer,
     volumes: RefCell<Volumes>,
     /// Runs while the first block is awaited.
-    too_late: Timer,
+    pub(super) too_late: Timer,
+    /// The burst that begins once the sound thread gave the rest of the one before: what it gives does not say whose it is.
+    pub(super) next: RefCell<Option<BurstHeader>>,
+    /// Runs while one waits.
+    pub(super) rest: Timer,
     pub(super) playback: RefCell<Option<Playing>>,
     /// Asked for by the sound thread and not given yet, with what it still had when it asked.
     wanted: Cell<Option<Duration>>,
@@ -57,38 +59,10 @@ pub(super) struct Sound {
     pub(super) waves: RefCell<VecDeque<(BurstId, Wave)>>,
 }
 
-struct Ports {
+pub(super) struct Ports {
     capture: MessagePort,
     playback: MessagePort,
     _listeners: [Closure<dyn FnMut(MessageEvent)>; 2],
-}
-
-/// When a frame that the encoder has was captured, and when it was given to the encoder.
-type Times = Rc<RefCell<VecDeque<(Mono, Mono)>>>;
-
-pub(super) struct Capturing {
-    burst: BurstId,
-    encoder: Encoder,
-    times: Times,
-    /// It is a trial: its packets stay here.
-    trial: Option<Rc<RefCell<VecDeque<Bytes>>>>,
-    stopping: bool,
-    /// Frames that the encoder has.
-    count: u16,
-}
-
-impl Capturing {
-    pub(super) fn new(burst: BurstId, encoder: Encoder, trial: Option<Rc<RefCell<VecDeque<Bytes>>>>) -> Self {
-        Self { burst, encoder, times: Times::default(), trial, stopping: false, count: 0 }
-    }
-
-    pub(super) fn burst(&self) -> BurstId {
-        self.burst
-    }
-
-    pub(super) fn is_trial(&self) -> bool {
-        self.trial.is_some()
-    }
 }
 
 /// What is played that is not live.
@@ -153,6 +127,8 @@ impl Sound {
             look: timer(Self::tell_quality),
             volumes: RefCell::default(),
             too_late: timer(|sound| sound.no_microphone("late")),
+            next: RefCell::default(),
+            rest: timer(Self::rest_is_late),
             playback: RefCell::default(),
             wanted: Cell::new(None),
             again: timer(Self::feed),
@@ -206,7 +182,7 @@ impl Sound {
         *self.volumes.borrow_mut() = volumes;
     }
 
-    fn tell(&self, to_capture: bool, message: &JsValue) {
+    pub(super) fn tell(&self, to_capture: bool, message: &JsValue) {
         if let Some(ports) = self.ports.borrow().as_ref() {
             let port = if to_capture { &ports.capture } else { &ports.playback };
             // A port that takes nothing is one whose page is gone.
@@ -220,7 +196,7 @@ impl Sound {
         }
     }
 
-    fn level(&self, sound: &[f32]) {
+    pub(super) fn level(&self, sound: &[f32]) {
         let count = self.levels.get().wrapping_add(1);
         self.levels.set(count);
         if count.is_multiple_of(LEVEL_EVERY)
@@ -228,157 +204,6 @@ impl Sound {
         {
             shell.tell(&ToPage::Level(level(sound)));
         }
-    }
-}
-
-/// Capture.
-impl Sound {
-    /// Begins to record. Where the page has no microphone yet, it is asking for it; the burst begins when it comes.
-    pub(super) fn start_capture(&self, header: &BurstHeader) {
-        let burst = header.burst;
-        self.gauge.begin();
-        let times = Times::default();
-        let (shell, taken) = (self.shell.clone(), Rc::clone(&times));
-        let packet = move |payload| {
-            let times = taken.borrow_mut().pop_front();
-            if let (Some(shell), Some((captured_at, given_at))) = (shell.upgrade(), times) {
-                shell.sound.gauge.count(|spoken| {
-                    spoken.packets += 1;
-                    spoken.encode = clock::now().since(given_at);
-                });
-                shell.input(Input::Captured { burst, captured_at, payload });
-            }
-        };
-        let shell = self.shell.clone();
-        let fault = move |detail: String| {
-            if let Some(shell) = shell.upgrade() {
-                shell.sound.capture_failed(burst, &format!("the browser can't encode: {detail}"));
-            }
-        };
-        match Encoder::new(header, packet, fault) {
-            Ok(encoder) => {
-                self.end_trial();
-                self.capture_with(Capturing { times, ..Capturing::new(burst, encoder, None) });
-            }
-            Err(error) => {
-                let detail = format!("this browser has no Opus encoder (WebCodecs): {}", words(&error));
-                self.input(Input::CaptureEnded { burst, fault: Some(detail) });
-            }
-        }
-    }
-
-    pub(super) fn capture_with(&self, capturing: Capturing) {
-        let samples = capturing.encoder.samples();
-        *self.capture.borrow_mut() = Some(capturing);
-        self.too_late.set(Some(MICROPHONE_WAIT));
-        self.record(samples);
-    }
-
-    /// A trial gives way to a burst.
-    fn end_trial(&self) {
-        self.trial.set(None);
-        if self.capture.borrow_mut().take_if(|capturing| capturing.is_trial()).is_some() {
-            self.tried(Trial::Over);
-        }
-    }
-
-    fn record(&self, samples: usize) {
-        let message = js_sys::Object::new();
-        if js_sys::Reflect::set(&message, &"record".into(), &samples.into()).is_ok() {
-            self.tell(true, &message);
-        }
-    }
-
-    /// Stops after what was said until now.
-    pub(super) fn stop_capture(&self, burst: BurstId) {
-        let known = self.capture.borrow_mut().as_mut().filter(|capturing| capturing.burst == burst).map(|capturing| {
-            capturing.stopping = true;
-        });
-        if known.is_none() {
-            return;
-        }
-        if self.ports.borrow().is_some() {
-            self.tell(true, &"stop".into());
-        } else {
-            // The microphone never came.
-            self.capture_failed(burst, "early");
-        }
-    }
-
-    /// The page can't have the microphone. What is wrong with a recording is a name that the screens have words for, or, where
-    /// nobody could do anything about it, what the browser says.
-    pub(super) fn no_microphone(&self, detail: &str) {
-        let burst = self.capture.borrow().as_ref().map(|capturing| capturing.burst);
-        if let Some(burst) = burst {
-            self.capture_failed(burst, detail);
-        }
-    }
-
-    pub(super) fn capture_failed(&self, burst: BurstId, detail: &str) {
-        let failed = self.capture.borrow_mut().take_if(|capturing| capturing.burst == burst);
-        if let Some(failed) = failed {
-            self.too_late.set(None);
-            self.tell(true, &"stop".into());
-            if failed.is_trial() {
-                return self.tried(Trial::Over);
-            }
-            self.input(Input::CaptureEnded { burst, fault: Some(detail.to_owned()) });
-        }
-    }
-
-    /// A block of the sound thread, or that none will follow.
-    fn captured(&self, data: JsValue) {
-        let block = match data.dyn_into::<Float32Array>() {
-            Ok(block) => block,
-            Err(counts) => return self.captured_all(&counts),
-        };
-        let sound = block.to_vec();
-        let spoken = Duration::from_micros(sound.len() as u64 * 1_000 / 48);
-        let ago = u64::try_from((spoken + self.input_latency.get()).as_micros()).unwrap_or(0);
-        let captured_at = Mono(clock::now().0.saturating_sub(ago));
-        let failed = {
-            let mut capturing = self.capture.borrow_mut();
-            let Some(capturing) = capturing.as_mut() else { return };
-            self.too_late.set(None);
-            if !capturing.is_trial() {
-                capturing.count = capturing.count.saturating_add(1);
-                self.note_wave(capturing.burst, capturing.count, &sound);
-                capturing.times.borrow_mut().push_back((captured_at, clock::now()));
-                self.gauge.count(|spoken| {
-                    spoken.frames += 1;
-                    spoken.capture = Duration::from_micros(ago);
-                });
-            }
-            capturing.encoder.encode(&sound).err().map(|error| (capturing.burst, words(&error)))
-        };
-        if let Some((burst, detail)) = failed {
-            self.capture_failed(burst, &format!("the browser can't encode: {detail}"));
-        }
-        self.level(&sound);
-    }
-
-    fn captured_all(&self, counts: &JsValue) {
-        let Some(capturing) = self.capture.borrow_mut().take_if(|capturing| capturing.stopping) else { return };
-        self.too_late.set(None);
-        if !capturing.is_trial() {
-            self.gauge.thread(counts);
-            self.tell_wave(capturing.burst);
-        }
-        let shell = self.shell.clone();
-        wasm_bindgen_futures::spawn_local(async move {
-            let fault = capturing.encoder.flush().await.err().map(|error| words(&error));
-            let Some(shell) = shell.upgrade() else { return };
-            match &capturing.trial {
-                Some(packets) => {
-                    let packets = packets.take();
-                    shell.sound.play_trial(capturing.burst, packets);
-                }
-                None => {
-                    shell.input(Input::CaptureEnded { burst: capturing.burst, fault });
-                    shell.sound.tell_quality();
-                }
-            }
-        });
     }
 }
 

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use holler_core::model::{BurstHeader, Codec};
 use holler_core::units::{Bitrate, BurstId, Epoch, FrameMs};
 
+use super::capture::Capturing;
 use super::clock;
 use super::codec::{Encoder, words};
 use super::replay::Replay;
-use super::sound::{Capturing, Past, Sound};
+use super::sound::{Past, Sound};
 use crate::message::{ToPage, Trial};
 
 /// How long it records: a sentence.
@@ -24,7 +25,7 @@ const BITRATE: Bitrate = Bitrate(24_000);
 impl Sound {
     /// Whether a burst is being recorded, and not a trial.
     pub(super) fn is_recording(&self) -> bool {
-        self.capture.borrow().as_ref().is_some_and(|capturing| !capturing.is_trial())
+        self.next.borrow().is_some() || self.capture.borrow().as_ref().is_some_and(|capturing| !capturing.is_trial())
     }
 
     /// Begins a trial, unless something is being recorded.

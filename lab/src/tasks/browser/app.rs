@@ -59,7 +59,7 @@ pub(super) fn notifies(page: &mut Page) -> Result<()> {
 }
 
 /// A new version waits, takes over when the person says so and nobody speaks, and loses nothing.
-pub(super) fn upgrades(page: &mut Page, server: &Server, password: &str) -> Result<()> {
+pub(super) fn upgrades(page: &mut Page, server: &Server, password: &str, faults: &mut Vec<String>) -> Result<()> {
     let keys = server.root().parent().context("the keys folder")?;
     let through = json!({"do": "through", "certificate": keys.join("server.pem"), "key": keys.join("server.key")});
     page.ask(&through).context("the client under another address")?;
@@ -73,6 +73,7 @@ pub(super) fn upgrades(page: &mut Page, server: &Server, password: &str) -> Resu
     let before = page.ask(&json!({"do": "build"}))?;
     ensure!(before["waits"] == false, "nothing new has come: {before}");
     page.ask(&json!({"do": "another-build"})).context("a new version is told")?;
+    look_over(page, faults, "a new version waits")?;
     let waiting = page.ask(&json!({"do": "build"}))?;
     ensure!(waiting["waits"] == true && waiting["script"] == before["script"], "it took over unasked: {waiting}");
     page.ask(&json!({"do": "press"}))?;

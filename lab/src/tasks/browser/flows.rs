@@ -90,6 +90,7 @@ impl Round<'_> {
             .ask(&json!({"do": "wait-for", "pattern": "sign in again|signed out", "at": "body"}))
             .context("a sign-in that has ended")?;
         shoot(other, self.shots, "session-ended")?;
+        look_over(other, &mut self.faults, "session ended")?;
         Ok(())
     }
 

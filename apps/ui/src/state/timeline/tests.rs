@@ -120,6 +120,23 @@ fn what_this_client_saw_stands_where_it_was_seen() {
     assert_eq!(timeline.len(), 1, "numbers that come again are another log's");
 }
 
+/// What is not played at all, as nobody is to be disturbed or another room goes first, is told before the log has it.
+#[test]
+fn a_burst_is_missed_also_where_that_is_told_before_its_event() {
+    let ended = |seq| {
+        let digest = BurstDigest([0; 32]);
+        event(seq, EventBody::BurstCompleted { burst: BURST, last: FrameNo(5), digest })
+    };
+    for (told, missed) in [(&[HeardState::Missed][..], 1), (&[HeardState::Missed, HeardState::Elsewhere], 0)] {
+        let mut timeline = Timeline::default();
+        told.iter().for_each(|state| timeline.heard(BURST, *state));
+        timeline.event(&started(1));
+        timeline.heard(BURST, HeardState::Complete);
+        timeline.event(&ended(2));
+        assert_eq!(timeline.missed().count(), missed, "{told:?}");
+    }
+}
+
 #[test]
 fn a_change_on_its_way_is_shown_until_it_is_there_or_refused() {
     let mut timeline = Timeline::default();
@@ -127,7 +144,9 @@ fn a_change_on_its_way_is_shown_until_it_is_there_or_refused() {
     let id = ClientId::from_bytes([9; 16]);
     timeline.change(Seq(1), id);
     let problem = Problem::new(ProblemKind::StorageFull, "no room left");
-    let put_off = |timeline: &Timeline| matches!(timeline.get(Seq(1)), Some(Item::Text(text)) if text.put_off.as_deref() == Some("no room left"));
+    // In the words of the language that is spoken, not in the server's.
+    let (full, refused) = (words::say("problem-storage-full", &[]), words::say("problem-rate-limited", &[]));
+    let put_off = |timeline: &Timeline| matches!(timeline.get(Seq(1)), Some(Item::Text(text)) if text.put_off.as_ref() == Some(&full));
     timeline.sent(id, SendState::PutOff { problem });
     assert!(put_off(&timeline));
     timeline.sent(id, SendState::Acked { seq: Seq(2), received_at: UnixMs(0) });
@@ -137,4 +156,7 @@ fn a_change_on_its_way_is_shown_until_it_is_there_or_refused() {
     timeline.event(&edited(2, 1, "one"));
     assert!(!changing(&timeline));
     assert_eq!(text(&timeline, 1), Some((Some("one"), true)));
+    timeline.change(Seq(1), id);
+    timeline.sent(id, SendState::Refused { problem: Problem::new(ProblemKind::RateLimited, "slow down") });
+    assert!(matches!(timeline.get(Seq(1)), Some(Item::Text(text)) if text.refused.as_ref() == Some(&refused)));
 }
