@@ -43,6 +43,7 @@ export const takeNotes = () => {
             const state = JSON.parse(line).Notice.Link;
             note(typeof state === "string" ? state : Object.keys(state)[0]);
           } else if (line.startsWith('{"Leading":')) note(line.includes("true") ? "leads" : "follows");
+          else if (line.startsWith('{"Level":') && !globalThis.notes.some(([what]) => what === "sounds")) note("sounds");
         }
       });
     }

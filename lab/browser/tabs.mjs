@@ -12,7 +12,7 @@ const require = createRequire(`${modules}/`);
 const { chromium } = require("playwright-core");
 
 const WAIT = { timeout: 20_000 };
-const args = [
+let args = [
   "--headless=new",
   "--no-sandbox",
   "--disable-gpu",
@@ -30,6 +30,8 @@ const args = [
 
 // The page's own files stay in reach while the network is cut: what is tested here is what the page does then.
 const files = new Map();
+// Whether pages come under another address of their files, as another version does.
+let another = false;
 // How far the workers' wall clock is off, ms.
 let shift = 0;
 let context;
@@ -39,13 +41,13 @@ let build;
 const complaints = [];
 
 async function file(route) {
-  const address = route.request().url();
-  const path = new URL(address).pathname;
+  const url = route.request().url().replace("/another/", "/");
+  const path = new URL(url).pathname;
   if (path.startsWith("/api/")) return route.fallback();
   // A page of this origin that uses nothing.
   if (path === "/healthz") return route.fulfill({ contentType: "text/html", body: "<title>beside</title>" });
   if (!files.has(path)) {
-    const response = await route.fetch();
+    const response = await route.fetch({ url });
     // What comes from here is not compressed any more.
     const { "content-encoding": coding, "content-length": length, ...headers } = response.headers();
     files.set(path, { status: response.status(), headers, body: await response.body() });
@@ -54,6 +56,9 @@ async function file(route) {
   if (shift !== 0 && path.endsWith("/worker.js")) {
     const moved = `{ const now = Date.now; Date.now = () => now() + ${shift}; }\n`;
     return route.fulfill({ ...kept, body: moved + kept.body });
+  }
+  if (another && path === "/") {
+    return route.fulfill({ ...kept, body: kept.body.toString().replaceAll(/\/app\/\w+\//g, "$&another/") });
   }
   return route.fulfill(kept);
 }
@@ -103,6 +108,51 @@ const deeds = {
     await tab(at).bringToFront();
     await tab(at).locator(".talk-button").hover();
     await tab(at).mouse.down();
+    return {};
+  },
+  // The button is down until so long after the tab was told that it leads.
+  async "press-shortly"(at) {
+    await tab(at).bringToFront();
+    await tab(at).locator(".talk-button").hover();
+    await tab(at).evaluate(() => (globalThis.notes.length = 0));
+    await tab(at).mouse.down();
+    await tab(at).waitForFunction(() => globalThis.notes.some(([what]) => what === "leads"), undefined, { ...WAIT, polling: 5 });
+    await new Promise((resolve) => setTimeout(resolve, at.ms));
+    await tab(at).mouse.up();
+    return {};
+  },
+  // A tab's process dies, and another tab's text is sent right then.
+  async "crash-and-send"(at) {
+    const writes = tab({ tab: at.writes }).getByLabel("Message");
+    await writes.fill(at.text);
+    const session = await context.newCDPSession(tab(at));
+    const gone = new Promise((resolve) => tab(at).once("crash", resolve));
+    session.send("Page.crash").catch(() => {});
+    await writes.press("Enter");
+    await gone;
+    return {};
+  },
+  // Takes the lead away from whoever has it, and leads not: as a tab that came to a halt. Or lets the next one have it.
+  async halt({ on }) {
+    if (!on) return globalThis.halted.close().then(() => ({}));
+    const page = await context.newPage();
+    await page.goto(`${url}healthz`, WAIT);
+    await page.evaluate(
+      () => new Promise((has) => void navigator.locks.request("holler-leader", { steal: true }, () => (has(), new Promise(() => {})))),
+    );
+    globalThis.halted = page;
+    return {};
+  },
+  // Pages are of another version from here on.
+  async "another-version"() {
+    another = true;
+    return {};
+  },
+  // From the next start on no page sounds before somebody touched it.
+  async "silent-until-touched"() {
+    args = args.map((arg) => (arg.startsWith("--autoplay-policy=") ? "--autoplay-policy=document-user-activation-required" : arg));
+    await context.close();
+    await start();
     return {};
   },
   async release(at) {

@@ -86,6 +86,8 @@ no-microphone-lost = The microphone was unplugged or taken away. Plug it in, the
 no-microphone-late = The microphone did not start within 20 s. Press again.
 no-microphone-early = The button came up before the microphone was there: hold it a little longer.
 no-microphone-elsewhere = You are talking in another tab of this browser: one talks at a time.
+tab-unkept = What you said in another tab of this browser is not on the disk: talk there until it is delivered, or make room.
+tab-outdated = A newer version of Holler is open in another tab of this browser: reload this tab.
 no-microphone = Nothing can be recorded ({ $detail }). Reload the page, then press again.
 
 ## The talk button

@@ -59,8 +59,9 @@ export const shell = {
   async reload() {
     const waiting = await newest().catch(() => null);
     // The page is loaded anew when the new version has taken over.
-    if (waiting) waiting.postMessage("take-over");
-    else anew();
+    waiting?.postMessage("take-over");
+    // A page that no service worker has is not told of that.
+    if (!waiting || !container.controller) anew();
   },
 
   /// Notifications speak the language of the app.
@@ -194,7 +195,7 @@ async function newest() {
 function watch(coming) {
   coming?.addEventListener("statechange", () => {
     // The first one has nothing to wait for.
-    if (coming.state === "installed" && container.controller) tell("waiting");
+    if (coming.state === "installed" && registration.active) tell("waiting");
   });
 }
 
@@ -214,7 +215,7 @@ if (container) {
       registration = made;
       made.addEventListener("updatefound", () => watch(made.installing));
       watch(made.installing);
-      if (made.waiting && container.controller) tell("waiting");
+      if (made.waiting && made.active) tell("waiting");
       setInterval(() => made.update().catch(() => {}), LOOK_EVERY_MS);
     })
     // A browser that keeps nothing for this page does without; the page says elsewhere that it needs the network.

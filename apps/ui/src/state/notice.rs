@@ -2,7 +2,7 @@
 
 use holler_core::engine::{HeardState, LinkReason, LinkState, Notice, SendState, TalkState};
 use holler_core::model::Priority;
-use holler_core::units::{BurstId, FrameMs, RoomId, UserId};
+use holler_core::units::{BurstId, FrameMs, RoomId, Seq, UserId};
 use holler_core::wire::socket::{CloseCode, FloorState};
 
 use super::{Account, Burst, BurstEnd, Link, Reach, Seen, SeenHere, Talker, View, clock_ms};
@@ -87,6 +87,7 @@ impl View {
             Notice::HistoryGap { room, first_seq } => {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.timeline.gap(first_seq);
+                    room.taken = Seq(first_seq.0.saturating_sub(1));
                     (room.first, room.earliest) = (Some(first_seq), Some(first_seq));
                 }
             }
@@ -203,7 +204,10 @@ impl View {
                 wave: Vec::new(),
             });
         }
-        match self.press.as_mut().filter(|press| press.room == room && press.burst.is_none_or(|own| own == burst)) {
+        // One that is not named yet begins; what ended or waits is of an earlier one, or of another tab.
+        let begins =
+            end.is_none() && !matches!(state, TalkState::Ending | TalkState::Repairing { .. } | TalkState::Delivered);
+        match self.press.as_mut().filter(|press| press.room == room && press.burst.map_or(begins, |own| own == burst)) {
             Some(press) => press.talk(now, burst, state),
             None => Vec::new(),
         }

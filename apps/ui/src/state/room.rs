@@ -49,6 +49,8 @@ pub struct RoomView {
     pub refused: Option<String>,
     /// The last event of its log that is here.
     pub last: Option<Cursor>,
+    /// Up to where its log was told: a tab that leads anew tells again what came since it was last kept.
+    pub taken: Seq,
     /// The first event that the server keeps, while that is known.
     pub first: Option<Seq>,
     /// The earliest event that is here.
@@ -76,6 +78,7 @@ impl Default for RoomView {
             unread: 0,
             refused: None,
             last: None,
+            taken: Seq(0),
             first: None,
             earliest: None,
             read: None,
@@ -102,7 +105,7 @@ impl RoomView {
             if self.last.is_some() {
                 self.timeline.clear();
             }
-            (self.last, self.read) = (Some(head), None);
+            (self.last, self.read, self.taken) = (Some(head), None, Seq(0));
             (self.first, self.earliest) = (None, None);
         }
     }
@@ -128,12 +131,17 @@ impl RoomView {
         let known = self.earliest;
         let upto = events.partition_point(|event| known.is_none_or(|known| event.seq < known));
         let events = &events[..upto];
+        self.taken = events.last().map_or(self.taken, |last| self.taken.max(last.seq));
         self.earliest = known.into_iter().chain(events.first().map(|event| event.seq)).min();
         self.timeline.older(events);
     }
 
     /// A new event.
     pub(super) fn event(&mut self, event: &Event, me: Option<UserId>, open: bool) {
+        if event.seq <= self.taken {
+            return;
+        }
+        self.taken = event.seq;
         let counts = matches!(event.body, EventBody::MessagePosted { .. } | EventBody::BurstStarted { .. });
         if counts && !open && me != Some(event.user) {
             self.unread += 1;

@@ -211,6 +211,23 @@ fn what_comes_into_another_room_is_counted_and_ones_own_is_not() {
 }
 
 #[test]
+fn what_a_tab_that_leads_anew_tells_again_stands_there_once() {
+    let mut view = view();
+    view.look_at(None);
+    let Told::Notice(Notice::Event(first)) = event(1, OTHER, 1, posted("one")) else { panic!() };
+    view.apply(NOW, Told::History { room: ROOM, events: vec![*first] });
+    for seq in [1, 2, 2, 1, 3] {
+        view.apply(NOW, event(seq, OTHER, u8::try_from(seq).unwrap(), posted("text")));
+    }
+    assert_eq!((view.rooms[&ROOM].timeline.len(), view.rooms[&ROOM].unread), (3, 2));
+    // Another log, which begins anew.
+    let head = Cursor { incarnation: Incarnation::from_bytes([8; 16]), seq: Seq(0) };
+    notice(&mut view, Notice::Room { room: ROOM, role: Some(Role::Talker), head, first_seq: Seq(1) });
+    view.apply(NOW, event(1, OTHER, 9, posted("of another log")));
+    assert_eq!(view.rooms[&ROOM].timeline.len(), 1);
+}
+
+#[test]
 fn a_timeline_is_bounded_and_draws_what_is_looked_at() {
     let mut view = view();
     let head = Cursor { incarnation: Incarnation::from_bytes([9; 16]), seq: Seq(51_500) };
@@ -561,6 +578,13 @@ fn one_sees_who_heard_it_at_the_burst_and_at_the_button() {
     let started = EventBody::BurstStarted { header, priority, token, spoken_ago_ms: 0, uncertainty_ms: 0 };
     view.apply(NOW, event(1, ME, 1, started));
     view.release();
+    // Of a burst of another tab, or of an earlier press, this one takes nothing.
+    let other = BurstId::from_bytes([9; 16]);
+    for state in [TalkState::Waiting, TalkState::Delivered] {
+        view.apply(NOW, Told::Notice(Notice::Talk { room: ROOM, burst: other, state }));
+    }
+    assert_eq!(view.press.as_ref().map(|press| (press.burst, &press.state)), Some((None, &PressState::Starting)));
+    talk(&mut view, TalkState::Starting);
     talk(&mut view, TalkState::Delivered);
     assert!(drawn(view.clone()).contains("the server has every word"));
     notice(&mut view, Notice::Receipts { room: ROOM, seq: Seq(1), burst: Some(BURST), of: 9, delivered: 9, taken: 7 });

@@ -25,6 +25,7 @@ pub fn problem(kind: &str, detail: &str) -> String {
         "internal" => t!("problem-internal"),
         "unreachable" => t!("problem-unreachable"),
         "foreign" => t!("problem-foreign", detail = detail),
+        "elsewhere" | "unkept" | "outdated" => recording(kind),
         _ => detail.to_owned(),
     }
 }
@@ -65,6 +66,8 @@ pub fn recording(why: &str) -> String {
         "late" => t!("no-microphone-late"),
         "early" => t!("no-microphone-early"),
         "elsewhere" => t!("no-microphone-elsewhere"),
+        "unkept" => t!("tab-unkept"),
+        "outdated" => t!("tab-outdated"),
         detail => t!("no-microphone", detail = detail),
     }
 }

@@ -27,9 +27,14 @@ const JOINS_MAX: usize = 20;
 impl Shell {
     /// Goes on as who was signed in when this browser last ran, or says that nobody was.
     pub(super) async fn begin(self: Rc<Self>) {
-        match self.vault.read().await {
-            Some(profile) if profile.signed_in => self.signed_in(&profile).await,
-            _ => self.tell(&ToPage::SignedOut { reason: None, waits: 0 }),
+        let turn = self.tabs.turn();
+        let profile = self.vault.read().await.filter(|profile| profile.signed_in);
+        if self.tabs.turn() != turn {
+            return;
+        }
+        match profile {
+            Some(profile) => self.signed_in(&profile).await,
+            None => self.tell(&ToPage::SignedOut { reason: None, waits: 0 }),
         }
     }
 
@@ -110,7 +115,7 @@ impl Shell {
 
     /// Begins with what was kept, so that all of it is there before there is a network.
     async fn signed_in(&self, profile: &Profile) {
-        let kept = self.store.open(profile.user).await;
+        let Some(kept) = self.store.open(profile.user).await else { return };
         self.tell(&ToPage::SignedIn { user: profile.user, device: profile.device, login: profile.login.clone() });
         kept.shown.iter().for_each(|message| self.tell(message));
         for (room, cursor) in kept.cursors {

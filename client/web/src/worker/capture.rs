@@ -217,10 +217,12 @@ impl Sound {
             self.tell_wave(capturing.burst);
         }
         self.begin_next();
+        self.encoding.set(self.encoding.get().saturating_add(1));
         let shell = self.shell.clone();
         wasm_bindgen_futures::spawn_local(async move {
             let fault = capturing.encoder.flush().await.err().map(|error| words(&error));
             let Some(shell) = shell.upgrade() else { return };
+            shell.sound.encoding.set(shell.sound.encoding.get().saturating_sub(1));
             match &capturing.trial {
                 Some(packets) => {
                     let packets = packets.take();

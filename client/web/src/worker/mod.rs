@@ -168,8 +168,13 @@ impl Shell {
     /// A message of the page.
     fn told(&self, event: &MessageEvent) {
         let Some(Ok(message)) = event.data().as_string().map(|text| json::read(&text)) else { return };
+        self.want(message, Some(event));
+    }
+
+    /// Something is wanted in this tab: it is done by the one whose it is to do.
+    fn want(&self, message: ToWorker, event: Option<&MessageEvent>) {
         if let Some(message) = self.tabs.pass_on(message) {
-            self.perform_for_tab(None, message, Some(event));
+            self.perform_for_tab(None, message, event);
         }
     }
 
@@ -198,6 +203,8 @@ impl Shell {
             ToWorker::Command(command) => {
                 if matches!(command, Command::KeyDown { .. }) {
                     self.sound.key_down();
+                } else if let Command::Heard { burst, .. } = command {
+                    self.tell(&ToPage::Heard(burst));
                 }
                 self.input(Input::Command(command));
             }
@@ -233,6 +240,7 @@ impl Shell {
             ToWorker::Aloud(on) => {
                 self.aloud.set(on);
                 self.play_aloud();
+                self.tabs.sounds(on);
             }
             ToWorker::OutputLatency(us) => self.sound.set_output_latency(micros(us)),
             ToWorker::Sound => {

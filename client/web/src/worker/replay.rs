@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use holler_core::engine::jitter::Stretch;
 use holler_core::engine::replay::{Tempo, Wave};
-use holler_core::engine::{Command, Input, Pull};
+use holler_core::engine::{Command, Pull};
 use holler_core::units::{BurstId, FrameMs, FrameNo};
 
 use super::sound::{Past, Playing, Sound, Source};
-use crate::message::{ToPage, Trial};
+use crate::message::{ToPage, ToWorker, Trial};
 
 /// Bursts whose waveforms are kept, so that one that is played again begins with what is known of it: 15 kB at most each.
 const WAVES_MAX: usize = 64;
@@ -167,16 +167,13 @@ impl Sound {
         });
         let trial = playing.as_ref().is_some_and(Playing::is_trial);
         drop(playing);
-        if let (Some((_, burst)), Some(shell)) = (heard, self.shell.upgrade()) {
-            shell.tell(&ToPage::Heard(burst));
-        }
         self.replayed(None);
         if trial {
             self.tried(Trial::Over);
         }
-        // Played to its end: whoever spoke it learns that it was heard.
-        if let Some((room, burst)) = heard {
-            self.input(Input::Command(Command::Heard { room, burst }));
+        // Played to its end: whoever spoke it learns that it was heard, from the tab that leads.
+        if let (Some((room, burst)), Some(shell)) = (heard, self.shell.upgrade()) {
+            shell.want(ToWorker::Command(Command::Heard { room, burst }), None);
         }
         Pull::End
     }

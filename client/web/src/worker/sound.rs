@@ -39,6 +39,8 @@ pub(super) struct Sound {
     pub(super) input_latency: Cell<Duration>,
     output_latency: Cell<Duration>,
     pub(super) capture: RefCell<Option<Capturing>>,
+    /// Bursts whose last frames the encoder has.
+    pub(super) encoding: Cell<u8>,
     /// Ends a trial of the microphone.
     pub(super) trial: Timer,
     pub(super) gauge: Gauge,
@@ -122,6 +124,7 @@ impl Sound {
             input_latency: Cell::default(),
             output_latency: Cell::default(),
             capture: RefCell::default(),
+            encoding: Cell::default(),
             trial: timer(Self::trial_recorded),
             gauge: Gauge::default(),
             look: timer(Self::tell_quality),

@@ -6,32 +6,45 @@
 //!
 //! Speech is recorded where the button is: a tab that is pressed asks the leader to give way and leads from then on, so that
 //! samples never travel between tabs. The leader gives way when all it has is on the disk, and not in the middle of a burst: one
-//! speaks. The tab that asked takes the lock away then, past others that wait for it; so it does where nobody answers within
-//! [`STEAL`].
+//! speaks. What it can't write (no room, a private window) is in its memory only: it stays the leader until that is delivered. The
+//! tab that asked takes the lock away then, past others that wait for it; so it does where nobody answers within [`STEAL`], or
+//! one that said `wait` does not within [`STEAL_LATE`]. Of two tabs the one leads that can be heard.
+//!
+//! A text that a tab asked for is asked for again, of each that leads, until something is told of it; what else is done once
+//! ([`stays`]), until the leader says `did`. A tab that begins to lead does nothing of that before what is kept is there.
+//!
+//! A page that comes is the newest: of another version it leads, and the tabs that were there before only say that they are to be
+//! loaded anew.
 //!
 //! What a tab wants for as long as it is there (who is in the room that it shows) ends for the leader when no tab wants it any
 //! more. A tab that is gone wants nothing: each holds a lock of its own, which the leader gets when that tab has ended.
 //!
 //! | message | from | what |
 //! |---|---|---|
-//! | `hello` | a tab that came | wants to know how things are |
+//! | `hello` | another tab | wants to know how things are; and whether it just came |
 //! | `told` | the leader | something for every page, or for the one that came |
 //! | `token` | the leader | there is a new access token in the vault |
 //! | `ask` | another tab | something that its page wants |
+//! | `did` | the leader | did it |
 //! | `wish` | the leader | something that its page wants for all tabs, should another lead |
 //! | `leads` | the leader | leads from now on: what holds for as long as a tab is there is asked anew |
 //! | `way` | another tab | wants to lead |
+//! | `sounds` | another tab | can be heard, and leads where the leader can't be |
+//! | `wait` | the leader | looks whether it can give way |
 //! | `yours` | who led | gave way: all it had is on the disk |
-//! | `busy` | the leader | does not give way: it records |
+//! | `busy` | the leader | does not give way, and why: a name that the screens have words for |
+
+mod lead;
+mod want;
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::rc::{Rc, Weak};
+use std::rc::Weak;
 
 use holler_core::engine::{Command, Notice, TalkState};
 use holler_core::sorted::Map;
-use holler_core::units::RoomId;
+use holler_core::units::{BurstId, RoomId};
 use holler_core::wire::json;
 use js_sys::{Array, Function, Object, Promise, Reflect};
 use wasm_bindgen::closure::Closure;
@@ -42,7 +55,8 @@ use web_sys::{BroadcastChannel, MessageEvent};
 
 use super::clock::{self, Timer};
 use super::{Shell, global};
-use crate::message::{Storage, ToPage, ToWorker, Waiting};
+use crate::message::{ToPage, ToWorker};
+use want::{lasts, stays};
 
 /// The lock of who leads.
 const LEADER: &str = "holler-leader";
@@ -50,12 +64,21 @@ const LEADER: &str = "holler-leader";
 const TAB: &str = "holler-tab-";
 /// How long a tab waits for the leader to give way before it takes the lead, and one that gave way for the other to take it.
 const STEAL: Duration = Duration::from_millis(600);
+/// The same where the leader said that it looks whether it can give way: what waits for the disk may take that long.
+const STEAL_LATE: Duration = Duration::from_secs(5);
 /// How often a tab that came asks how things are, until it is told.
 const HELLO_EVERY: Duration = Duration::from_secs(1);
 /// What a tab that came is told at once; receipts beyond it are left out.
 const MEMO_MAX: usize = 2_000;
-/// What a page may want before this tab leads; the oldest are dropped.
+/// What a page may want before this tab leads; the oldest are dropped, and texts are asked for.
 const WANTED_MAX: usize = 64;
+/// What is asked for again until the leader has it: as much as waits in an engine. What is asked for beyond it is asked for once.
+const ASKED_MAX: usize = 1_000;
+
+/// Why a leader does not give way: somebody speaks there; what it has is in its memory only; it is of a newer version.
+const SPEAKS: &str = "elsewhere";
+const UNKEPT: &str = "unkept";
+const OUTDATED: &str = "outdated";
 
 #[wasm_bindgen]
 extern "C" {
@@ -68,6 +91,8 @@ extern "C" {
 enum Role {
     /// It waits for the lock.
     Follows,
+    /// It has the lock, and takes up what is kept: what pages want meanwhile is done afterwards, in its order.
+    Begins,
     /// It runs the engine.
     Leads,
     /// A newer version of this page leads: this one must be loaded anew.
@@ -84,14 +109,20 @@ pub(super) struct Tabs {
     role: Cell<Role>,
     /// There are, or were, other tabs.
     others: Cell<bool>,
+    /// It came and was told nothing yet: of two versions it is the newer one.
+    fresh: Cell<bool>,
     /// Requests for the lock so far: one that is granted late counts no more.
     asked: Cell<u32>,
     /// Ends the hold of the lock.
     release: RefCell<Option<Function>>,
     /// For when this tab leads.
     wanted: RefCell<VecDeque<ToWorker>>,
+    /// What no leader is known to have: the text's name, where it is one, and what was asked.
+    asked_for: RefCell<VecDeque<(String, String)>>,
+    /// The tab that wants to lead, and what this one is then: it is answered once it is known whether all is on the disk.
+    asker: RefCell<Option<(Role, String)>>,
     /// What this page wants for as long as it is there.
-    wishes: RefCell<Map<String, Command>>,
+    wishes: RefCell<Map<String, String>>,
     /// Which tabs watch who is in a room, as far as this one leads.
     watched: RefCell<Map<RoomId, Vec<String>>>,
     /// Tabs whose end this one is told of.
@@ -116,20 +147,26 @@ impl Tabs {
         };
         Self {
             shell: shell.clone(),
-            id: clock::random().iter().map(|byte| format!("{byte:02x}")).collect(),
+            id: BurstId::from_bytes(clock::random()).to_string(),
             version: global().location().pathname(),
             // Without channels there is no telling other tabs apart: each waits for the lock.
             channel: BroadcastChannel::new("holler").ok(),
             role: Cell::new(Role::Follows),
             others: Cell::default(),
+            fresh: Cell::new(true),
             asked: Cell::default(),
             release: RefCell::default(),
             wanted: RefCell::default(),
+            asked_for: RefCell::default(),
+            asker: RefCell::default(),
             wishes: RefCell::default(),
             watched: RefCell::default(),
             known: RefCell::default(),
             memo: RefCell::default(),
-            steal: timer(|tabs| tabs.lock(true)),
+            steal: timer(|tabs| {
+                tabs.steal.set(None);
+                tabs.lock(true);
+            }),
             give: timer(Self::give),
             hello: timer(Self::say_hello),
         }
@@ -208,7 +245,7 @@ impl Tabs {
 
     fn say_hello(&self) {
         if self.role.get() == Role::Follows {
-            self.post("hello", &self.id, "");
+            self.post("hello", &self.id, if self.fresh.get() { "new" } else { "" });
             self.hello.set(Some(HELLO_EVERY));
         }
     }
@@ -222,7 +259,12 @@ impl Tabs {
     }
 
     pub(super) fn leads(&self) -> bool {
-        self.role.get() == Role::Leads
+        matches!(self.role.get(), Role::Begins | Role::Leads)
+    }
+
+    /// Since when this tab leads: what took long is of no use where it is another time, or none.
+    pub(super) fn turn(&self) -> Option<u32> {
+        self.leads().then(|| self.asked.get())
     }
 
     /// Asks for the lock, or takes it away from who has it.
@@ -270,15 +312,20 @@ impl Tabs {
         self.others.set(true);
         let same = version == self.version;
         match kind {
-            "hello" | "way" if self.leads() => {
-                if kind == "hello" && same {
-                    self.tell_all(to);
-                } else if shell.sound.is_recording() {
-                    self.post("busy", to, "");
-                } else {
+            // It comes again until it is answered.
+            "hello" if self.role.get() != Role::Leads => {}
+            "hello" if same => self.tell_all(to),
+            "hello" | "way" if self.leads() && !same && text.is_empty() => self.post("leads", "", ""),
+            "sounds" if !same || shell.aloud.get() => {}
+            "hello" | "way" | "sounds" if self.leads() => {
+                self.post("wait", to, "");
+                // Whoever comes second asks the next leader.
+                if self.asker.borrow().is_none() {
                     let role = if same { Role::Follows } else { Role::Outdated };
-                    let next = Some(to.to_owned());
-                    spawn_local(async move { shell.follow(role, next).await });
+                    *self.asker.borrow_mut() = Some((role, to.to_owned()));
+                    if self.role.get() == Role::Leads {
+                        spawn_local(async move { shell.give_way().await });
+                    }
                 }
             }
             "ask" | "wish" if same => {
@@ -286,118 +333,39 @@ impl Tabs {
                     if lasts(&message) {
                         self.note_wish(&message);
                     }
-                    if kind == "ask" && self.leads() {
+                    // One that begins asks for all of it when it has begun.
+                    if kind == "ask" && self.role.get() == Role::Leads {
+                        if stays(&message) && !matches!(message, ToWorker::Command(Command::Send { .. })) {
+                            self.post("did", to, text);
+                        }
                         shell.perform_for_tab(Some(to), message, None);
                     }
                 }
             }
-            "leads" if same && !self.leads() => self.wish_again(),
+            "did" if to == self.id => self.asked_for.borrow_mut().retain(|(_, asked)| asked != text),
+            "leads" if self.leads() => {}
+            "leads" if same => self.ask_again(),
+            "leads" if !self.fresh.get() => self.is_outdated(),
+            "wait" if to == self.id && self.steal.is_set() => self.steal.set(Some(STEAL_LATE)),
             "yours" if to == self.id && self.role.get() == Role::Follows => {
                 self.steal.set(None);
                 self.lock(true);
             }
             "told" if same && !self.leads() && (to.is_empty() || to == self.id) => {
-                self.hello.set(None);
+                if !to.is_empty() {
+                    self.fresh.set(false);
+                    self.hello.set(None);
+                }
+                self.note_told(text);
                 // It fails only for values that can't be copied, and a text can.
                 let _ = global().post_message(&text.into());
             }
             "token" if same && !self.leads() => spawn_local(async move { shell.take_token().await }),
             "busy" if to == self.id => {
                 self.steal.set(None);
-                for message in self.wanted.take() {
-                    if let ToWorker::Command(Command::KeyDown { room, burst, .. }) = message {
-                        let detail = "elsewhere".to_owned();
-                        let state = TalkState::Failed { detail };
-                        shell.tell(&ToPage::Notice(Notice::Talk { room, burst, state }));
-                    }
-                }
+                self.turned_down(text);
             }
             _ => {}
-        }
-    }
-
-    /// What a page wants that this tab is not the one to do. Gives it back where it is.
-    pub(super) fn pass_on(&self, message: ToWorker) -> Option<ToWorker> {
-        self.note_wish(&message);
-        if self.leads() {
-            if self.others.get()
-                && lasts(&message)
-                && let Ok(text) = serde_json::to_string(&message)
-            {
-                self.post("wish", &self.id, &text);
-            }
-            return Some(message);
-        }
-        let alone = matches!(
-            message,
-            ToWorker::Command(Command::KeyDown { .. })
-                | ToWorker::SignIn { .. }
-                | ToWorker::Join { .. }
-                | ToWorker::Reset { .. }
-                | ToWorker::Waiting(Waiting::Play(_))
-        );
-        let for_the_leader = matches!(
-            message,
-            ToWorker::Command(_)
-                | ToWorker::SignOut
-                | ToWorker::Connect
-                | ToWorker::Look
-                | ToWorker::Direct(_)
-                | ToWorker::Waiting(_)
-        );
-        let waits = !self.wanted.borrow().is_empty();
-        if alone || waits && for_the_leader {
-            let mut wanted = self.wanted.borrow_mut();
-            if !waits {
-                self.post("way", &self.id, "");
-                self.steal.set(Some(STEAL));
-            }
-            if wanted.len() >= WANTED_MAX {
-                wanted.pop_front();
-            }
-            wanted.push_back(message);
-            return None;
-        }
-        if for_the_leader {
-            // A button that was never down here ends nobody's burst.
-            if !matches!(message, ToWorker::Command(Command::KeyUp))
-                && let Ok(text) = serde_json::to_string(&message)
-            {
-                self.post("ask", &self.id, &text);
-            }
-            return None;
-        }
-        Some(message)
-    }
-
-    /// Notes what holds for as long as the page is there: a new leader is told again.
-    fn note_wish(&self, message: &ToWorker) {
-        let ToWorker::Command(command) = message else { return };
-        #[expect(clippy::wildcard_enum_match_arm, reason = "all others are done once")]
-        let (key, wanted) = match command {
-            Command::WatchPresence { room } => (format!("watch {room}"), true),
-            Command::UnwatchPresence { room } => (format!("watch {room}"), false),
-            Command::SetPrimary { .. } => ("primary".to_owned(), true),
-            Command::SetHearing { .. } => ("hearing".to_owned(), true),
-            Command::SetPresence { .. } => ("presence".to_owned(), true),
-            Command::Mute { room, .. } => (format!("mute {room}"), true),
-            _ => return,
-        };
-        if wanted {
-            self.wishes.borrow_mut().insert(key, command.clone());
-        } else {
-            self.wishes.borrow_mut().remove(&key);
-        }
-    }
-
-    /// Another tab leads from now on: it is asked for what this page shows.
-    fn wish_again(&self) {
-        for command in self.wishes.borrow().values() {
-            if matches!(command, Command::WatchPresence { .. })
-                && let Ok(text) = serde_json::to_string(&ToWorker::Command(command.clone()))
-            {
-                self.post("ask", &self.id, &text);
-            }
         }
     }
 
@@ -413,6 +381,7 @@ impl Tabs {
                 | ToPage::Directory { .. }
                 | ToPage::Members { .. }
                 | ToPage::Direct(_)
+                | ToPage::Heard(_)
                 | ToPage::History { .. }
                 | ToPage::Notice(_)
                 | ToPage::Queue(_)
@@ -432,7 +401,7 @@ impl Tabs {
             );
             if over {
                 memo.remove(&key);
-            } else if memo.len() < MEMO_MAX || memo.contains_key(&key) {
+            } else if memo.len() < MEMO_MAX || !key.starts_with(RECEIPTS) || memo.contains_key(&key) {
                 memo.insert(key, text.to_owned());
             }
         }
@@ -470,81 +439,36 @@ impl Tabs {
     }
 }
 
-/// Whether it holds for the person, whichever tab it was said in.
-fn lasts(message: &ToWorker) -> bool {
-    let ToWorker::Command(command) = message else { return false };
-    matches!(command, Command::SetHearing { .. } | Command::SetPresence { .. } | Command::Mute { .. })
-}
+/// With which the keys of receipts begin.
+const RECEIPTS: char = 'c';
 
 /// What replaces what: messages with one key tell how one thing is. In the order in which a page must hear them.
 fn key(message: &ToPage) -> Option<String> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others tell what happened once, or are told anew")]
-    Some(match message {
-        ToPage::SignedIn { .. } | ToPage::SignedOut { .. } => "0".to_owned(),
-        ToPage::Directory { .. } => "1".to_owned(),
-        ToPage::Storage(_) => "2".to_owned(),
-        ToPage::Queue(_) => "3".to_owned(),
+    let (kind, id, seq) = match message {
+        ToPage::SignedIn { .. } | ToPage::SignedOut { .. } => ('0', None, 0),
+        ToPage::Directory { .. } => ('1', None, 0),
+        ToPage::Storage(_) => ('2', None, 0),
+        ToPage::Queue(_) => ('3', None, 0),
         ToPage::Notice(notice) => match notice {
-            Notice::Link(_) => "4".to_owned(),
-            Notice::Playing { .. } => "4 plays".to_owned(),
-            Notice::Room { room, .. } => format!("5 {room}"),
-            Notice::Role { room, .. } => format!("6 {room}"),
-            Notice::Floor { room, .. } => format!("7 {room}"),
-            Notice::Emergencies { room, .. } => format!("8 {room}"),
-            Notice::PresenceRoom { room, .. } => format!("9 {room}"),
-            Notice::Talk { burst, .. } => format!("a {burst}"),
-            Notice::Receipts { room, seq, .. } => format!("b {room} {seq}"),
+            Notice::Link(_) => ('4', None, 0),
+            Notice::Playing { .. } => ('5', None, 0),
+            Notice::Room { room, .. } => ('6', Some(room.bytes()), 0),
+            Notice::Role { room, .. } => ('7', Some(room.bytes()), 0),
+            Notice::Floor { room, .. } => ('8', Some(room.bytes()), 0),
+            Notice::Emergencies { room, .. } => ('9', Some(room.bytes()), 0),
+            Notice::PresenceRoom { room, .. } => ('a', Some(room.bytes()), 0),
+            Notice::Talk { burst, .. } => ('b', Some(burst.bytes()), 0),
+            Notice::Receipts { room, seq, .. } => (RECEIPTS, Some(room.bytes()), seq.0),
             _ => return None,
         },
         _ => return None,
-    })
+    };
+    Some(name(kind, id, seq))
 }
 
-impl Shell {
-    /// This tab leads from now on: it begins with what is kept, and does what its page wanted meanwhile.
-    async fn lead(self: Rc<Self>) {
-        let tabs = &self.tabs;
-        tabs.steal.set(None);
-        tabs.hello.set(None);
-        tabs.give.set(None);
-        tabs.role.set(Role::Leads);
-        self.tell(&ToPage::Leading(true));
-        self.play_aloud();
-        Rc::clone(&self).begin().await;
-        for wish in tabs.wishes.borrow().values().cloned().collect::<Vec<_>>() {
-            self.perform_for_tab(None, ToWorker::Command(wish), None);
-        }
-        tabs.post("leads", "", "");
-        while let Some(message) = { tabs.wanted.borrow_mut().pop_front() } {
-            self.perform_for_tab(None, message, None);
-        }
-    }
-
-    /// This tab leads no more. What it has is on the disk before the lock is given away: to the tab `next` that asked for it, past
-    /// those that wait.
-    async fn follow(self: Rc<Self>, role: Role, next: Option<String>) {
-        self.tabs.role.set(role);
-        self.tell(&ToPage::Leading(false));
-        self.input(holler_core::engine::Input::Stop);
-        self.store.shut(false).await;
-        self.reset();
-        self.tabs.watched.take();
-        match next {
-            Some(next) => {
-                self.tabs.post("yours", &next, "");
-                self.tabs.give.set(Some(STEAL));
-            }
-            None => self.tabs.give(),
-        }
-        match role {
-            Role::Outdated => self.tell(&ToPage::Storage(Storage::Newer)),
-            Role::Follows | Role::Leads => self.tabs.lock(false),
-        }
-    }
-
-    /// Asks the server, where this page asks something, as who is signed in.
-    async fn take_token(self: Rc<Self>) {
-        let profile = self.vault.read().await.filter(|profile| profile.signed_in);
-        self.rest.set_token(profile.map(|profile| profile.access_token));
-    }
+/// A name for what is of this kind, of such a room or burst, at this place.
+fn name(kind: char, id: Option<&[u8; 16]>, seq: u64) -> String {
+    let id = id.map_or(0, |id| u128::from_be_bytes(*id));
+    format!("{kind}{id:x} {seq}")
 }

@@ -23,9 +23,11 @@ const RECORDED: Duration = Duration::from_secs(4);
 const BITRATE: Bitrate = Bitrate(24_000);
 
 impl Sound {
-    /// Whether a burst is being recorded, and not a trial.
+    /// Whether a burst is being recorded, to the last frame that the encoder gives, and not a trial.
     pub(super) fn is_recording(&self) -> bool {
-        self.next.borrow().is_some() || self.capture.borrow().as_ref().is_some_and(|capturing| !capturing.is_trial())
+        self.encoding.get() > 0
+            || self.next.borrow().is_some()
+            || self.capture.borrow().as_ref().is_some_and(|capturing| !capturing.is_trial())
     }
 
     /// Begins a trial, unless something is being recorded.

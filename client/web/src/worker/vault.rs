@@ -4,7 +4,7 @@
 //! a script that got into this origin could use the key here and now, but not carry it away (docs/adr/0002). Writes are strict:
 //! a refresh token that is used up must never come back after a crash, or the server takes it for stolen.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 use holler_core::units::{DeviceId, UserId};
 use js_sys::{Function, Promise};
@@ -50,6 +50,8 @@ pub(super) struct Vault {
     database: Connection,
     sealer: Sealer,
     memory: RefCell<Option<Profile>>,
+    /// What is in memory is newer than what is on the disk.
+    unkept: Cell<bool>,
 }
 
 impl Vault {
@@ -60,8 +62,8 @@ impl Vault {
     /// What is kept; what can't be opened (another key, a damaged record) is as good as nothing.
     pub(super) async fn read(&self) -> Option<Profile> {
         match self.kept().await {
-            Ok(found) => found,
-            Err(_) => self.memory.borrow().clone(),
+            Ok(found) if !self.unkept.get() => found,
+            Ok(_) | Err(_) => self.memory.borrow().clone(),
         }
     }
 
@@ -77,7 +79,18 @@ impl Vault {
     /// Keeps a profile. `false`: only until this tab is closed, for this browser keeps nothing for this page.
     pub(super) async fn write(&self, profile: &Profile) -> bool {
         *self.memory.borrow_mut() = Some(profile.clone());
-        self.keep(profile).await.is_ok()
+        let kept = self.keep(profile).await.is_ok();
+        self.unkept.set(!kept);
+        kept
+    }
+
+    /// Whether another tab finds here who is signed in; what could not be kept is tried again.
+    pub(super) async fn is_kept(&self) -> bool {
+        let unkept = self.memory.borrow().clone().filter(|profile| self.unkept.get() && profile.signed_in);
+        match unkept {
+            Some(profile) => self.write(&profile).await,
+            None => true,
+        }
     }
 
     async fn keep(&self, profile: &Profile) -> Result<(), Failure> {
@@ -85,6 +98,11 @@ impl Vault {
         let sealed = self.sealer.seal(&self.database, core::iter::once(("", &plain[..]))).await?;
         let Some(record) = sealed.first() else { return Ok(()) };
         self.database.set_sign_in(&[(RECORD, record)]).await
+    }
+
+    /// Another tab has it from now on: what that one keeps is the newer.
+    pub(super) fn give_up(&self) {
+        self.unkept.set(false);
     }
 
     /// Runs this while no other tab of this browser does: two that refresh the same token would end the sign-in.

@@ -121,7 +121,12 @@ impl Store {
     }
 
     /// Opens the book of a person. What is damaged is set aside, and said.
-    pub(super) async fn open(&self, user: UserId) -> Kept {
+    ///
+    /// `None`: meanwhile this tab leads no more, or anew.
+    pub(super) async fn open(&self, user: UserId) -> Option<Kept> {
+        let turn = Some(self.turn()?);
+        // One that could not be written when this tab led before.
+        self.flush().await;
         let mut book = Book::new(user);
         let (mut unfinished, mut cursors, mut shown) = (Vec::new(), Vec::new(), Vec::new());
         match self.load(&mut book).await {
@@ -134,9 +139,20 @@ impl Store {
                 self.failed(&failure);
             }
         }
+        if self.turn() != turn {
+            return None;
+        }
+        let before = self.book.take().filter(|before| before.user() == user);
+        if let Some(mut before) = before {
+            book.put_back(before.take_writes());
+        }
         *self.book.borrow_mut() = Some(book);
         self.write();
-        Kept { unfinished, cursors, shown }
+        Some(Kept { unfinished, cursors, shown })
+    }
+
+    fn turn(&self) -> Option<u32> {
+        self.shell.upgrade()?.tabs.turn()
     }
 
     async fn load(&self, book: &mut Book) -> Result<(Vec<(RoomId, Cursor)>, Vec<ToPage>), Failure> {
@@ -235,11 +251,25 @@ impl Store {
         Ok(frames(&rows))
     }
 
-    /// Nobody's book is open any more. With `forget`, what the server has too is gone, and what was acked.
-    pub(super) async fn shut(&self, forget: bool) {
+    /// Whether another tab finds here all that waits, or nothing does.
+    pub(super) async fn is_kept(&self) -> bool {
+        if self.book.borrow().is_none() {
+            return true;
+        }
         self.flush().await;
-        let Some(book) = self.book.take() else { return };
-        self.waited.set(book.queue(clock::wall()).len());
+        let book = self.book.borrow();
+        let is_written = |book: &Book| *self.state.borrow() == Storage::Kept && !book.has_writes();
+        book.as_ref().is_none_or(|book| is_written(book) || book.queue(clock::wall()).is_empty())
+    }
+
+    /// Nobody's book is open any more, but for one that could not be written: that is tried on. With `forget`, what the server has
+    /// too is gone, and what was acked.
+    pub(super) async fn shut(&self, forget: bool) {
+        let kept = self.is_kept().await;
+        if let Some(book) = self.book.borrow().as_ref() {
+            self.waited.set(book.queue(clock::wall()).len());
+        }
+        let Some(book) = self.book.borrow_mut().take_if(|_| kept || forget) else { return };
         self.chunk.set(None);
         if forget {
             let user = book.user();
