@@ -515,8 +515,9 @@ impl View {
                 self.rooms.values_mut().for_each(|room| room.timeline.wave(burst, bars.clone()));
             }
             Told::History { room, events } => {
+                let (me, open) = (self.me(), self.open == Some(room));
                 if let Some(room) = self.rooms.get_mut(&room) {
-                    room.history(&events);
+                    room.history(&events, me, open);
                 }
                 return self.saw().into_iter().collect();
             }

@@ -126,14 +126,16 @@ impl RoomView {
         self.role.is_some_and(|role| role >= Role::Dispatcher)
     }
 
-    /// Events older than everything that is here.
-    pub(super) fn history(&mut self, events: &[Event]) {
+    /// The latest events, or events older than everything that is here.
+    pub(super) fn history(&mut self, events: &[Event], me: Option<UserId>, open: bool) {
         let known = self.earliest;
         let upto = events.partition_point(|event| known.is_none_or(|known| event.seq < known));
-        let events = &events[..upto];
-        self.taken = events.last().map_or(self.taken, |last| self.taken.max(last.seq));
-        self.earliest = known.into_iter().chain(events.first().map(|event| event.seq)).min();
-        self.timeline.older(events);
+        let (older, newer) = events.split_at(upto);
+        self.taken = older.last().map_or(self.taken, |last| self.taken.max(last.seq));
+        self.earliest = known.into_iter().chain(older.first().map(|event| event.seq)).min();
+        self.timeline.older(older);
+        // What came while no tab led is told as the past by the next one.
+        newer.iter().for_each(|event| self.event(event, me, open));
     }
 
     /// A new event.

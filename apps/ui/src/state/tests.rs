@@ -220,6 +220,13 @@ fn what_a_tab_that_leads_anew_tells_again_stands_there_once() {
         view.apply(NOW, event(seq, OTHER, u8::try_from(seq).unwrap(), posted("text")));
     }
     assert_eq!((view.rooms[&ROOM].timeline.len(), view.rooms[&ROOM].unread), (3, 2));
+    // What came while no tab led is in the past that the next one fetches.
+    let past = (2..=4).map(|seq| {
+        let Told::Notice(Notice::Event(event)) = event(seq, OTHER, 1, posted("text")) else { panic!() };
+        *event
+    });
+    view.apply(NOW, Told::History { room: ROOM, events: past.collect() });
+    assert_eq!((view.rooms[&ROOM].timeline.len(), view.rooms[&ROOM].unread), (4, 3));
     // Another log, which begins anew.
     let head = Cursor { incarnation: Incarnation::from_bytes([8; 16]), seq: Seq(0) };
     notice(&mut view, Notice::Room { room: ROOM, role: Some(Role::Talker), head, first_seq: Seq(1) });
