@@ -353,6 +353,10 @@ trial-recording = Recording …
 trial-playing = Playing …
 trial-hint = Records four seconds and plays them as others would hear you. Nothing leaves this device.
 trial-speak = Speak, then listen.
+echo = Echo
+echo-open = Talk in the echo room
+echo-hint = Nobody else is in the echo room: what you say there goes to the server and comes back, as others would hear it.
+echo-back = This is what others would hear: it came back from the server.
 
 ## How it goes
 quality = Connection and sound

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::{BurstDigest, BurstHeader, Event, EventBody, FrameRange, Role, RoomKind, Scope, UserRole};
 use crate::units::{ClientId, Cursor, DeviceId, Epoch, FrameNo, RoomId, Seq, UnixMs, UserId, WorkspaceId};
 
+/// What the server calls the direct room that a person has with oneself.
+pub const ECHO: &str = "Echo";
+
 macro_rules! bodies {
     ($($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* $field:ident: $ty:ty,)* })*) => {$(
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

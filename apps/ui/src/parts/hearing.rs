@@ -24,7 +24,7 @@ pub fn MuteRoom() -> Element {
     let host = use_context::<Host>();
     let known = use_memo(move || {
         let view = ui.view.read();
-        view.room().map(|room| (room.id, room.name.clone(), view.settings.muted.contains(&room.id)))
+        view.room().map(|room| (room.id, room.title(), view.settings.muted.contains(&room.id)))
     });
     let Some((room, name, muted)) = known.read().clone() else { return rsx! {} };
     rsx! {

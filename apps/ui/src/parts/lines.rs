@@ -51,7 +51,7 @@ pub fn Faults() -> Element {
         let emergencies: Vec<_> = view
             .rooms
             .values()
-            .flat_map(|room| room.emergencies.iter().map(|user| (room.id, *user, view.name(*user), room.name.clone())))
+            .flat_map(|room| room.emergencies.iter().map(|user| (room.id, *user, view.name(*user), room.title())))
             .collect();
         let may_clear = |room: RoomId, user| {
             view.me() == Some(user)
@@ -250,7 +250,7 @@ pub fn RoomRow(id: RoomId) -> Element {
             let talker =
                 room.talker.as_ref().map(|talker| if talker.own { t!("talk-own") } else { view.talks(talker) });
             let own = room.talker.as_ref().is_some_and(|talker| talker.own);
-            (room.name.clone(), talker, own, room.unread, !room.emergencies.is_empty(), view.open == Some(id))
+            (room.title(), talker, own, room.unread, !room.emergencies.is_empty(), view.open == Some(id))
         })
     });
     let Some((name, talker, own, unread, emergency, open)) = row.read().clone() else { return rsx! {} };

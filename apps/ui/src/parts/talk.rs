@@ -112,8 +112,9 @@ fn face(view: &View) -> Face {
     }
     let press = view.press.as_ref().filter(|press| press.room == room.id && press.state == PressState::Delivered);
     if let Some(press) = press {
-        let hint = match press.burst.and_then(|burst| room.reach_of(burst)) {
+        let hint = match press.burst.filter(|_| !room.is_echo()).and_then(|burst| room.reach_of(burst)) {
             Some(reach) => t!("talk-reached", reach = reach.words(Taken::Heard)),
+            None if room.is_echo() && view.replaying == press.burst => t!("echo-back"),
             None => t!("talk-delivered"),
         };
         return face("idle", IconName::Microphone, ready(view), hint);

@@ -190,6 +190,7 @@ pub fn Timeline() -> Element {
         host.ask(Ask::Earlier { room, before });
     }
     let fetching = earlier.is_some() && kept.1.get() == earlier && !searching;
+    let echo = ui.view.peek().room().is_some_and(|room| room.is_echo());
     let (again, missed_host) = (host.clone(), host.clone());
     rsx! {
         if any {
@@ -233,7 +234,7 @@ pub fn Timeline() -> Element {
             if !any {
                 div { class: "empty-words",
                     Icon { name: IconName::Microphone }
-                    p { {t!("timeline-empty")} }
+                    p { if echo { {t!("echo-hint")} } else { {t!("timeline-empty")} } }
                 }
             } else {
                 div { class: "items",

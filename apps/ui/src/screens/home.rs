@@ -96,21 +96,24 @@ fn Gone() -> Element {
 /// What to do before anything was done.
 #[component]
 fn FirstSteps() -> Element {
-    let ui = use_context::<Ui>();
+    let mut ui = use_context::<Ui>();
     let host = use_context::<Host>();
     let known = use_memo(move || {
         let view = ui.view.read();
-        (view.rooms.is_empty(), view.microphone.clone())
+        (view.loaded, view.rooms.is_empty(), view.microphone.clone())
     });
-    let (no_rooms, microphone) = known.read().clone();
-    if no_rooms {
+    let (loaded, no_rooms, microphone) = known.read().clone();
+    if !loaded {
         return rsx! {};
     }
+    let asks = host.clone();
     rsx! {
         div { class: "empty-words",
             Icon { name: IconName::Room }
-            p { {t!("rooms-choose")} }
-            p { class: "soft small", {t!("rooms-hear-all")} }
+            if !no_rooms {
+                p { {t!("rooms-choose")} }
+                p { class: "soft small", {t!("rooms-hear-all")} }
+            }
             match microphone {
                 Microphone::On => rsx! {
                     p { class: "done", Icon { name: IconName::Check } {t!("microphone-ready")} }
@@ -123,12 +126,30 @@ fn FirstSteps() -> Element {
                     p { class: "soft small", {t!("microphone-why")} }
                     button {
                         class: "button", r#type: "button", disabled: microphone == Microphone::Asking,
-                        onclick: act(move |_| host.ask(Ask::Microphone)),
+                        onclick: act(move |_| asks.ask(Ask::Microphone)),
                         Icon { name: IconName::Microphone }
                         if microphone == Microphone::Asking { {t!("microphone-asking")} } else { {t!("microphone-allow")} }
                     }
                 },
             }
+            button {
+                class: "button", r#type: "button",
+                onclick: act(move |_| {
+                    let (me, known) = {
+                        let view = ui.view.peek();
+                        (view.me(), view.rooms.values().find(|room| room.is_echo()).map(|room| room.id))
+                    };
+                    if known.is_some() {
+                        look_at(ui, &host, known);
+                    } else if let Some(me) = me {
+                        ui.view.write().opening = Some(me);
+                        host.ask(Ask::Direct(me));
+                    }
+                }),
+                Icon { name: IconName::Waves }
+                {t!("echo-open")}
+            }
+            p { class: "soft small", {t!("echo-hint")} }
         }
     }
 }
@@ -245,7 +266,7 @@ fn RoomHead() -> Element {
                 }
                 None => t!("room-people", count = room.members),
             };
-            (room.name.clone(), people, room.refused.clone(), view.panel == Panel::People)
+            (room.title(), people, room.refused.clone(), view.panel == Panel::People)
         })
     });
     let Some((name, people, refused, shows_people)) = head.read().clone() else { return rsx! {} };

@@ -16,7 +16,7 @@ pub fn Queue() -> Element {
     let waits = use_memo(move || {
         let view = ui.view.read();
         let named = |waits: &Waits| {
-            let room = view.rooms.get(&waits.room).map(|room| room.name.clone()).unwrap_or_default();
+            let room = view.rooms.get(&waits.room).map(|room| room.title()).unwrap_or_default();
             (waits.clone(), room)
         };
         view.waits.iter().map(named).collect::<Vec<_>>()

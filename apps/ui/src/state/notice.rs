@@ -169,6 +169,7 @@ impl View {
     }
 
     fn talk(&mut self, now: f64, room: RoomId, burst: BurstId, state: TalkState) -> Vec<Ask> {
+        let came = state == TalkState::Delivered;
         let end = match &state {
             TalkState::Waiting | TalkState::PutOff { .. } => Some(BurstEnd::Waiting),
             TalkState::Kept => Some(BurstEnd::Kept),
@@ -205,10 +206,16 @@ impl View {
             });
         }
         // One that is not named yet begins; what ended or waits is of an earlier one, or of another tab.
-        let begins =
-            end.is_none() && !matches!(state, TalkState::Ending | TalkState::Repairing { .. } | TalkState::Delivered);
+        let begins = end.is_none() && !came && !matches!(state, TalkState::Ending | TalkState::Repairing { .. });
         match self.press.as_mut().filter(|press| press.room == room && press.burst.map_or(begins, |own| own == burst)) {
-            Some(press) => press.talk(now, burst, state),
+            Some(press) => {
+                let mut asks = press.talk(now, burst, state);
+                // Who talks to oneself hears what others would hear: what the server has.
+                if came && self.room().is_some_and(|open| open.id == room && open.is_echo()) {
+                    asks.push(Ask::Replay { room, burst, frame_ms: FrameMs::Ms20, from_ms: 0, speed: 100 });
+                }
+                asks
+            }
             None => Vec::new(),
         }
     }

@@ -3,9 +3,10 @@
 use holler_core::model::{Event, EventBody, Priority, Role, RoomKind};
 use holler_core::units::{BurstId, ClientId, Cursor, RoomId, Seq, UserId};
 use holler_core::wire::presence::PresenceCounts;
-use holler_core::wire::rest::Room;
+use holler_core::wire::rest::{ECHO, Room};
 
 use super::{Reach, Text, Timeline};
+use crate::t;
 
 /// Who talks.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +98,16 @@ impl RoomView {
         self.members = room.members;
         (self.refused, self.gone) = (None, false);
         self.is_at(room.head);
+    }
+
+    /// Whether it is the direct room with oneself.
+    pub fn is_echo(&self) -> bool {
+        self.kind == RoomKind::Direct && self.members == 1 && self.name == ECHO
+    }
+
+    /// What it is called.
+    pub fn title(&self) -> String {
+        if self.is_echo() { t!("echo") } else { self.name.clone() }
     }
 
     /// How its log stands on the server: after a restore it is another log.

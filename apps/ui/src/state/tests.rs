@@ -121,6 +121,24 @@ fn a_click_that_nothing_holds_talks_until_the_next_one() {
 }
 
 #[test]
+fn what_is_said_in_the_echo_room_comes_back_from_the_server() {
+    for (echo, name, members) in [(true, "Echo", 1), (false, "Echo", 2), (false, "Ben", 1)] {
+        let mut view = view();
+        let room = view.rooms.get_mut(&ROOM).unwrap();
+        (room.kind, room.name, room.members) = (RoomKind::Direct, name.into(), members);
+        assert_eq!(room.is_echo(), echo);
+        view.press(false, false);
+        talk(&mut view, TalkState::SpeakNow);
+        talk(&mut view, TalkState::Ending);
+        let replay = Ask::Replay { room: ROOM, burst: BURST, frame_ms: FrameMs::Ms20, from_ms: 0, speed: 100 };
+        assert_eq!(talk(&mut view, TalkState::Delivered).contains(&replay), echo);
+        assert!(!drawn(view.clone()).contains("came back from the server"), "it has not yet");
+        view.apply(NOW, Told::Replaying(Some(BURST)));
+        assert_eq!(drawn(view).contains("came back from the server"), echo);
+    }
+}
+
+#[test]
 fn an_emergency_is_cleared_with_a_connection_and_without_one_it_is_said_why_not() {
     let mut view = view();
     view.apply(NOW, Told::Notice(Notice::Emergencies { room: ROOM, raised_by: vec![ME] }));

@@ -1,5 +1,5 @@
 //! What the controls of a page do, each where it was once found to do nothing, or too much: an emergency over a press that goes on, the
-//! talk button without a pointer, the screen that stays on, a microphone that is plugged in, and what was missed, played in order.
+//! talk button without a pointer, the echo room, the screen that stays on, a microphone that is plugged in, and what was missed, played in order.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use holler_client::audio::wav;
 use serde_json::{Value, json};
 
 use super::page::{Page, Start};
-use super::sound::heard_at;
-use super::{LIKENESS_MIN, NATIVE, Options, PATIENCE, ROOM, WEB, look_over, trust};
+use super::sound::{heard_at, samples, spoken_part};
+use super::{LIKENESS_MIN, MISSING_MS_MAX, NATIVE, Options, PATIENCE, ROOM, WEB, look_over, trust};
 use crate::programs::{self, PASSWORD, Server, text};
 use crate::similarity::compare;
 use crate::tasks::say;
@@ -23,19 +23,23 @@ pub(super) fn run(options: &Options, programs: &Path, microphone: &Path) -> Resu
     let server = Server::start(programs, scratch.path())?;
     server.add_user(NATIVE, ROOM)?;
     server.add_user(WEB, ROOM)?;
-    let home = scratch.path().join("browser");
-    trust(&home.join(".pki/nssdb"), server.root())?;
-    let page = Page::start(&Start {
-        driver: "drive.mjs",
-        root: server.root(),
-        modules: &options.modules,
-        program: &options.chromium,
-        home: &home,
-        url: server.url(),
-        microphone: Some(microphone),
-        sound: None,
-    })?;
+    let browser = |name: &str| {
+        let home = scratch.path().join(name);
+        trust(&home.join(".pki/nssdb"), server.root())?;
+        Page::start(&Start {
+            driver: "drive.mjs",
+            root: server.root(),
+            modules: &options.modules,
+            program: &options.chromium,
+            home: &home,
+            url: server.url(),
+            microphone: Some(microphone),
+            sound: None,
+        })
+    };
+    let page = browser("browser")?;
     let mut controls = Controls { page, server: &server, scratch: scratch.path(), faults: Vec::new() };
+    controls.echo(browser("first-run")?)?;
     controls.ask(&json!({"do": "open"}))?;
     controls.locks("nobody is signed in", 0, 0)?;
     controls.ask(&json!({"do": "sign-in", "login": WEB, "password": PASSWORD}))?;
@@ -75,6 +79,33 @@ impl Controls<'_> {
             self.faults.push(format!("{when}: {} wake locks were asked for, not {asked}", found["asked"]));
         }
         Ok(())
+    }
+
+    /// From an invite's link to one's own voice, by way of the server, before anybody else is there.
+    fn echo(&mut self, mut page: Page) -> Result<()> {
+        page.ask(&json!({"do": "open", "link": self.server.invite(ROOM)?}))?;
+        page.ask(&json!({"do": "fill", "label": "Your name", "text": "Quinn"}))?;
+        page.ask(&json!({"do": "fill", "label": "New password", "text": PASSWORD}))?;
+        page.ask(&json!({"do": "button", "name": "Join"}))?;
+        page.ask(&json!({"do": "button", "name": "Talk in the echo room"})).context("the next step")?;
+        page.ask(&json!({"do": "wait-for", "words": "Echo", "at": ".room-head h1"})).context("the echo room opens")?;
+        look_over(&mut page, &mut self.faults, "echo room")?;
+        page.ask(&json!({"do": "listen"}))?;
+        page.ask(&json!({"do": "press"}))?;
+        page.ask(&json!({"do": "wait-for", "words": "Speak now"})).context("the floor of the echo room")?;
+        page.ask(&json!({"do": "captured-for", "ms": 10_000}))?;
+        page.ask(&json!({"do": "release"}))?;
+        page.ask(&json!({"do": "wait-for", "words": "came back from the server"})).context("what happens is said")?;
+        let file = self.scratch.join("echo-captured.f32");
+        page.ask(&json!({"do": "captured", "out": text(&file)?}))?;
+        let (heard, _) = heard_at(&mut page, &self.scratch.join("echo.f32")).context("the echo")?;
+        let found = compare(&spoken_part(&samples(&file)?), &heard);
+        let lost = found.clipped_start_ms + found.clipped_end_ms + found.missing_total_ms();
+        say(&format!("the echo: likeness {:.2}, {lost:.0} ms of speech missing", found.similarity));
+        if found.similarity < LIKENESS_MIN || lost > MISSING_MS_MAX {
+            self.faults.push(format!("the echo is not what was said: {found:?}"));
+        }
+        page.end()
     }
 
     /// The screen is kept on by one lock, however often the page looks at what is set, and by none once that is switched off.

@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use holler_core::units::{RoomId, UserId};
-use holler_core::wire::problem::{Problem, ProblemKind};
 use holler_core::wire::rest::Room;
 
 use super::{no_room, seen_by};
@@ -16,21 +15,21 @@ use crate::storage::accounts::{AccountError, Accounts, View};
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct UserPath {
-    /// The other person.
+    /// The other person, or oneself.
     user: UserId,
 }
 
 /// Open the direct room with a person: the one that there is, or a new one.
 ///
 /// Two people have one such room, however often and from whichever side it is opened. Both are talkers, nobody else is ever let in, and
-/// to each of the two it bears the other's name. Who had left it is a member again.
+/// to each of the two it bears the other's name. Who had left it is a member again. With oneself it is the echo room, called `Echo`, of
+/// which nobody else is ever a member: what is said there can be fetched as others would hear it.
 #[utoipa::path(
     put, path = "/api/v1/rooms/direct/{user}", tag = "rooms", operation_id = "open_direct_room",
     params(UserPath),
     responses(
         (status = 200, description = "The room", body = Room),
         (status = 404, description = "not-found: no such person, or you share no room with them"),
-        (status = 422, description = "out-of-bounds: that is yourself"),
     ),
 )]
 pub async fn handler(
@@ -38,10 +37,6 @@ pub async fn handler(
     principal: Principal,
     Path(UserPath { user }): Path<UserPath>,
 ) -> Result<Json<Room>, ProblemResponse> {
-    if user == principal.user {
-        let detail = "a direct room is for two: name somebody else";
-        return Err(Problem::new(ProblemKind::OutOfBounds, detail).field("user").into());
-    }
     let (new, caller) = (RoomId::from_bytes(random()?), principal.user);
     let view = View { user: caller, all: principal.admin };
     let open = move |accounts: &Accounts<'_>, now| {

@@ -194,8 +194,6 @@ async fn two_people_have_one_direct_room_and_nobody_else_is_let_in() {
     let opened: Vec<_> = ours.into_iter().chain(theirs).collect();
     let direct = opened[0].id;
     assert!(opened.iter().all(|room| room.id == direct && room.members == 2 && room.role == Some(Role::Talker)));
-    let myself = problem(server.send(Method::PUT, &path(&ann), Some(&ann.access_token), None).await).await;
-    assert!(myself.is(ProblemKind::OutOfBounds), "{myself}");
 
     // No third, also once one of the two has left; who left comes back by opening it.
     let third = problem(join(direct, &cat).await).await;
@@ -217,5 +215,22 @@ async fn two_people_have_one_direct_room_and_nobody_else_is_let_in() {
     assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     let delta: holler_core::wire::rest::Roster = server.get(&since(&delta), &ann.access_token).await;
     assert_eq!(delta.rooms.iter().map(|room| room.name.as_str()).collect::<Vec<_>>(), ["Benjamin"]);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn one_has_an_echo_room_of_ones_own_and_nobody_else_is_let_in() {
+    let server = start().await;
+    let (ann, cat) = (server.add_user("ann").await, server.add_user("cat").await);
+    let path = format!("/api/v1/rooms/direct/{}", ann.user);
+    let open =
+        async || -> Room { server.send(Method::PUT, &path, Some(&ann.access_token), None).await.json().await.unwrap() };
+    let echo = open().await;
+    assert_eq!((echo.name.as_str(), echo.members, echo.role), ("Echo", 1, Some(Role::Talker)));
+    assert_eq!(open().await.id, echo.id, "it is made once");
+    let second = format!("/api/v1/rooms/{}/members/{}", echo.id, cat.user);
+    let admin = Some(server.admin.access_token.as_str());
+    let refused = problem(server.send(Method::PUT, &second, admin, Some(&json!({"role": "talker"}))).await).await;
+    assert!(refused.is(ProblemKind::Conflict), "{refused}");
     server.end().await;
 }

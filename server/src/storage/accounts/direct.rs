@@ -1,10 +1,11 @@
 //! Direct rooms that were opened from a person: one for each two people, found or made in one transaction.
 //!
 //! Such a room stays the two's for good: who left it may come back, nobody else may take their place, because what was said there
-//! was said to one person. To each of the two it bears the other's name.
+//! was said to one person. To each of the two it bears the other's name. With oneself one has an echo room.
 
 use holler_core::model::{Role, RoomKind};
 use holler_core::units::{RoomId, UnixMs, UserId};
+use holler_core::wire::rest::ECHO;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{AccountError, Accounts, RoomRow};
@@ -28,7 +29,7 @@ impl Accounts<'_> {
         let room = if let Some(room) = found {
             room
         } else {
-            self.add_room(new, RoomKind::Direct, NAME, now)?;
+            self.add_room(new, RoomKind::Direct, if low == high { ECHO } else { NAME }, now)?;
             self.db
                 .prepare_cached(
                     "INSERT INTO direct_rooms (workspace_id, low_user, high_user, room_id) VALUES (?1, ?2, ?3, ?4)",
@@ -38,7 +39,9 @@ impl Accounts<'_> {
         };
         let members = self.members(room)?;
         let mut generation = None;
-        for user in [low, high] {
+        let pair = [low, high];
+        for user in if low == high { &pair[..1] } else { &pair } {
+            let user = *user;
             if !members.iter().any(|member| member.user == user) {
                 generation = Some(self.set_member(room, user, Role::Talker, now)?);
             }
