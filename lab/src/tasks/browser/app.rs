@@ -66,8 +66,10 @@ pub(super) fn upgrades(page: &mut Page, server: &Server, password: &str, faults:
     page.ask(&json!({"do": "sign-in", "login": WEB, "password": password}))?;
     page.ask(&json!({"do": "room", "name": ROOM}))?;
     kept(page)?;
-    // The first page came before its service worker, which tells it nothing: it goes on with the new version all the same.
-    ensure!(page.ask(&json!({"do": "kept"}))?["controlled"] == false, "the service worker has the page already");
+    // The first page came before its service worker; from now on each comes from it.
+    page.ask(&json!({"do": "reload"}))?;
+    ensure!(page.ask(&json!({"do": "kept"}))?["controlled"] == true, "the service worker does not look after the page");
+    page.ask(&json!({"do": "room", "name": ROOM}))?;
     let before = page.ask(&json!({"do": "build"}))?;
     ensure!(before["waits"] == false, "nothing new has come: {before}");
     page.ask(&json!({"do": "another-build"})).context("a new version is told")?;
