@@ -98,6 +98,10 @@ pub struct Book {
     open: Map<BurstId, Open>,
     news: News,
     writes: Map<Place, Write>,
+    /// Rooms and people, as they are kept.
+    directory: Vec<u8>,
+    /// Perhaps they are not kept any more: there was no room.
+    spared: bool,
     /// The queue is another one than when this was asked last.
     changed: bool,
 }
@@ -114,6 +118,8 @@ impl Book {
             open: Map::new(),
             news: News::default(),
             writes: Map::new(),
+            directory: Vec::new(),
+            spared: false,
             changed: true,
         }
     }
@@ -412,6 +418,32 @@ impl Book {
     /// What the server has too is not to be written: there is no room for it.
     pub fn spare_known(&mut self) {
         self.writes.retain(|(table, _), _| *table == Table::Queue);
+        self.spared = true;
+    }
+
+    /// Rooms and people, as they were found on the disk.
+    pub fn knows(&mut self, directory: &impl Serialize) {
+        self.directory = serde_json::to_vec(directory).unwrap_or_default();
+    }
+
+    /// Writes rooms and people, to be shown at the next start.
+    pub fn keep_directory(&mut self, directory: &impl Serialize) {
+        self.knows(directory);
+        self.write_directory();
+    }
+
+    /// There is room: without rooms and people a start without the server would have nobody to talk to.
+    pub fn has_room(&mut self) {
+        if core::mem::take(&mut self.spared) {
+            self.write_directory();
+        }
+    }
+
+    fn write_directory(&mut self) {
+        if !self.directory.is_empty() {
+            let place = (Table::Known, format!("y/{}", self.user));
+            self.writes.insert(place, Write::Put(self.directory.clone()));
+        }
     }
 
     /// Whether the queue is another one than when this was asked last.

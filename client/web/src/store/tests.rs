@@ -314,6 +314,27 @@ fn what_could_not_be_written_goes_with_the_next_but_nothing_that_was_dropped_com
 }
 
 #[test]
+fn rooms_and_people_are_written_again_once_there_is_room() {
+    let mut book = Book::new(user());
+    let place = (Table::Known, format!("y/{}", user()));
+    book.knows(&"found on the disk");
+    book.has_room();
+    assert!(!book.has_writes(), "they are there");
+    for directory in ["found on the disk", "told since"] {
+        if directory == "told since" {
+            book.keep_directory(&directory);
+        }
+        book.spare_known();
+        assert!(!book.has_writes(), "nothing that the server has too");
+        book.has_room();
+        let written: Vec<_> = book.take_writes().into_iter().collect();
+        assert_eq!(written, [(place.clone(), Write::Put(serde_json::to_vec(directory).unwrap()))]);
+        book.has_room();
+        assert!(!book.has_writes(), "once");
+    }
+}
+
+#[test]
 fn receipts_are_kept_until_the_server_has_them() {
     let (mut book, mut disk) = (Book::new(user()), Disk::default());
     let cursor = |seq| Cursor { incarnation: history(1), seq: Seq(seq) };

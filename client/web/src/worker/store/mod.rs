@@ -192,7 +192,11 @@ impl Store {
         if count > 0 {
             self.tell(&ToPage::Damaged(count));
         }
-        self.known(user).await
+        let known = self.known(user).await?;
+        if let Some(directory) = known.1.iter().find(|message| !matches!(message, ToPage::History { .. })) {
+            book.knows(directory);
+        }
+        Ok(known)
     }
 
     /// What the server has too: cursors, rooms and people, the latest events.
@@ -330,8 +334,7 @@ impl Store {
     /// Rooms and people, to be shown at the next start.
     pub(super) fn keep_directory(&self, directory: &impl Serialize) {
         if let Some(book) = self.book.borrow_mut().as_mut() {
-            let place = (Table::Known, format!("y/{}", book.user()));
-            book.put(place, directory);
+            book.keep_directory(directory);
         }
         self.write();
     }
@@ -384,7 +387,11 @@ impl Store {
                 break;
             }
             let mut done = self.put(&writes).await;
-            if done == Err(Failure::Full) && self.database.clear(Table::Known).await.is_ok() {
+            let book = |deed: fn(&mut Book)| self.book.borrow_mut().as_mut().map(deed);
+            if done.is_ok() {
+                book(Book::has_room);
+            } else if done == Err(Failure::Full) && self.database.clear(Table::Known).await.is_ok() {
+                book(Book::spare_known);
                 // What the server has too gives way to what is nowhere else.
                 let queue = writes.iter().filter(|((table, _), _)| *table == Table::Queue);
                 done = self.put(&queue.map(|(place, write)| (place.clone(), write.clone())).collect()).await;
