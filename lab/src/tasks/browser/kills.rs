@@ -214,7 +214,7 @@ impl Place {
 
     fn press(&mut self, tab: usize) -> Result<Instant> {
         self.ask(&json!({"do": "press", "tab": tab}))?;
-        self.ask(&json!({"do": "wait-for", "tab": tab, "selector": ".talk-state, .talk-hint", "pattern": "Speak now|ecord|Offline"}))?;
+        self.ask(&json!({"do": "wait-for", "tab": tab, "selector": ".talk-state, .talk-hint", "pattern": "Speak now|It is recorded"}))?;
         Ok(Instant::now())
     }
 
